@@ -1,0 +1,137 @@
+"""One peer in a process of its own, on one thread; answers the harness in lines of JSON.
+
+A process each keeps the frameworks' thread pools, allocators and settings apart. The harness lets one of them work at
+a time; the others wait for their next line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from benchmarks.steps import Peer, PeerUnavailable, TrainingStep
+from benchmarks.workloads import CHECK_STEPS, WORKLOADS, Workload
+
+PEERS = {
+    "symgrad": ("benchmarks.symgrad_steps", "SymgradPeer"),
+    "torch-eager": ("benchmarks.peers_torch", "TorchEagerPeer"),
+    "torch-compile": ("benchmarks.peers_torch", "TorchCompilePeer"),
+    "jax": ("benchmarks.peers_jax", "JaxPeer"),
+    "numpy": ("benchmarks.peer_numpy", "NumpyPeer"),
+}
+"""Where each peer is written."""
+
+WARM_UP_STEPS = 3
+
+
+class Session:
+    """The peer of this process, and the step it works on.
+
+    Parameters
+    ----------
+    peer : Peer
+        Builds the steps.
+    images : float32 (n, 784)
+        The training images.
+    labels : int64 (n,)
+        Their digits.
+    """
+
+    def __init__(self, peer: Peer, images: np.ndarray, labels: np.ndarray) -> None:
+        self._peer = peer
+        self._images = images
+        self._labels = labels
+        self._workload: Workload
+        self._step: TrainingStep
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Do what a request's ``command`` says, with its other entries as arguments."""
+        command = {"describe": self.describe, "build": self.build, "check": self.check, "time": self.time}
+        return command[request.pop("command")](**request)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the peer's title and versions."""
+        return {"title": self._peer.title, "versions": self._peer.versions()}
+
+    def build(self, workload: str) -> dict[str, Any]:
+        """Build the step of a workload."""
+        self._workload = WORKLOADS[workload]
+        self._step = self._peer.build(self._workload, self._images, self._labels)
+        return {}
+
+    def check(self, path: str) -> dict[str, Any]:
+        """Run the first steps, twice, and leave the parameters after the first run in `path`."""
+        self._restart()
+        costs = self._step.costs(range(CHECK_STEPS))
+        np.savez(path, *self._step.parameters())
+        self._restart()
+        return {"costs": costs, "repeated_costs": self._step.costs(range(CHECK_STEPS))}
+
+    def time(self, steps: int) -> dict[str, Any]:
+        """Time a block of steps that starts from the initial parameters."""
+        self._restart()
+        count = self._workload.batch_count(len(self._images))
+        self._step.costs(range(WARM_UP_STEPS))
+        indices = [index % count for index in range(WARM_UP_STEPS, WARM_UP_STEPS + steps)]
+        gc.collect()
+        gc.disable()
+        seconds, processor_seconds = self._step.seconds(indices)
+        gc.enable()
+        return {"seconds": seconds, "processor_seconds": processor_seconds}
+
+    def _restart(self) -> None:
+        """Go back to the initial parameters."""
+        self._step.load(self._workload.initial_parameters())
+
+
+def serve(session: Session, requests: TextIO, answers: TextIO) -> None:
+    """Answer requests, one a line, until there are no more; an exception is an answer too."""
+    for line in requests:
+        try:
+            answer = session.answer(json.loads(line))
+        except Exception:
+            answer = {"error": traceback.format_exc()}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def start(peer_name: str, data: Path) -> Session:
+    """Import the peer and load the data set."""
+    module, name = PEERS[peer_name]
+    peer = getattr(importlib.import_module(module), name)()
+    return Session(peer, np.load(data / "images.npy"), np.load(data / "labels.npy"))
+
+
+def main() -> None:
+    """Pin this process, start the peer, and serve."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("peer", choices=PEERS)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cpu", type=int)
+    arguments = parser.parse_args()
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not get between the answers
+    if arguments.cpu is not None:
+        os.sched_setaffinity(0, {arguments.cpu})
+    try:
+        session = start(arguments.peer, arguments.data)
+    except PeerUnavailable as reason:
+        print(json.dumps({"unavailable": str(reason)}), file=answers, flush=True)
+        return
+    except Exception:
+        print(json.dumps({"error": traceback.format_exc()}), file=answers, flush=True)
+        return
+    print(json.dumps(session.describe()), file=answers, flush=True)
+    serve(session, sys.stdin, answers)
+
+
+if __name__ == "__main__":
+    main()

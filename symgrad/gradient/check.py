@@ -1,0 +1,109 @@
+"""The gradient against finite differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from symgrad.errors import GradientError
+from symgrad.gradient.reverse import grad
+from symgrad.graph.types import TensorType
+from symgrad.ops.reduction import sum as sum_over
+
+STEPS = {"float32": 1e-3, "float64": 1e-6}
+TOLERANCES = {"float32": 1e-2, "float64": 1e-5}
+
+
+def verify_grad(
+    fun: Callable[..., Any],
+    pt: Sequence[Any],
+    n_tests: int = 2,
+    rng: np.random.RandomState | np.random.Generator | None = None,
+    eps: float | None = None,
+    abs_tol: float | None = None,
+    rel_tol: float | None = None,
+    mode: Any = None,
+) -> None:
+    """Compare the gradient with finite differences along a random direction; raise if they differ.
+
+    The output is made a scalar by a random projection u. Then ``(u.f(x + e v) - u.f(x - e v)) / 2e`` must equal
+    ``v . grad(u.f)(x)`` for a random direction v of unit norm.
+
+    Parameters
+    ----------
+    fun : callable
+        Builds an expression from as many variables as there are points.
+    pt : sequence of float arrays
+        Where to compare; best in float64, and away from kinks.
+    n_tests : int
+        Number of random projections and directions.
+    rng : numpy random state, optional
+        Source of projections and directions.
+    eps : float, optional
+        Step of the finite difference.
+    abs_tol, rel_tol : float, optional
+        The difference allowed: ``abs_tol + rel_tol * |value|``.
+    mode : optional
+        Mode of the compiled functions.
+
+    Raises
+    ------
+    GradientError
+        If both differ by more; it says by how much, where, and in which direction.
+
+    Examples
+    --------
+    >>> import symgrad, symgrad.tensor as T
+    >>> symgrad.verify_grad(lambda x: T.exp(x) * x, [np.array([0.5, 1.0])])
+    """
+    from symgrad.compile.function import function
+
+    points = [np.asarray(value) for value in pt]
+    for point in points:
+        if point.dtype.kind != "f":
+            raise GradientError(f"verify_grad needs float arrays, got {point.dtype}")
+    random: Any = rng if rng is not None else np.random.RandomState(20261121)
+    variables = [TensorType(point.dtype, [1 if size == 1 else None for size in point.shape])(f"x{index}")
+                 for index, point in enumerate(points)]  # fmt: skip
+    output = fun(*variables)
+    value = function(variables, output, mode=mode, on_unused_input="ignore")
+    shape = value(*points).shape
+    dtype = min((point.dtype.name for point in points), key=lambda name: np.dtype(name).itemsize)
+    projection = output.type("projection")
+    gradients = grad(sum_over(output * projection), variables, disconnected_inputs="ignore")
+    gradient = function([*variables, projection], gradients, mode=mode, on_unused_input="ignore")
+    step = eps or STEPS[dtype]
+    allowed = TOLERANCES[dtype] if abs_tol is None else abs_tol, TOLERANCES[dtype] if rel_tol is None else rel_tol
+    for _ in range(n_tests):
+        weights = np.asarray(random.normal(size=shape), dtype=output.type.dtype)
+        direction = _unit_direction(random, points)
+        found = sum(float(np.sum(v * g)) for v, g in zip(direction, gradient(*points, weights), strict=True))
+        expected = _finite_difference(value, points, direction, weights, step)
+        if not abs(found - expected) <= allowed[0] + allowed[1] * abs(expected):
+            raise GradientError(
+                f"the gradient along a random direction is {found}, finite differences say {expected} "
+                f"(difference {abs(found - expected):.3g}, allowed {allowed[0]:.3g} + {allowed[1]:.3g} * value)\n"
+                f"  at {points}\n  along {direction}"
+            )
+
+
+def _unit_direction(random: Any, points: Sequence[np.ndarray]) -> list[np.ndarray]:
+    direction = [np.asarray(random.normal(size=point.shape)) for point in points]
+    norm = np.sqrt(sum(float(np.sum(part**2)) for part in direction)) or 1.0
+    return [(part / norm).astype(point.dtype) for part, point in zip(direction, points, strict=True)]
+
+
+def _finite_difference(
+    value: Callable[..., Any],
+    points: Sequence[np.ndarray],
+    direction: Sequence[np.ndarray],
+    weights: np.ndarray,
+    step: float,
+) -> float:
+    def along(sign: float) -> float:
+        moved = [(p + sign * step * d).astype(p.dtype) for p, d in zip(points, direction, strict=True)]
+        return float(np.sum(value(*moved).astype("float64") * weights))
+
+    return (along(1.0) - along(-1.0)) / (2 * step)

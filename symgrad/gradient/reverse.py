@@ -1,0 +1,230 @@
+"""Reverse mode: from the cost back to what it depends on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from symgrad.config import config
+from symgrad.errors import DisconnectedInputError, GradientError, render
+from symgrad.graph.op import Disconnected, attributed_to, describe_operands
+from symgrad.graph.traversal import applies_before
+from symgrad.graph.types import TensorType
+from symgrad.graph.variables import Apply, Variable
+from symgrad.ops.creation import ones_like, zeros_like
+from symgrad.ops.promotion import is_discrete
+
+CHOICES = ("raise", "warn", "ignore")
+
+
+def grad(
+    cost: Any,
+    wrt: Any,
+    consider_constant: Sequence[Any] | None = None,
+    disconnected_inputs: str = "raise",
+    add_names: bool = True,
+    known_grads: Mapping[Any, Any] | None = None,
+    return_disconnected: str = "zero",
+) -> Any:
+    """Return the gradient of a scalar with respect to variables, as expressions.
+
+    Parameters
+    ----------
+    cost : float scalar or None
+        What to differentiate. None if `known_grads` says where the gradient starts.
+    wrt : variable, or list or tuple of variables
+        With respect to what: inputs, shared variables, or any variable on the way to the cost.
+    consider_constant : sequence of variables, optional
+        Variables through which no gradient flows.
+    disconnected_inputs : {'raise', 'warn', 'ignore'}
+        What to do if the cost doesn't depend on a variable of `wrt`; the latter two return zeros.
+    add_names : bool
+        Whether the results are named ``(dcost/dx)`` where both have names.
+    known_grads : mapping of variable to variable, optional
+        Cotangents of variables that are known already, instead of (or besides) the cost.
+    return_disconnected : {'zero', 'none'}
+        What stands for a disconnected input, if that isn't an error: zeros, or None.
+
+    Returns
+    -------
+    variable, or list or tuple like `wrt`
+        Each has the dtype and shape of its variable.
+
+    Raises
+    ------
+    TypeError
+        If the cost isn't a scalar.
+    GradientError
+        If the cost is of integers.
+    DisconnectedInputError
+        If the cost doesn't depend on a variable in a differentiable way; it names the op that cut the path.
+
+    Notes
+    -----
+    Keeps the behaviour of Theano's ``theano.grad``.
+
+    Examples
+    --------
+    >>> import symgrad, symgrad.tensor as T
+    >>> x = T.dscalar('x')
+    >>> print(symgrad.grad(x ** 3, x).eval({x: 2.0}))
+    12.0
+    """
+    if disconnected_inputs not in CHOICES:
+        raise ValueError(f"disconnected_inputs is one of {', '.join(CHOICES)}, got {disconnected_inputs!r}")
+    targets = list(wrt) if isinstance(wrt, list | tuple) else [wrt]
+    for target in targets:
+        if not isinstance(target, Variable):
+            raise TypeError(f"wrt must be variables, got {type(target).__name__} {target!r:.60}")
+    seeds = _seeds(cost, known_grads)
+    blocked = frozenset(consider_constant or ())
+    cotangents, cuts = _pull_back(seeds, targets, blocked)
+    results = [_result(cost, target, cotangents, cuts, disconnected_inputs, return_disconnected) for target in targets]
+    if add_names and cost is not None and getattr(cost, "name", None):
+        for target, result in zip(targets, results, strict=True):
+            if result is not None and target.name and result.name is None:
+                result.name = f"(d{cost.name}/d{target.name})"
+    if isinstance(wrt, list | tuple):
+        return type(wrt)(results) if type(wrt) in (list, tuple) else results
+    return results[0]
+
+
+def _seeds(cost: Any, known_grads: Mapping[Any, Any] | None) -> dict[Variable, Any]:
+    seeds: dict[Variable, Any] = {}
+    if cost is None and not known_grads:
+        raise TypeError("grad needs a cost, or known_grads")
+    if cost is not None:
+        if not isinstance(cost, Variable) or not isinstance(cost.type, TensorType):
+            raise TypeError(f"cost must be a symbolic scalar, got {type(cost).__name__} {cost!r:.60}")
+        if cost.type.ndim:
+            raise TypeError(
+                render("cost must be a scalar.", str(cost.source or ""), describe_operands([cost]),
+                       "Take its mean or sum, or differentiate one element.")
+            )  # fmt: skip
+        if is_discrete(cost.type.dtype):
+            raise GradientError(
+                render(f"a cost of {cost.type.dtype} has no gradient", str(cost.source or ""),
+                       describe_operands([cost]), "Compute it in floats.")
+            )  # fmt: skip
+        seeds[cost] = ones_like(cost)
+    for variable, cotangent in (known_grads or {}).items():
+        if not _same_kind(variable.type, cotangent.type):
+            raise GradientError(f"known_grads gives {cotangent.type} for {variable}, which is {variable.type}")
+        seeds[variable] = cotangent
+    return seeds
+
+
+def _pull_back(
+    seeds: Mapping[Variable, Any], targets: Sequence[Variable], blocked: frozenset[Any]
+) -> tuple[dict[Variable, Any], dict[Variable, tuple[Apply, str]]]:
+    """Walk from the seeds back to the targets; return cotangents, and for variables without one what cut the path."""
+    order = applies_before(seeds, stop_at=blocked)
+    wanted = _on_the_way(order, targets)
+    cotangents = dict(seeds)
+    cuts: dict[Variable, tuple[Apply, str]] = {}
+    for node in reversed(order):
+        if node not in wanted:
+            continue
+        given = [cotangents.get(output) for output in node.outputs]
+        if all(cotangent is None for cotangent in given):
+            continue
+        with attributed_to(node.source):
+            results = node.op.gradient(node.inputs, node.outputs, given)
+            _accumulate(node, results, cotangents, cuts, seeds)
+    return cotangents, cuts
+
+
+def _on_the_way(order: Sequence[Apply], targets: Sequence[Variable]) -> set[Apply]:
+    """Return the nodes that depend on a target; only through them must the gradient go."""
+    reached = set(targets)
+    nodes = set()
+    for node in order:
+        if any(variable in reached for variable in node.inputs):
+            nodes.add(node)
+            reached.update(node.outputs)
+    return nodes
+
+
+def _accumulate(
+    node: Apply,
+    results: Sequence[Any],
+    cotangents: dict[Variable, Any],
+    cuts: dict[Variable, tuple[Apply, str]],
+    seeds: Mapping[Variable, Any],
+) -> None:
+    if len(results) != len(node.inputs):
+        raise GradientError(f"{node.op}.gradient returned {len(results)} cotangents for {len(node.inputs)} inputs")
+    for variable, result in zip(node.inputs, results, strict=True):
+        if result is None:
+            continue
+        if isinstance(result, Disconnected):
+            cuts.setdefault(variable, (node, result.reason))
+            continue
+        if not _same_kind(variable.type, result.type):
+            raise GradientError(f"{node.op}.gradient returned {result.type} as cotangent of {variable.type}")
+        if variable in seeds and variable not in node.outputs and seeds[variable] is cotangents.get(variable):
+            continue
+        known = cotangents.get(variable)
+        cotangents[variable] = result if known is None else known + result
+
+
+def _same_kind(expected: Any, found: Any) -> bool:
+    """Whether a cotangent fits its variable: dtype, axes, and known sizes."""
+    if not isinstance(expected, TensorType):
+        return bool(expected == found)
+    if expected.dtype != found.dtype or expected.ndim != found.ndim:
+        return False
+    return all(None in pair or pair[0] == pair[1] for pair in zip(expected.shape, found.shape, strict=True))
+
+
+def _result(
+    cost: Any,
+    target: Variable,
+    cotangents: Mapping[Variable, Any],
+    cuts: Mapping[Variable, tuple[Apply, str]],
+    disconnected_inputs: str,
+    return_disconnected: str,
+) -> Any:
+    found = cotangents.get(target)
+    if found is not None:
+        return found
+    text = _explain(cost, target, cuts)
+    if disconnected_inputs == "raise":
+        raise DisconnectedInputError(text)
+    if disconnected_inputs == "warn":
+        warnings.warn(text, stacklevel=3)
+    if return_disconnected.lower() == "none":
+        return None
+    dtype = target.type.dtype  # type: ignore[attr-defined]
+    return zeros_like(target, config.floatX if is_discrete(dtype) else dtype)
+
+
+def _explain(cost: Any, target: Variable, cuts: Mapping[Variable, tuple[Apply, str]]) -> str:
+    """Say why no gradient arrives: nothing leads from the variable to the cost, or an op on the way cuts it."""
+    kind: Any = target.type
+    if is_discrete(kind.dtype):
+        headline = f"the cost has no gradient with respect to {target}, which is {kind.dtype}"
+        remedy = "Declare it with a float dtype."
+    else:
+        headline = f"the cost isn't a differentiable function of {target}"
+        remedy = "Pass disconnected_inputs='ignore' if its gradient may be zero."
+    cut = _first_cut(target, cuts)
+    if cut is None:
+        body = render(headline, str(target.source or ""), describe_operands([target]),
+                      "No path leads from it to the cost. " + remedy)  # fmt: skip
+        return body
+    node, reason = cut
+    where = f"{node.source.place if node.source else 'here'}   {node.source.text if node.source else ''}".rstrip()
+    return render(headline, where, describe_operands(node.inputs), f"{node.op} cut the path: {reason}. {remedy}")
+
+
+def _first_cut(target: Variable, cuts: Mapping[Variable, tuple[Apply, str]]) -> tuple[Apply, str] | None:
+    """Find an op that the target leads into and that stopped the gradient."""
+    if target in cuts:
+        return cuts[target]
+    for variable, cut in cuts.items():
+        for node in applies_before([variable]):
+            if target in node.inputs:
+                return cut
+    return None

@@ -1,0 +1,239 @@
+"""What an op declares, and how applying one makes a node."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from symgrad.config import config
+from symgrad.errors import DTypeError, Float64Warning, GradientError, OperandDescription, SymgradError, render
+from symgrad.graph.source import Source, attributed_to, current_source, operand_texts
+from symgrad.graph.types import TensorType, Type
+from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
+
+if TYPE_CHECKING:
+    from symgrad.kernels.grammar import Kernel
+
+
+class Operand(NamedTuple):
+    """What `Op.infer` looks at: a variable shows the same two attributes."""
+
+    type: TensorType
+    known: np.ndarray | None = None
+
+
+class Disconnected(NamedTuple):
+    """What `Op.gradient` returns for an input that the gradient doesn't reach, and why."""
+
+    reason: str
+
+
+class InferenceError(Exception):
+    """Raised inside `Op.infer`; the caller adds the user's line and the operands.
+
+    Parameters
+    ----------
+    error : type
+        The class of the error that the user sees.
+    headline, remedy : str
+        What failed, and what to do.
+    """
+
+    def __init__(self, error: type[SymgradError], headline: str, remedy: str = "") -> None:
+        super().__init__(headline)
+        self.error = error
+        self.headline = headline
+        self.remedy = remedy
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One example of an op, for the conformance suite.
+
+    Parameters
+    ----------
+    arguments : tuple
+        The values of the op's inputs.
+    error : type, optional
+        The error that applying the op to variables of these values' types raises.
+    differentiable : bool
+        Whether the gradient exists at these values (no kink within a finite difference).
+    """
+
+    arguments: tuple[np.ndarray, ...]
+    error: type[SymgradError] | None = None
+    differentiable: bool = True
+
+
+class Op:
+    """An operation: its types, its meaning, its gradient and its work, in one place.
+
+    Subclasses are frozen dataclasses: their fields are the op's parameters, and ops with equal parameters are equal.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name that prints and errors show."""
+        return type(self).__name__
+
+    def infer(self, *inputs: Any) -> Sequence[Type]:
+        """Return the types of the outputs from those of the inputs (each has ``.type`` and ``.known``).
+
+        Raises
+        ------
+        InferenceError
+            If the inputs don't fit together.
+        """
+        raise NotImplementedError(f"{type(self).__name__} declares no infer")
+
+    def evaluate(self, *inputs: np.ndarray) -> Sequence[np.ndarray]:
+        """Compute the outputs in NumPy: the meaning of the op, and every backend's oracle."""
+        raise NotImplementedError(f"{type(self).__name__} declares no evaluate")
+
+    def known_value(self, *inputs: Any) -> np.ndarray | None:
+        """Return the value of the output if the graph alone tells it: integers made of constants and sizes."""
+        values = [operand.known for operand in inputs]
+        if not values or any(value is None for value in values):
+            return None
+        (value,) = self.evaluate(*values)
+        return value if value.dtype.kind in "iub" and value.ndim <= 1 and value.size <= 64 else None
+
+    def gradient(
+        self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]
+    ) -> Sequence[Variable | Disconnected | None]:
+        """Return the cotangent of each input from those of the outputs (None where the cost doesn't depend on one).
+
+        For an input that the gradient doesn't reach, return `Disconnected` with the reason.
+        """
+        return [Disconnected(f"{self.name} has no gradient")] * len(inputs)
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> Sequence[Any]:
+        """Return the tangent of each output from those of the inputs (None where nothing changes)."""
+        raise GradientError(f"{self.name} has no forward derivative")
+
+    def lower(self, apply: Apply) -> Kernel:
+        """Return the work of one application: loops, a view, or a library call. By default `evaluate` itself."""
+        from symgrad.kernels.grammar import Evaluate
+
+        return Evaluate(self.name, self.evaluate)
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        """Return examples for the conformance suite: usual, tied, empty and size-1 axes, and bad inputs."""
+        return ()
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __call__(self, *inputs: Variable) -> Any:
+        """Apply the op; return its output, or the tuple of its outputs if there are several."""
+        outputs = apply_op(self, inputs).outputs
+        return outputs[0] if len(outputs) == 1 else outputs
+
+
+@dataclass
+class _Registry:
+    ops: dict[str, type[Op]] = field(default_factory=dict)
+
+
+registry = _Registry()
+
+
+def register(op_class: type[Op]) -> type[Op]:
+    """Class decorator: enter an op into the registry that the conformance suite and the reference pages read."""
+    registry.ops[op_class.__name__] = op_class
+    return op_class
+
+
+def apply_op(op: Op, inputs: Sequence[Variable]) -> Apply:
+    """Make the node that applies `op` to `inputs`, or raise an error that names the user's line."""
+    source = current_source()
+    try:
+        types = op.infer(*inputs)
+        node = Apply(op, inputs, types, source)
+        if len(types) == 1:
+            node.outputs[0].known = op.known_value(*inputs)
+        _infer_expected(node)
+        if config.warn_float64 != "ignore":
+            _note_float64(node)
+    except InferenceError as error:
+        located = _locate(error, op, inputs, str(source) if source else "")
+    else:
+        return node
+    raise located
+
+
+def _infer_expected(node: Apply) -> None:
+    """Infer once more with the sizes that shared variables have now, so that a mismatch shows on this line."""
+    expected = [variable.expected for variable in node.inputs]
+    if all(found is variable.type for found, variable in zip(expected, node.inputs, strict=True)):
+        return
+    operands = [Operand(kind, v.known) for kind, v in zip(expected, node.inputs, strict=True)]  # type: ignore[arg-type]
+    for output, kind in zip(node.outputs, node.op.infer(*operands), strict=True):
+        declared = output.type
+        if isinstance(kind, TensorType) and isinstance(declared, TensorType) and kind.shape != declared.shape:
+            sizes = [size if size == known or size != 1 else known
+                     for size, known in zip(kind.shape, declared.shape, strict=True)]  # fmt: skip
+            output._expected = TensorType(kind.dtype, sizes, declared.broadcastable)
+
+
+def _note_float64(node: Apply) -> None:
+    """Warn or raise, as configured, where float64 first appears while ``floatX`` is float32."""
+    if config.floatX != "float32" or not any(_is_float64(output) for output in node.outputs):
+        return
+    if any(_is_float64(variable) and not isinstance(variable, Constant) for variable in node.inputs):
+        return
+    text = render(
+        f"the result of {node.op} is float64, while floatX is float32",
+        str(node.source or ""),
+        describe_operands(node.inputs),
+        "Cast an operand with .astype('float32'), or set warn_float64=ignore.",
+    )
+    if config.warn_float64 == "raise":
+        raise DTypeError(text)
+    place = node.source or Source("<unknown>", 0)
+    warnings.warn_explicit(text, Float64Warning, place.filename, place.line)
+
+
+def _is_float64(variable: Variable) -> bool:
+    return isinstance(variable.type, TensorType) and variable.type.dtype == "float64"
+
+
+def _locate(error: InferenceError, op: Op, inputs: Sequence[Variable], location: str) -> SymgradError:
+    texts = operand_texts()
+    labels = texts if len(texts) == len(inputs) else [""] * len(inputs)
+    operands = describe_operands(inputs, labels)
+    return error.error(render(error.headline, location, operands, error.remedy))
+
+
+def describe_operands(
+    inputs: Sequence[Variable], labels: Sequence[str] = (), types: Sequence[Type] = ()
+) -> list[OperandDescription]:
+    """Describe each operand: how the line writes it (or its name), its type, and where it was made."""
+    labels = labels or [""] * len(inputs)
+    types = types or [variable.expected for variable in inputs]
+    return [
+        OperandDescription(label or str(variable), str(kind), _origin(variable))
+        for variable, label, kind in zip(inputs, labels, types, strict=True)
+    ]
+
+
+def _origin(variable: Variable) -> str:
+    place = f" at {variable.source.place}" if variable.source else ""
+    if isinstance(variable, Constant):
+        return "constant"
+    if isinstance(variable, SharedVariable):
+        return f"shared, created{place}"
+    if variable.owner is None:
+        return f"input, declared{place}"
+    return f"made by {variable.owner.op}{place}"
+
+
+__all__ = [
+    "Apply", "Disconnected", "InferenceError", "Op", "Operand", "Sample", "apply_op", "attributed_to",
+    "describe_operands", "register", "registry",
+]  # fmt: skip

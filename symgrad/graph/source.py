@@ -1,0 +1,117 @@
+"""Where the user wrote something: file, line, and the text of that line."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import FrameType
+from typing import NamedTuple
+
+PACKAGE_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+class Source(NamedTuple):
+    """The place in the user's program that made a node.
+
+    The text of the line is read when it is shown, not when the node is made.
+    """
+
+    filename: str
+    line: int
+    text_read: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The user's line, stripped; empty if the file can't be read."""
+        if self.text_read is not None:
+            return self.text_read
+        return linecache.getline(self.filename, self.line).strip()
+
+    @property
+    def place(self) -> str:
+        """``file:line``, with the file relative to the working folder when it lies inside."""
+        filename = self.filename
+        if os.path.isabs(filename):
+            relative = os.path.relpath(filename)
+            filename = filename if relative.startswith("..") else relative
+        return f"{filename}:{self.line}"
+
+    def __str__(self) -> str:
+        text = self.text
+        return f"{self.place}   {text}" if text else self.place
+
+    def with_text(self) -> Source:
+        """Return a source that carries the text itself, for a pickle that travels to another machine."""
+        return Source(self.filename, self.line, self.text)
+
+
+_override: ContextVar[Source | None] = ContextVar("symgrad_source", default=None)
+
+
+def user_frame() -> FrameType | None:
+    """Return the innermost frame that runs code outside symgrad, or None."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE_FOLDER):
+        frame = frame.f_back
+    return frame
+
+
+def current_source() -> Source | None:
+    """Return the user's line that is running, or the one set by `attributed_to`."""
+    override = _override.get()
+    if override is not None:
+        return override
+    frame = user_frame()
+    return None if frame is None else Source(frame.f_code.co_filename, frame.f_lineno)
+
+
+@contextmanager
+def attributed_to(source: Source | None) -> Iterator[None]:
+    """Attribute nodes made in this block to `source`: gradients and rewrites keep the line of the forward node."""
+    token = _override.set(source)
+    try:
+        yield
+    finally:
+        _override.reset(token)
+
+
+def operand_texts() -> list[str]:
+    """Return the texts of the operands in the expression that the user's frame is evaluating.
+
+    Python records the columns of each instruction, so while the line still runs, the very call or operator that
+    failed can be cut out of it. Returns an empty list if that isn't possible.
+    """
+    frame = user_frame()
+    if frame is None:
+        return []
+    positions = list(frame.f_code.co_positions())
+    line, end_line, column, end_column = positions[frame.f_lasti // 2]
+    if line is None or end_line is None or column is None or end_column is None:
+        return []
+    lines = [linecache.getline(frame.f_code.co_filename, number) for number in range(line, end_line + 1)]
+    if not lines or not lines[0]:
+        return []
+    lines[-1] = lines[-1].encode()[:end_column].decode(errors="replace")
+    lines[0] = lines[0].encode()[column:].decode(errors="replace")
+    return _operands_of("".join(lines))
+
+
+def _operands_of(expression: str) -> list[str]:
+    """Return the source texts of the arguments of a call, or of both sides of an operator."""
+    try:
+        node: ast.AST = ast.parse(f"({expression})", mode="eval").body
+    except SyntaxError:
+        return []
+    operands: list[ast.expr] = []
+    if isinstance(node, ast.BinOp):
+        operands = [node.left, node.right]
+    elif isinstance(node, ast.Compare):
+        operands = [node.left, *node.comparators]
+    elif isinstance(node, ast.Call):
+        operands = [*node.args, *(keyword.value for keyword in node.keywords)]
+    return [ast.unparse(operand) for operand in operands]

@@ -1,0 +1,220 @@
+"""The nodes of a graph: variables, and the applications of ops that make them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from symgrad.graph.source import Source, current_source
+from symgrad.graph.types import TensorType, Type
+
+if TYPE_CHECKING:
+    from symgrad.graph.op import Op
+
+
+class Variable:
+    """A symbolic value: an input, or an output of an `Apply`. Two variables are equal only if they are the same.
+
+    Parameters
+    ----------
+    type : Type
+        What is known about its value.
+    owner : Apply, optional
+        The application that computes it; None for an input.
+    index : int
+        Which of the owner's outputs it is.
+    name : str, optional
+        A name for people.
+
+    Attributes
+    ----------
+    known : ndarray or None
+        Its value, where the graph alone tells it (sizes, and integers made of sizes).
+    expected : Type
+        Its type with the sizes that shared variables have now. Only early error checks use it: `set_value` may
+        change those sizes later.
+    """
+
+    __slots__ = ("type", "owner", "index", "name", "known", "_expected", "_source", "_tag", "__weakref__")
+
+    type: Type
+    owner: Apply | None
+    known: np.ndarray | None
+
+    def __init__(self, type: Type, owner: Apply | None = None, index: int = 0, name: str | None = None) -> None:
+        self.type = type
+        self.owner = owner
+        self.index = index
+        self.name = name
+        self.known = None
+        self._expected: Type | None = None
+        self._source = None if owner is not None else current_source()
+        self._tag: SimpleNamespace | None = None
+
+    @property
+    def source(self) -> Source | None:
+        """The user's line that made this variable."""
+        return self._source if self.owner is None else self.owner.source
+
+    @property
+    def expected(self) -> Type:
+        """The type with the sizes that shared variables have now."""
+        return self.type if self._expected is None else self._expected
+
+    @property
+    def tag(self) -> SimpleNamespace:
+        """A place for the user's own notes on this variable."""
+        if self._tag is None:
+            self._tag = SimpleNamespace()
+        return self._tag
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        if self.name is not None:
+            return self.name
+        if self.owner is None:
+            return f"<{self.type}>"
+        suffix = f".{self.index}" if len(self.owner.outputs) > 1 else ""
+        return f"{self.owner.op}{suffix}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from symgrad.graph.pickling import reduce_variable
+
+        return reduce_variable(self)
+
+    def __copy__(self) -> Any:
+        return self.type(self.name)
+
+
+class Constant(Variable):
+    """A variable whose value is part of the graph."""
+
+    __slots__ = ("data",)
+
+    data: np.ndarray
+
+    def __init__(self, type: Type, data: np.ndarray, name: str | None = None) -> None:
+        super().__init__(type, name=name)
+        self.data = data
+        if data.ndim <= 1 and data.size <= 64 and data.dtype.kind in "iub":
+            self.known = data
+
+    def __str__(self) -> str:
+        if self.name is not None:
+            return self.name
+        if self.data.size <= 4:
+            return np.array2string(self.data, separator=", ")
+        return f"<constant {self.type}>"
+
+
+class Container:
+    """The storage of a shared variable: functions that share memory hold the same container."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: np.ndarray) -> None:
+        self.value = value
+
+
+class SharedVariable(Variable):
+    """A variable that keeps its value between calls, and that compiled functions can update.
+
+    Attributes
+    ----------
+    container : Container
+        Its storage.
+    default_update : Variable or None
+        The expression that becomes its value after every call of a function that uses it, unless the function says
+        otherwise.
+    """
+
+    __slots__ = ("container", "default_update")
+
+    def __init__(self, type: Type, value: np.ndarray, name: str | None = None) -> None:
+        super().__init__(type, name=name)
+        self.container = Container(value)
+        self.default_update: Variable | None = None
+
+    @property
+    def expected(self) -> Type:
+        """The type with the sizes of the current value; sizes 0 and 1 may be placeholders and stay unknown."""
+        if not isinstance(self.type, TensorType) or self.type.is_static:
+            return self.type
+        value = self.container.value
+        sizes = [
+            known if known is not None else (size if size > 1 else None)
+            for known, size in zip(self.type.shape, value.shape, strict=True)
+        ]
+        return TensorType(self.type.dtype, sizes, self.type.broadcastable)
+
+    def __str__(self) -> str:
+        return self.name if self.name is not None else f"<shared {self.type}>"
+
+
+class Apply:
+    """The application of an op to variables.
+
+    Attributes
+    ----------
+    op : Op
+        What is computed.
+    inputs, outputs : tuple of Variable
+        Of what, and into what.
+    source : Source or None
+        The user's line that asked for it.
+    """
+
+    __slots__ = ("op", "inputs", "outputs", "source", "record", "__weakref__")
+
+    def __init__(self, op: Op, inputs: Sequence[Variable], types: Sequence[Type], source: Source | None) -> None:
+        self.op = op
+        self.inputs = tuple(inputs)
+        self.source = source
+        self.record: Any = None
+        self.outputs = tuple([variable_class(kind)(kind, self, index) for index, kind in enumerate(types)])
+
+    @property
+    def out(self) -> Variable:
+        """The output, of an op that has one."""
+        (output,) = self.outputs
+        return output
+
+    def __repr__(self) -> str:
+        return f"{self.op}({', '.join(str(variable) for variable in self.inputs)})"
+
+
+class _VariableClasses:
+    """Which class makes the variables of a type: the user's language adds operators to tensors."""
+
+    variable: type[Variable] = Variable
+    constant: type[Constant] = Constant
+    shared: type[SharedVariable] = SharedVariable
+
+
+def variable_class(type: Type) -> type[Variable]:
+    """Return the class of variables of `type`."""
+    return _VariableClasses.variable if isinstance(type, TensorType) else Variable
+
+
+def set_tensor_classes(
+    variable: type[Variable], constant: type[Constant], shared: type[SharedVariable]
+) -> None:
+    """Register the classes of the user's language, whose instances understand Python's operators."""
+    _VariableClasses.variable = variable
+    _VariableClasses.constant = constant
+    _VariableClasses.shared = shared
+
+
+def make_constant(data: np.ndarray, name: str | None = None) -> Any:
+    """Return a constant that holds `data` itself (not a copy)."""
+    return _VariableClasses.constant(TensorType(data.dtype, data.shape), data, name)
+
+
+def make_shared(type: Type, value: np.ndarray, name: str | None = None) -> Any:
+    """Return a shared variable that holds `value` itself (not a copy)."""
+    return _VariableClasses.shared(type, value, name)

@@ -1,0 +1,310 @@
+"""Convolution of images, and the two products that are its derivatives.
+
+The three are one trilinear form seen from three sides, so the derivatives of each are the other two, and second
+derivatives need nothing new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from symgrad.errors import ShapeError
+from symgrad.graph.op import Disconnected, InferenceError, Op, register
+from symgrad.graph.types import TensorType
+from symgrad.graph.variables import Apply
+from symgrad.kernels import reference
+from symgrad.kernels.grammar import Kernel, Library
+from symgrad.ops.linalg import product_rule
+from symgrad.ops.promotion import as_operand, float_of, upcast
+from symgrad.ops.shape import cast, size_of, specify_shape
+
+Padding = tuple[tuple[int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class _Convolution(Op):
+    """What the three ops share.
+
+    Parameters
+    ----------
+    padding : pair of (int, int)
+        Zeros added before and after, for the vertical and the horizontal axis.
+    stride, dilation : pair of int
+        Steps of the output, and between filter elements.
+    groups : int
+        Into how many independent groups the channels fall.
+    flip : bool
+        True is convolution, False correlation.
+    """
+
+    padding: Padding
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    flip: bool = True
+
+    @property
+    def attributes(self) -> tuple[tuple[str, Any], ...]:
+        """The parameters as the kernels take them."""
+        return (
+            ("padding", self.padding), ("stride", self.stride), ("dilation", self.dilation),
+            ("groups", self.groups), ("flip", self.flip),
+        )  # fmt: skip
+
+    def output_shape(self, image: Sequence[int | None], filters: Sequence[int | None]) -> list[int | None]:
+        """Return the shape of the output, as far as it is known; raise if a size comes out negative."""
+        shape = [image[0], filters[0]]
+        for axis in (0, 1):
+            size, window = image[2 + axis], filters[2 + axis]
+            if size is None or window is None:
+                shape.append(None)
+                continue
+            padded = size + sum(self.padding[axis])
+            reach = (window - 1) * self.dilation[axis] + 1
+            if padded < reach:
+                raise InferenceError(
+                    ShapeError,
+                    f"conv2d can't put a filter of size {window} on an image of size {size} (axis {2 + axis})",
+                    "Use a smaller filter, or border_mode='half' or 'full'.",
+                )
+            shape.append((padded - reach) // self.stride[axis] + 1)
+        return shape
+
+    def check(self, image: TensorType, filters: TensorType) -> None:
+        """Raise if the operands can't be an image and its filters."""
+        if image.ndim != 4 or filters.ndim != 4:
+            raise InferenceError(
+                ShapeError,
+                f"conv2d takes images (N, C, H, W) and filters (K, C, H, W), got {image} and {filters}",
+                "Reshape them: x.reshape((batch, channels, height, width)).",
+            )
+        channels, taken = image.shape[1], filters.shape[1]
+        if channels is not None and taken is not None and channels != taken * self.groups:
+            raise InferenceError(
+                ShapeError,
+                f"conv2d got an image of {channels} channels and filters for {taken * self.groups}",
+                "The second size of both must be equal (with groups: times the number of groups).",
+            )
+
+
+@register
+@dataclass(frozen=True)
+class Conv2d(_Convolution):
+    """Convolution of images (N, C, H, W) with filters (K, C, h, w)."""
+
+    @property
+    def name(self) -> str:
+        return "conv2d"
+
+    def infer(self, image: Any, filters: Any) -> list[TensorType]:
+        self.check(image.type, filters.type)
+        shape = self.output_shape(image.type.shape, filters.type.shape)
+        return [TensorType(upcast(image.type.dtype, filters.type.dtype), shape)]
+
+    def evaluate(self, image: np.ndarray, filters: np.ndarray) -> list[np.ndarray]:
+        return [reference.conv2d(image, filters, **dict(self.attributes))]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        (image, filters), (cotangent,) = inputs, cotangents
+        parameters = dict(self.attributes)
+        sizes = [size_of(v, axis) for v in (image, filters) for axis in (2, 3)]
+        return [
+            specify_shape(Conv2dInputGradient(**parameters)(filters, cotangent, *sizes[:2]), image.type.shape),
+            specify_shape(Conv2dFilterGradient(**parameters)(image, cotangent, *sizes[2:]), filters.type.shape),
+        ]
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """The product rule."""
+        return [product_rule(self, inputs, tangents)]
+
+    def lower(self, apply: Apply) -> Kernel:
+        return Library("conv2d", self.attributes)
+
+
+def _known(operand: Any) -> int | None:
+    return None if operand.known is None else int(operand.known)
+
+
+def _disconnected_sizes() -> list[Any]:
+    return [Disconnected("it is a size")] * 2
+
+
+@register
+@dataclass(frozen=True)
+class Conv2dInputGradient(_Convolution):
+    """The cotangent of a convolution's images, from filters and the output's cotangent; also transposed convolution."""
+
+    @property
+    def name(self) -> str:
+        return "conv2d_input_gradient"
+
+    def infer(self, filters: Any, cotangent: Any, height: Any, width: Any) -> list[TensorType]:
+        channels = None if filters.type.shape[1] is None else filters.type.shape[1] * self.groups
+        shape = [cotangent.type.shape[0], channels, _known(height), _known(width)]
+        return [TensorType(cotangent.type.dtype, shape)]
+
+    def known_value(self, *inputs: Any) -> np.ndarray | None:
+        return None
+
+    def evaluate(self, filters: np.ndarray, cotangent: np.ndarray, *sizes: np.ndarray) -> list[np.ndarray]:
+        shape = (cotangent.shape[0], filters.shape[1] * self.groups, int(sizes[0]), int(sizes[1]))
+        return [reference.conv2d_input_gradient(filters, cotangent, shape, **dict(self.attributes))]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        (filters, cotangent, *_), (image,) = inputs, cotangents
+        parameters = dict(self.attributes)
+        sizes = [size_of(filters, axis) for axis in (2, 3)]
+        of_filters = Conv2dFilterGradient(**parameters)(image, cotangent, *sizes)
+        return [
+            specify_shape(of_filters, filters.type.shape),
+            specify_shape(Conv2d(**parameters)(image, filters), cotangent.type.shape),
+            *_disconnected_sizes(),
+        ]
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """The product rule."""
+        filters, cotangent, *sizes = inputs
+        terms = [self(tangents[0], cotangent, *sizes)] if tangents[0] is not None else []
+        terms += [self(filters, tangents[1], *sizes)] if tangents[1] is not None else []
+        return [sum(terms[1:], terms[0]) if terms else None]
+
+    def lower(self, apply: Apply) -> Kernel:
+        return Library("conv2d_input_gradient", self.attributes)
+
+
+@register
+@dataclass(frozen=True)
+class Conv2dFilterGradient(_Convolution):
+    """The cotangent of a convolution's filters, from images and the output's cotangent."""
+
+    @property
+    def name(self) -> str:
+        return "conv2d_filter_gradient"
+
+    def infer(self, image: Any, cotangent: Any, height: Any, width: Any) -> list[TensorType]:
+        channels = None if image.type.shape[1] is None else image.type.shape[1] // self.groups
+        shape = [cotangent.type.shape[1], channels, _known(height), _known(width)]
+        return [TensorType(cotangent.type.dtype, shape)]
+
+    def known_value(self, *inputs: Any) -> np.ndarray | None:
+        return None
+
+    def evaluate(self, image: np.ndarray, cotangent: np.ndarray, *sizes: np.ndarray) -> list[np.ndarray]:
+        shape = (cotangent.shape[1], image.shape[1] // self.groups, int(sizes[0]), int(sizes[1]))
+        return [reference.conv2d_filter_gradient(image, cotangent, shape, **dict(self.attributes))]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        (image, cotangent, *_), (filters,) = inputs, cotangents
+        parameters = dict(self.attributes)
+        sizes = [size_of(image, axis) for axis in (2, 3)]
+        of_image = Conv2dInputGradient(**parameters)(filters, cotangent, *sizes)
+        return [
+            specify_shape(of_image, image.type.shape),
+            specify_shape(Conv2d(**parameters)(image, filters), cotangent.type.shape),
+            *_disconnected_sizes(),
+        ]
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """The product rule."""
+        image, cotangent, *sizes = inputs
+        terms = [self(tangents[0], cotangent, *sizes)] if tangents[0] is not None else []
+        terms += [self(image, tangents[1], *sizes)] if tangents[1] is not None else []
+        return [sum(terms[1:], terms[0]) if terms else None]
+
+    def lower(self, apply: Apply) -> Kernel:
+        return Library("conv2d_filter_gradient", self.attributes)
+
+
+def _pair(value: Any, name: str, least: int = 1) -> tuple[int, int]:
+    pair = (value, value) if isinstance(value, int | np.integer) else tuple(value)
+    if len(pair) != 2 or not all(isinstance(v, int | np.integer) and v >= least for v in pair):
+        raise ShapeError(f"conv2d needs {name} as one or two integers of at least {least}, got {value!r}")
+    return int(pair[0]), int(pair[1])
+
+
+def conv2d(
+    input: Any,
+    filters: Any,
+    input_shape: Sequence[int | None] | None = None,
+    filter_shape: Sequence[int | None] | None = None,
+    border_mode: Any = "valid",
+    subsample: Any = (1, 1),
+    filter_flip: bool = True,
+    image_shape: Sequence[int | None] | None = None,
+    filter_dilation: Any = (1, 1),
+    num_groups: int = 1,
+) -> Any:
+    """Convolve images with filters (Theano's ``nnet.conv2d``).
+
+    ``out[n, k, i, j] = sum over c, a, b of image[n, c, i * s + a, j * s + b] * filters[k, c, h - 1 - a, w - 1 - b]``
+
+    Parameters
+    ----------
+    input : float tensor of shape (N, C, H, W)
+        Images.
+    filters : float tensor of shape (K, C, h, w)
+        Filters.
+    input_shape, filter_shape : four sizes, optional
+        Sizes that the graph doesn't know by itself; None leaves one open. Checked at run time. `image_shape` is the
+        older name of `input_shape`.
+    border_mode : {'valid', 'full', 'half'}, int, pair of int, or pair of pairs
+        Zeros around the image: none; so many that every overlap counts; half the filter; or the given number.
+    subsample : int or pair of int
+        Stride of the output.
+    filter_flip : bool
+        True (default) is convolution; False correlates, as other libraries do.
+    filter_dilation : int or pair of int
+        Steps between filter elements.
+    num_groups : int
+        Independent groups of channels; the filters' C is the image's divided by it.
+
+    Returns
+    -------
+    tensor of shape (N, K, (H + padding - h) // stride + 1, ...)
+
+    Raises
+    ------
+    ShapeError
+        If axes, channels or sizes don't fit, as far as they are known; else when the function is called.
+    """
+    image, filters = as_operand(input), as_operand(filters)
+    dtype = float_of(upcast(image.type.dtype, filters.type.dtype))
+    image, filters = cast(image, dtype), cast(filters, dtype)
+    image = _with_sizes(image, input_shape if input_shape is not None else image_shape, "input_shape")
+    filters = _with_sizes(filters, filter_shape, "filter_shape")
+    dilation = _pair(filter_dilation, "filter_dilation")
+    padding = _padding(border_mode, filters, dilation)
+    return Conv2d(padding, _pair(subsample, "subsample"), dilation, int(num_groups), bool(filter_flip))(image, filters)
+
+
+def _with_sizes(x: Any, sizes: Sequence[int | None] | None, name: str) -> Any:
+    if sizes is None:
+        return x
+    if len(sizes) != 4 or x.type.ndim != 4:
+        raise ShapeError(f"conv2d needs four sizes as {name}, and a tensor of four axes; got {sizes} and {x.type}")
+    return specify_shape(x, sizes)
+
+
+def _padding(border_mode: Any, filters: Any, dilation: tuple[int, int]) -> Padding:
+    window = filters.type.shape[2:]
+    if border_mode in ("full", "half") and None in window:
+        window = filters.expected.shape[2:]
+    if border_mode in ("full", "half") and None in window:
+        raise ShapeError(
+            f"border_mode={border_mode!r} needs to know the filters' sizes, got {filters.type}; pass filter_shape"
+        )
+    if border_mode in ("full", "half"):
+        specify_shape(filters, (None, None, *window))
+    try:
+        return reference.border_padding(border_mode, tuple([size or 1 for size in window]), dilation)
+    except (TypeError, ValueError) as error:
+        raise ShapeError(
+            f"conv2d has no border_mode {border_mode!r}; it takes 'valid', 'full', 'half', an int or a pair of ints"
+        ) from error
+
+
+__all__ = ["conv2d"]

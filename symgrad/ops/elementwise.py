@@ -1,0 +1,518 @@
+"""The elementwise functions: one declaration each.
+
+Under each declaration stand its partial derivatives: called with the inputs and the output, the function returns for
+each input a variable, 1, -1, a `Chosen`, an `Over`, or None where the derivative is zero or doesn't exist.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+from symgrad.ops.elementwise_op import (
+    Chosen,
+    Over,
+    arithmetic,
+    comparison,
+    elementwise,
+    floating,
+    predicate,
+    selection,
+    unchanged,
+)
+
+NUMBERS = "iubfc"
+REALS = "iubf"
+SIGNED = "iufc"
+DISCRETE = "iub"
+
+
+def _softplus(x: Any, out: Any = None) -> Any:
+    return np.logaddexp(x, x.dtype.type(0), out=out)
+
+
+def _relu(x: Any, out: Any = None) -> Any:
+    return np.maximum(x, x.dtype.type(0), out=out)
+
+
+def _step(x: Any, out: Any = None) -> Any:
+    return np.heaviside(x, x.dtype.type(0.5), out=out)
+
+
+def _switch(condition: Any, yes: Any, no: Any, out: Any = None) -> Any:
+    if out is None:
+        return np.where(condition, yes, no)
+    np.copyto(out, no)
+    np.copyto(out, yes, where=condition)
+    return out
+
+
+# ---- arithmetic -----------------------------------------------------------------------------------------------------
+
+
+@elementwise(np.add, arithmetic, symbol="+")
+def add(x, y, output):
+    """Sum ``x + y``. On bools: or."""
+    return 1, 1
+
+
+@elementwise(np.subtract, arithmetic, kinds=SIGNED, symbol="-")
+def subtract(x, y, output):
+    """Difference ``x - y``. Not defined for bools."""
+    return 1, -1
+
+
+@elementwise(np.multiply, arithmetic, symbol="*")
+def multiply(x, y, output):
+    """Product ``x * y``. On bools: and."""
+    return y, x
+
+
+@elementwise(np.true_divide, floating, symbol="/")
+def true_divide(x, y, output):
+    """Quotient ``x / y``, as a float: integers become ``floatX`` first."""
+    return Over(y), -output / y
+
+
+@elementwise(np.floor_divide, arithmetic, kinds=REALS, symbol="//")
+def floor_divide(x, y, output):
+    """Quotient rounded towards minus infinity, ``floor(x / y)``."""
+    return None, None
+
+
+@elementwise(np.remainder, arithmetic, kinds=REALS, symbol="%")
+def mod(x, y, output):
+    """Remainder of `floor_divide`, with the sign of `y`."""
+    return 1, -floor_divide(x, y)
+
+
+@elementwise(np.power, arithmetic, kinds=SIGNED, symbol="**")
+def power(x, y, output):
+    """Power ``x ** y``."""
+    return y * x ** (y - 1), output * switch(eq(x, 0), 0, log(x))
+
+
+@elementwise(np.negative, arithmetic, kinds=SIGNED)
+def negative(x, output):
+    """Negation ``-x``. Not defined for bools."""
+    return -1
+
+
+@elementwise(np.reciprocal, floating)
+def reciprocal(x, output):
+    """Reciprocal ``1 / x``, as a float."""
+    return -output * output
+
+
+@elementwise(np.absolute, arithmetic, kinds=REALS)
+def abs_(x, output):
+    """Absolute value. The derivative at 0 is 0."""
+    return sign(x)
+
+
+@elementwise(np.sign, arithmetic, kinds="iuf")
+def sign(x, output):
+    """Sign: -1, 0 or 1."""
+    return None
+
+
+@elementwise(np.square, arithmetic)
+def sqr(x, output):
+    """Square ``x * x``."""
+    return 2 * x
+
+
+@elementwise(np.sqrt, floating)
+def sqrt(x, output):
+    """Square root. The derivative at 0 is inf."""
+    return Over(2 * output)
+
+
+# ---- rounding -------------------------------------------------------------------------------------------------------
+
+
+@elementwise(np.floor, arithmetic, kinds=REALS)
+def floor(x, output):
+    """Largest integer not above `x`, in the dtype of `x`."""
+    return None
+
+
+@elementwise(np.ceil, arithmetic, kinds=REALS)
+def ceil(x, output):
+    """Smallest integer not below `x`, in the dtype of `x`."""
+    return None
+
+
+@elementwise(np.trunc, arithmetic, kinds=REALS)
+def trunc(x, output):
+    """`x` without its fraction, in the dtype of `x`."""
+    return None
+
+
+@elementwise(np.rint, floating)
+def rint(x, output):
+    """Nearest integer, halves to even."""
+    return None
+
+
+# ---- exponentials and logarithms ------------------------------------------------------------------------------------
+
+
+@elementwise(np.exp, floating)
+def exp(x, output):
+    """Exponential ``e ** x``."""
+    return output
+
+
+@elementwise(np.exp2, floating, kinds=REALS)
+def exp2(x, output):
+    """Power of two ``2 ** x``."""
+    return output * math.log(2)
+
+
+@elementwise(np.expm1, floating)
+def expm1(x, output):
+    """``exp(x) - 1``, exact for small `x`."""
+    return exp(x)
+
+
+@elementwise(np.log, floating)
+def log(x, output):
+    """Natural logarithm."""
+    return Over(x)
+
+
+@elementwise(np.log2, floating)
+def log2(x, output):
+    """Logarithm to base 2."""
+    return Over(x * math.log(2))
+
+
+@elementwise(np.log10, floating)
+def log10(x, output):
+    """Logarithm to base 10."""
+    return Over(x * math.log(10))
+
+
+@elementwise(np.log1p, floating)
+def log1p(x, output):
+    """``log(1 + x)``, exact for small `x`."""
+    return Over(1 + x)
+
+
+@elementwise(np.logaddexp, floating, kinds=REALS)
+def logaddexp(x, y, output):
+    """``log(exp(x) + exp(y))`` without overflow."""
+    return sigmoid(x - y), sigmoid(y - x)
+
+
+# ---- trigonometry and hyperbolic functions --------------------------------------------------------------------------
+
+
+@elementwise(np.sin, floating)
+def sin(x, output):
+    """Sine."""
+    return cos(x)
+
+
+@elementwise(np.cos, floating)
+def cos(x, output):
+    """Cosine."""
+    return -sin(x)
+
+
+@elementwise(np.tan, floating)
+def tan(x, output):
+    """Tangent."""
+    return 1 + sqr(output)
+
+
+@elementwise(np.arcsin, floating)
+def arcsin(x, output):
+    """Inverse sine."""
+    return Over(sqrt(1 - sqr(x)))
+
+
+@elementwise(np.arccos, floating)
+def arccos(x, output):
+    """Inverse cosine."""
+    return -1 / sqrt(1 - sqr(x))
+
+
+@elementwise(np.arctan, floating)
+def arctan(x, output):
+    """Inverse tangent."""
+    return Over(1 + sqr(x))
+
+
+@elementwise(np.arctan2, floating, kinds=REALS)
+def arctan2(x, y, output):
+    """Angle of the point (`y`, `x`): inverse tangent of ``x / y`` in the right quadrant."""
+    norm = sqr(x) + sqr(y)
+    return y / norm, -x / norm
+
+
+@elementwise(np.sinh, floating)
+def sinh(x, output):
+    """Hyperbolic sine."""
+    return cosh(x)
+
+
+@elementwise(np.cosh, floating)
+def cosh(x, output):
+    """Hyperbolic cosine."""
+    return sinh(x)
+
+
+@elementwise(np.tanh, floating)
+def tanh(x, output):
+    """Hyperbolic tangent."""
+    return 1 - sqr(output)
+
+
+@elementwise(np.arcsinh, floating)
+def arcsinh(x, output):
+    """Inverse hyperbolic sine."""
+    return Over(sqrt(sqr(x) + 1))
+
+
+@elementwise(np.arccosh, floating)
+def arccosh(x, output):
+    """Inverse hyperbolic cosine."""
+    return Over(sqrt(sqr(x) - 1))
+
+
+@elementwise(np.arctanh, floating)
+def arctanh(x, output):
+    """Inverse hyperbolic tangent."""
+    return Over(1 - sqr(x))
+
+
+@elementwise(np.deg2rad, floating, kinds=REALS)
+def deg2rad(x, output):
+    """Degrees to radians."""
+    return 0 * x + math.pi / 180
+
+
+@elementwise(np.rad2deg, floating, kinds=REALS)
+def rad2deg(x, output):
+    """Radians to degrees."""
+    return 0 * x + 180 / math.pi
+
+
+# ---- activations and special functions ------------------------------------------------------------------------------
+
+
+@elementwise(scipy.special.expit, floating, kinds=REALS)
+def sigmoid(x, output):
+    """Logistic function ``1 / (1 + exp(-x))``."""
+    return output * (1 - output)
+
+
+@elementwise(_softplus, floating, kinds=REALS)
+def softplus(x, output):
+    """``log(1 + exp(x))`` without overflow."""
+    return sigmoid(x)
+
+
+@elementwise(_relu, arithmetic, kinds="iuf")
+def rectify(x, output):
+    """``max(x, 0)``. The derivative at 0 is 0.5, as in Theano."""
+    return step(x)
+
+
+@elementwise(_step, floating, kinds=REALS)
+def step(x, output):
+    """Step function: 0 below 0, 0.5 at 0, 1 above; the derivative of `rectify`."""
+    return None
+
+
+@elementwise(scipy.special.erf, floating, kinds=REALS)
+def erf(x, output):
+    """Error function ``2 / sqrt(pi) * integral of exp(-t * t) from 0 to x``."""
+    return (2 / math.sqrt(math.pi)) * exp(-sqr(x))
+
+
+@elementwise(scipy.special.erfc, floating, kinds=REALS)
+def erfc(x, output):
+    """Complement of the error function, ``1 - erf(x)``, exact for large `x`."""
+    return (-2 / math.sqrt(math.pi)) * exp(-sqr(x))
+
+
+# ---- choices --------------------------------------------------------------------------------------------------------
+
+
+@elementwise(np.maximum, arithmetic, kinds=REALS)
+def maximum(x, y, output):
+    """The larger operand; nan if either is. At a tie the whole gradient goes to the first."""
+    first = ge(x, y)
+    return Chosen(first), Chosen(first, negated=True)
+
+
+@elementwise(np.minimum, arithmetic, kinds=REALS)
+def minimum(x, y, output):
+    """The smaller operand; nan if either is. At a tie the whole gradient goes to the first."""
+    first = le(x, y)
+    return Chosen(first), Chosen(first, negated=True)
+
+
+@elementwise(np.clip, arithmetic, kinds="iuf")
+def clip(x, low, high, output):
+    """`x` limited to the range from `low` to `high`. The derivative at both edges is 1."""
+    return Chosen(and_(ge(x, low), le(x, high))), Chosen(lt(x, low)), Chosen(gt(x, high))
+
+
+@elementwise(_switch, selection, in_place=False)
+def switch(condition, yes, no, output):
+    """`yes` where `condition` holds (isn't 0), else `no`; both are computed."""
+    return None, Chosen(condition), Chosen(condition, negated=True)
+
+
+# ---- comparisons and logic ------------------------------------------------------------------------------------------
+
+
+@elementwise(np.equal, comparison)
+def eq(x, y, output):
+    """Whether ``x`` equals ``y``, elementwise (``==`` between variables is identity)."""
+    return None, None
+
+
+@elementwise(np.not_equal, comparison)
+def neq(x, y, output):
+    """Whether ``x`` differs from ``y``, elementwise."""
+    return None, None
+
+
+@elementwise(np.less, comparison, kinds=REALS, symbol="<")
+def lt(x, y, output):
+    """Whether ``x < y``."""
+    return None, None
+
+
+@elementwise(np.less_equal, comparison, kinds=REALS, symbol="<=")
+def le(x, y, output):
+    """Whether ``x <= y``."""
+    return None, None
+
+
+@elementwise(np.greater, comparison, kinds=REALS, symbol=">")
+def gt(x, y, output):
+    """Whether ``x > y``."""
+    return None, None
+
+
+@elementwise(np.greater_equal, comparison, kinds=REALS, symbol=">=")
+def ge(x, y, output):
+    """Whether ``x >= y``."""
+    return None, None
+
+
+@elementwise(np.isnan, predicate)
+def isnan(x, output):
+    """Whether `x` is nan."""
+    return None
+
+
+@elementwise(np.isinf, predicate)
+def isinf(x, output):
+    """Whether `x` is inf or -inf."""
+    return None
+
+
+@elementwise(np.isfinite, predicate)
+def isfinite(x, output):
+    """Whether `x` is neither nan nor infinite."""
+    return None
+
+
+@elementwise(np.bitwise_and, arithmetic, kinds=DISCRETE, symbol="&")
+def and_(x, y, output):
+    """And: of bools logical, of integers bit by bit."""
+    return None, None
+
+
+@elementwise(np.bitwise_or, arithmetic, kinds=DISCRETE, symbol="|")
+def or_(x, y, output):
+    """Or: of bools logical, of integers bit by bit."""
+    return None, None
+
+
+@elementwise(np.bitwise_xor, arithmetic, kinds=DISCRETE, symbol="^")
+def xor(x, y, output):
+    """Exclusive or: of bools logical, of integers bit by bit."""
+    return None, None
+
+
+@elementwise(np.invert, unchanged, kinds=DISCRETE)
+def invert(x, output):
+    """Not: of bools logical, of integers bit by bit."""
+    return None
+
+
+# ---- functions made of these ----------------------------------------------------------------------------------------
+
+
+def relu(x: Any, alpha: Any = 0) -> Any:
+    """Rectified linear function: `x` where positive, ``alpha * x`` elsewhere.
+
+    Parameters
+    ----------
+    x : tensor
+        Any real dtype and shape.
+    alpha : number or tensor
+        Slope for negative `x`.
+
+    Returns
+    -------
+    tensor
+        Same shape as `x`. The derivative at 0 is ``(1 + alpha) / 2``, as in Theano's ``nnet.relu``.
+    """
+    if isinstance(alpha, int | float) and alpha == 0:
+        return rectify(x)
+    return 0.5 * (1 + alpha) * x + 0.5 * (1 - alpha) * abs_(x)
+
+
+def round_half_away_from_zero(x: Any) -> Any:
+    """Nearest integer, halves away from zero."""
+    return sign(x) * floor(abs_(x) + 0.5)
+
+
+def round(x: Any, mode: str = "half_to_even") -> Any:
+    """Nearest integer, as a float; `mode` is ``half_to_even`` or ``half_away_from_zero``."""
+    if mode == "half_to_even":
+        return rint(x)
+    if mode == "half_away_from_zero":
+        return round_half_away_from_zero(x)
+    raise ValueError(f"round has no mode {mode!r}; it has half_to_even and half_away_from_zero")
+
+
+sub = subtract
+mul = multiply
+true_div = true_divide
+int_div = floor_divide
+floor_div = floor_divide
+pow = power
+neg = negative
+inv = reciprocal
+square = sqr
+sgn = sign
+where = switch
+bitwise_and = and_
+bitwise_or = or_
+bitwise_xor = xor
+abs = abs_
+bitwise_not = invert
+not_ = invert
+
+__all__ = [
+    "abs", "abs_", "add", "and_", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "bitwise_and",
+    "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clip", "cos", "cosh", "deg2rad", "eq", "erf", "erfc", "exp",
+    "exp2", "expm1", "floor", "floor_div", "floor_divide", "ge", "gt", "int_div", "inv", "invert", "isfinite",
+    "isinf", "isnan", "le", "log", "log10", "log1p", "log2", "logaddexp", "lt", "maximum", "minimum", "mod", "mul",
+    "multiply", "neg", "negative", "neq", "not_", "or_", "pow", "power", "rad2deg", "reciprocal", "rectify", "relu",
+    "rint", "round", "sgn", "sigmoid", "sign", "sin", "sinh", "softplus", "sqr", "sqrt", "square", "step", "sub",
+    "subtract", "switch", "tan", "tanh", "true_div", "true_divide", "trunc", "where", "xor",
+]  # fmt: skip

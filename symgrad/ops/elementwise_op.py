@@ -1,0 +1,314 @@
+"""The machinery of elementwise ops; the ops themselves are the rows of `symgrad.ops.elementwise`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from symgrad.errors import DTypeError, ShapeError
+from symgrad.graph.op import Disconnected, InferenceError, Op, register
+from symgrad.graph.types import NUMPY_DTYPES, TensorType
+from symgrad.graph.variables import Apply
+from symgrad.kernels.grammar import Map, ScalarFunction
+from symgrad.ops.promotion import as_operands, float_of, is_discrete, upcast
+
+DtypeRule = Callable[..., tuple[tuple[str, ...], str]]
+"""Given the operands' dtypes, the dtypes that they are cast to, and the dtype of the result."""
+
+
+def arithmetic(*dtypes: str) -> tuple[tuple[str, ...], str]:
+    """Operands meet in their common dtype, and so is the result."""
+    common = upcast(*dtypes)
+    return (common,) * len(dtypes), common
+
+
+def floating(*dtypes: str) -> tuple[tuple[str, ...], str]:
+    """Operands become floats, and so is the result."""
+    common = float_of(upcast(*dtypes))
+    return (common,) * len(dtypes), common
+
+
+def comparison(*dtypes: str) -> tuple[tuple[str, ...], str]:
+    """Operands meet in their common dtype, the result is bool."""
+    return (upcast(*dtypes),) * len(dtypes), "bool"
+
+
+def predicate(*dtypes: str) -> tuple[tuple[str, ...], str]:
+    """Operands stay as they are, the result is bool."""
+    return dtypes, "bool"
+
+
+def unchanged(*dtypes: str) -> tuple[tuple[str, ...], str]:
+    """The result has the dtype of the operand."""
+    return dtypes, dtypes[0]
+
+
+def selection(*dtypes: str) -> tuple[tuple[str, ...], str]:
+    """The first operand is a condition; the others meet in their common dtype."""
+    common = upcast(*dtypes[1:])
+    return ("bool", *(common for _ in dtypes[1:])), common
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One elementwise function: a row of the table.
+
+    Parameters
+    ----------
+    function : ScalarFunction
+        Name and NumPy function.
+    arity : int
+        Number of operands.
+    dtype_rule : callable
+        See `DtypeRule`.
+    partials : callable
+        ``partials(*inputs, output)`` returns the partial derivative for each input: a variable, 1, -1, or None where
+        it is zero or doesn't exist.
+    kinds : str
+        NumPy dtype kinds that the function accepts.
+    symbol : str
+        How an expression shows it: ``+`` between operands; empty for a call.
+    """
+
+    function: ScalarFunction
+    arity: int
+    dtype_rule: DtypeRule
+    partials: Callable[..., Any]
+    kinds: str
+    symbol: str
+    summary: str
+
+
+rows: dict[str, Row] = {}
+
+
+@register
+@dataclass(frozen=True)
+class Elementwise(Op):
+    """A scalar function applied to each element of broadcast operands.
+
+    Operands with fewer axes gain leading ones, as in NumPy. An axis stretches only if the graph knows that its size
+    is 1.
+    """
+
+    function: str
+
+    @property
+    def name(self) -> str:
+        return self.function
+
+    @property
+    def row(self) -> Row:
+        """The row of the table that says what the function does."""
+        return rows[self.function]
+
+    def infer(self, *inputs: Any) -> list[TensorType]:
+        row = self.row
+        dtypes = [operand.type.dtype for operand in inputs]
+        for dtype in dtypes:
+            if NUMPY_DTYPES[dtype].kind not in row.kinds:
+                raise InferenceError(DTypeError, f"{self.function} doesn't take {dtype}")
+        result = row.dtype_rule(*dtypes)[1]
+        types = [operand.type for operand in inputs]
+        return [TensorType(result, *broadcast_shapes(self.function, types))]
+
+    def evaluate(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        row = self.row
+        dtypes, result = row.dtype_rule(*[array.dtype.name for array in inputs])
+        inputs = tuple([array.astype(dtype, copy=False) for array, dtype in zip(inputs, dtypes, strict=True)])
+        with np.errstate(all="ignore"):
+            output = np.asarray(row.function.numpy(*inputs))
+        return [output.astype(result, copy=False)]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        from symgrad.ops.shape import sum_to_type
+
+        (output,), (cotangent,) = outputs, cotangents
+        if is_discrete(output.type.dtype):
+            return [Disconnected(f"{self.function} has a derivative of zero everywhere")] * len(inputs)
+        partials = self.row.partials(*inputs, output)
+        partials = partials if isinstance(partials, tuple) else (partials,)
+        results: list[Any] = []
+        for variable, partial in zip(inputs, partials, strict=True):
+            if is_discrete(variable.type.dtype):
+                results.append(Disconnected(f"{variable} is {variable.type.dtype}"))
+            elif partial is None:
+                results.append(Disconnected(f"{self.function} has a derivative of zero for it"))
+            else:
+                results.append(sum_to_type(_scaled(cotangent, partial), variable))
+        return results
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """Return the tangent of the output: the sum of each partial derivative times its input's tangent."""
+        partials = self.row.partials(*inputs, *outputs)
+        partials = partials if isinstance(partials, tuple) else (partials,)
+        terms = [
+            _scaled(tangent, partial)
+            for tangent, partial in zip(tangents, partials, strict=True)
+            if tangent is not None and partial is not None
+        ]
+        return [sum(terms[1:], terms[0]) if terms else None]
+
+    def lower(self, apply: Apply) -> Map:
+        return Map(self.row.function)
+
+
+def _scaled(cotangent: Any, partial: Any) -> Any:
+    if isinstance(partial, int):
+        return cotangent if partial == 1 else -cotangent
+    if isinstance(partial, Chosen | Over):
+        return partial.apply(cotangent)
+    return cotangent * partial
+
+
+@dataclass(frozen=True)
+class Over:
+    """A partial derivative ``1 / denominator``: the cotangent is divided, in one operation."""
+
+    denominator: Any
+
+    def apply(self, cotangent: Any) -> Any:
+        """Return the cotangent divided by the denominator."""
+        return cotangent / self.denominator
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A partial derivative that is 1 where `condition` holds and 0 elsewhere.
+
+    It selects instead of multiplying, so that an infinite cotangent on the other side doesn't become nan.
+    """
+
+    condition: Any
+    negated: bool = False
+
+    def apply(self, cotangent: Any) -> Any:
+        """Return the cotangent where the condition holds, else 0."""
+        function = rows["switch"]
+        operands = (self.condition, 0, cotangent) if self.negated else (self.condition, cotangent, 0)
+        return call_row(function, *operands)
+
+
+def broadcast_shapes(
+    name: str, types: Sequence[TensorType]
+) -> tuple[tuple[int | None, ...], tuple[bool, ...]]:
+    """Return the sizes and the broadcast pattern of operands of `types`, aligned at their last axes.
+
+    Raises
+    ------
+    InferenceError
+        If two known sizes differ and neither is known to be 1 by the graph.
+    """
+    first = types[0]
+    if all(kind.shape == first.shape and kind.broadcastable == first.broadcastable for kind in types):
+        return first.shape, first.broadcastable
+    ndim = max(kind.ndim for kind in types)
+    sizes: list[int | None] = []
+    pattern: list[bool] = []
+    for axis in range(-ndim, 0):
+        size, stretches = _broadcast_axis(name, axis + ndim, [kind for kind in types if kind.ndim >= -axis], axis)
+        sizes.append(size)
+        pattern.append(stretches)
+    return tuple(sizes), tuple(pattern)
+
+
+def _broadcast_axis(
+    name: str, position: int, types: Sequence[TensorType], axis: int
+) -> tuple[int | None, bool]:
+    fixed = [kind.shape[axis] for kind in types if not kind.broadcastable[axis]]
+    if not fixed:
+        return 1, True
+    known = [size for size in fixed if size is not None]
+    if known and any(size != known[0] for size in known):
+        sizes = " and ".join(str(size) for size in dict.fromkeys(known))
+        remedy = ""
+        if 1 in known:
+            remedy = (
+                "The graph didn't know that this size is 1, so it doesn't stretch: say it with "
+                "T.addbroadcast(x, axis), or with a shape when the variable is declared."
+            )
+        raise InferenceError(
+            ShapeError, f"Input dimension mis-match: {name} got sizes {sizes} on axis {position}", remedy
+        )
+    return (known[0] if known else None), False
+
+
+class ElementwiseFunction:
+    """What the user calls: ``T.exp(x)``. Casts the operands as the row says and applies the op."""
+
+    def __init__(self, row: Row, documentation: str | None) -> None:
+        self.row = row
+        self.__name__ = self.__qualname__ = row.function.name
+        self.__doc__ = documentation
+        self.op = Elementwise(row.function.name)
+
+    def __call__(self, *operands: Any) -> Any:
+        if len(operands) != self.row.arity:
+            raise TypeError(f"{self.__name__} takes {self.row.arity} operands, got {len(operands)}")
+        return call_row(self.row, *operands)
+
+    def __repr__(self) -> str:
+        return f"<elementwise function {self.__name__}>"
+
+
+def call_row(row: Row, *operands: Any) -> Any:
+    """Apply a row to operands, casting them first to the dtype in which it computes."""
+    from symgrad.ops.shape import cast
+
+    variables = as_operands(*operands)
+    dtypes = [variable.type.dtype for variable in variables]
+    if _accepts(row, dtypes):
+        targets = row.dtype_rule(*dtypes)[0]
+        variables = [cast(variable, dtype) for variable, dtype in zip(variables, targets, strict=True)]
+    return Elementwise(row.function.name)(*variables)
+
+
+def _accepts(row: Row, dtypes: Sequence[str]) -> bool:
+    return all(NUMPY_DTYPES[dtype].kind in row.kinds for dtype in dtypes)
+
+
+def elementwise(
+    numpy: Callable[..., Any],
+    dtype: DtypeRule,
+    kinds: str = "iubfc",
+    symbol: str = "",
+    in_place: bool = True,
+) -> Callable[[Callable[..., Any]], ElementwiseFunction]:
+    """Declare an elementwise function.
+
+    The decorated function returns its partial derivatives: called with the inputs and the output, it returns for each
+    input a variable, 1, -1, a `Chosen`, an `Over`, or None. Its name becomes the op's name, its docstring the reference page.
+
+    Parameters
+    ----------
+    numpy : callable
+        A ufunc, or a function that takes ``out=`` like one.
+    dtype : DtypeRule
+        `arithmetic`, `floating`, `comparison`, ...
+    kinds : str
+        Accepted NumPy dtype kinds, of ``iubfc``.
+    symbol : str
+        How printing shows it.
+    in_place : bool
+        Whether ``out`` may be one of the operands.
+    """
+
+    def declare(partials: Callable[..., Any]) -> ElementwiseFunction:
+        name = partials.__name__.rstrip("_")
+        arity = partials.__code__.co_argcount - 1
+        summary = (partials.__doc__ or "").strip().splitlines()[0]
+        row = Row(ScalarFunction(name, numpy, in_place), arity, dtype, partials, kinds, symbol, summary)
+        rows[name] = row
+        return ElementwiseFunction(row, partials.__doc__)
+
+    return declare
+
+
+def accepted_dtypes(row: Row) -> list[tuple[str, ...]]:
+    """Return the combinations of equal dtypes that a row accepts, for the conformance suite."""
+    dtypes = [name for name, dtype in NUMPY_DTYPES.items() if dtype.kind in row.kinds]
+    return [tuple(itertools.repeat(name, row.arity)) for name in dtypes]

@@ -1,0 +1,179 @@
+"""Which dtype a result has: the configured cast policy.
+
+``cast_policy = floatX`` (the default): Python numbers never widen a tensor, and integers that meet floats become the
+tensor's float, so float32 with int32 stays float32; integers that must become floats become ``floatX``.
+``cast_policy = custom``: Theano's rules, where float32 with int32 gives float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from symgrad.config import config
+from symgrad.errors import DTypeError, render
+from symgrad.graph.source import current_source
+from symgrad.graph.types import NUMPY_DTYPES
+from symgrad.graph.variables import Constant, Variable, make_constant
+
+_INTEGERS = ("int8", "int16", "int32", "int64")
+
+
+def is_float(dtype: str) -> bool:
+    """Whether `dtype` is a real floating-point dtype."""
+    return dtype.startswith("float")
+
+
+def is_discrete(dtype: str) -> bool:
+    """Whether `dtype` is an integer or bool: no gradient flows through such a variable."""
+    return NUMPY_DTYPES[dtype].kind in "iub"
+
+
+def is_continuous(dtype: str) -> bool:
+    """Whether `dtype` is floating-point or complex."""
+    return not is_discrete(dtype)
+
+
+def upcast(*dtypes: str) -> str:
+    """Return the dtype that holds the result of arithmetic on `dtypes`.
+
+    Examples
+    --------
+    >>> upcast("float32", "int32"), upcast("int8", "int16"), upcast("bool", "int8")
+    ('float32', 'int16', 'int8')
+    """
+    if config.cast_policy == "floatX":
+        continuous = [dtype for dtype in dtypes if is_continuous(dtype)]
+        if continuous:
+            return _numpy_promotion(continuous)
+        promoted = _numpy_promotion(dtypes)
+        return promoted if is_discrete(promoted) else str(config.floatX)
+    return _numpy_promotion(dtypes)
+
+
+def _numpy_promotion(dtypes: Iterable[str]) -> str:
+    dtypes = list(dtypes)
+    if all(dtype == dtypes[0] for dtype in dtypes):
+        return dtypes[0]
+    return np.result_type(*[NUMPY_DTYPES[dtype] for dtype in dtypes]).name
+
+
+def float_of(dtype: str) -> str:
+    """Return the float dtype in which a function such as exp computes on `dtype`.
+
+    Floats and complex numbers stay; integers become ``floatX`` (policy ``custom``: float32 for 8 and 16 bits,
+    float64 above, as in Theano).
+    """
+    if is_continuous(dtype):
+        return dtype
+    if config.cast_policy == "floatX":
+        return str(config.floatX)
+    return "float32" if NUMPY_DTYPES[dtype].itemsize <= 2 else "float64"
+
+
+def number_dtype(value: Any, others: Sequence[str] = ()) -> str:
+    """Return the dtype of a Python number as a constant next to operands of dtypes `others`.
+
+    Alone, a number takes the smallest dtype that holds it: 1 is int8, 300 int16, 0.1 floatX. Under the policy
+    ``floatX`` it takes the dtype of the tensors it meets, if that can hold it.
+    """
+    if isinstance(value, bool | np.bool_):
+        return "bool"
+    if isinstance(value, complex):
+        return "complex64" if config.floatX == "float32" else "complex128"
+    weak = upcast(*others) if others and config.cast_policy == "floatX" else None
+    if isinstance(value, int | np.integer):
+        if weak is not None and (is_continuous(weak) or _holds(weak, int(value))):
+            return weak
+        for dtype in _INTEGERS:
+            if _holds(dtype, int(value)):
+                return dtype
+        return "uint64"
+    if weak is not None and is_continuous(weak):
+        return weak
+    if weak is not None or config.floatX == "float32":
+        return str(config.floatX)
+    return "float32" if float(np.float32(value)) == value else "float64"
+
+
+def _holds(dtype: str, value: int) -> bool:
+    if is_continuous(dtype) or dtype == "bool":
+        return is_continuous(dtype)
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= value <= limits.max)
+
+
+def as_operand(value: Any, others: Sequence[str] = (), name: str | None = None) -> Any:
+    """Return `value` as a variable: a variable as it is, anything else as a constant.
+
+    Parameters
+    ----------
+    value : Variable, number or array_like
+        The operand.
+    others : sequence of str
+        The dtypes of the tensors that it meets, which decide the dtype of a Python number.
+    name : str, optional
+        A name for the constant.
+
+    Raises
+    ------
+    DTypeError
+        If `value` isn't made of numbers.
+    """
+    if isinstance(value, Variable):
+        return value
+    is_policy_float = isinstance(value, float) and config.cast_policy == "floatX"
+    if isinstance(value, np.ndarray | np.generic) and not is_policy_float and not _weak_integer(value):
+        array = np.array(value)
+    elif isinstance(value, bool | int | float | complex | np.generic):
+        array = np.array(value, dtype=number_dtype(value, others))
+    else:
+        array = _array_like(value)
+    if array.dtype.name not in NUMPY_DTYPES:
+        raise DTypeError(
+            render(f"expected a symbolic variable, a number or an array, got {type(value).__name__} {value!r:.60}",
+                   str(current_source() or ""), (), "A compiled function must be called, not used in an expression."
+                   if callable(value) else "")
+        )  # fmt: skip
+    array.flags.writeable = False
+    return make_constant(array, name)
+
+
+def _weak_integer(value: Any) -> bool:
+    return isinstance(value, np.integer) and config.cast_policy == "floatX"
+
+
+def _array_like(value: Any) -> np.ndarray:
+    """Convert nested lists; lists of Python numbers take the smallest dtype, as single numbers do."""
+    array = np.array(value)
+    if array.dtype == np.float64:
+        return array.astype(config.floatX)
+    if array.dtype == np.int64 and array.size:
+        return array.astype(upcast(number_dtype(int(array.min())), number_dtype(int(array.max()))))
+    return array
+
+
+def as_operands(*values: Any) -> list[Any]:
+    """Return several operands of one operation as variables; Python numbers adapt to the tensors among them."""
+    if all(isinstance(value, Variable) for value in values):
+        return list(values)
+    dtypes = [
+        value.type.dtype if isinstance(value, Variable) else value.dtype.name
+        for value in values
+        if isinstance(value, Variable | np.ndarray)
+    ]
+    return [as_operand(value, dtypes) for value in values]
+
+
+def scalar_constant(value: Any, dtype: str) -> Any:
+    """Return a 0-d constant of exactly `dtype`."""
+    array = np.array(value, dtype=dtype)
+    array.flags.writeable = False
+    return make_constant(array)
+
+
+def zero_of(dtype: str) -> Any:
+    """Return 0 as a 0-d constant of `dtype`."""
+    return scalar_constant(0, dtype)

@@ -1,0 +1,256 @@
+"""Softmax, its logarithm, and the losses that are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from symgrad.errors import DTypeError, ShapeError
+from symgrad.graph.op import Disconnected, InferenceError, Op, register
+from symgrad.graph.types import TensorType
+from symgrad.graph.variables import Apply
+from symgrad.kernels.grammar import Kernel, Library
+from symgrad.ops.creation import arange
+from symgrad.ops.elementwise import log
+from symgrad.ops.promotion import as_operand, float_of, is_discrete
+from symgrad.ops.reduction import sum as sum_over
+from symgrad.ops.shape import cast, size_of
+
+
+def softmax_of(x: np.ndarray, axis: int) -> np.ndarray:
+    """``exp(x - max) / sum(exp(x - max))`` along `axis`, in NumPy."""
+    with np.errstate(all="ignore"):
+        result = np.exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf))
+        return np.asarray(result / result.sum(axis=axis, keepdims=True), dtype=x.dtype)
+
+
+def log_softmax_of(x: np.ndarray, axis: int) -> np.ndarray:
+    """``x - max - log(sum(exp(x - max)))`` along `axis`, in NumPy."""
+    with np.errstate(all="ignore"):
+        shifted = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+        return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True)), dtype=x.dtype)
+
+
+@dataclass(frozen=True)
+class _AlongAxis(Op):
+    axis: int
+
+    def infer(self, x: Any) -> list[TensorType]:
+        if is_discrete(x.type.dtype) or x.type.dtype.startswith("complex"):
+            raise InferenceError(DTypeError, f"{self.name} takes floats, got {x.type.dtype}")
+        if not 0 <= self.axis < x.type.ndim:
+            raise InferenceError(ShapeError, f"{self.name} got axis {self.axis} of {x.type}")
+        return [x.type]
+
+
+@register
+@dataclass(frozen=True)
+class Softmax(_AlongAxis):
+    """``exp(x) / sum(exp(x))`` along an axis, without overflow."""
+
+    @property
+    def name(self) -> str:
+        return "softmax"
+
+    def evaluate(self, x: np.ndarray) -> list[np.ndarray]:
+        return [softmax_of(x, self.axis)]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        return [SoftmaxGradient(self.axis)(cotangents[0], outputs[0])]
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """The derivative of softmax is symmetric, so forward and reverse are the same."""
+        return [None if tangents[0] is None else SoftmaxGradient(self.axis)(tangents[0], outputs[0])]
+
+    def lower(self, apply: Apply) -> Kernel:
+        return Library("softmax", (("axis", self.axis),))
+
+
+@register
+@dataclass(frozen=True)
+class SoftmaxGradient(Op):
+    """``p * (c - sum(c * p))``: the cotangent of softmax's input, from that of its output and the output p itself."""
+
+    axis: int
+
+    @property
+    def name(self) -> str:
+        return "softmax_gradient"
+
+    def infer(self, cotangent: Any, p: Any) -> list[TensorType]:
+        return [p.type]
+
+    def evaluate(self, cotangent: np.ndarray, p: np.ndarray) -> list[np.ndarray]:
+        with np.errstate(all="ignore"):
+            return [np.asarray((cotangent - (cotangent * p).sum(axis=self.axis, keepdims=True)) * p, dtype=p.dtype)]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        (c, p), (outer,) = inputs, cotangents
+        total = sum_over(c * p, axis=self.axis, keepdims=True)
+        mixed = sum_over(outer * p, axis=self.axis, keepdims=True)
+        return [self(outer, p), outer * (c - total) - mixed * c]
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """Linear in the cotangent; in p by the product rule."""
+        (c, p), (dc, dp) = inputs, tangents
+        terms = [self(dc, p)] if dc is not None else []
+        if dp is not None:
+            total = sum_over(c * p, axis=self.axis, keepdims=True)
+            terms.append(dp * (c - total) - p * sum_over(c * dp, axis=self.axis, keepdims=True))
+        return [sum(terms[1:], terms[0]) if terms else None]
+
+    def lower(self, apply: Apply) -> Kernel:
+        return Library("softmax_gradient", (("axis", self.axis),))
+
+
+@register
+@dataclass(frozen=True)
+class LogSoftmax(_AlongAxis):
+    """``x - log(sum(exp(x)))`` along an axis, without overflow."""
+
+    @property
+    def name(self) -> str:
+        return "log_softmax"
+
+    def evaluate(self, x: np.ndarray) -> list[np.ndarray]:
+        return [log_softmax_of(x, self.axis)]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        total = sum_over(cotangents[0], axis=self.axis, keepdims=True)
+        return [cotangents[0] - Softmax(self.axis)(inputs[0]) * total]
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """The tangent less its mean under softmax."""
+        if tangents[0] is None:
+            return [None]
+        weighted = Softmax(self.axis)(inputs[0]) * tangents[0]
+        return [tangents[0] - sum_over(weighted, axis=self.axis, keepdims=True)]
+
+    def lower(self, apply: Apply) -> Kernel:
+        return Library("log_softmax", (("axis", self.axis),))
+
+
+@register
+@dataclass(frozen=True)
+class LogSoftmaxAt(Op):
+    """``log_softmax(x)[arange(n), labels]``, of a matrix. Made by rewriting only."""
+
+    @property
+    def name(self) -> str:
+        return "log_softmax_at"
+
+    def infer(self, x: Any, labels: Any) -> list[TensorType]:
+        rows, count = x.type.shape[0], labels.type.shape[0]
+        if None not in (rows, count) and rows != count:
+            raise InferenceError(ShapeError, f"log_softmax_at got {count} labels for {rows} rows")
+        return [TensorType(x.type.dtype, labels.type.shape, labels.type.broadcastable)]
+
+    def evaluate(self, x: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
+        return [log_softmax_of(x, 1)[np.arange(len(labels)), labels]]
+
+    def lower(self, apply: Apply) -> Kernel:
+        return Library("log_softmax_at")
+
+
+@register
+@dataclass(frozen=True)
+class LabelGradient(Op):
+    """``scale * (p - one_hot(labels))`` for each row of softmax outputs p. Made by rewriting only."""
+
+    @property
+    def name(self) -> str:
+        return "label_gradient"
+
+    def infer(self, p: Any, labels: Any, scale: Any) -> list[TensorType]:
+        return [p.type]
+
+    def evaluate(self, p: np.ndarray, labels: np.ndarray, scale: np.ndarray) -> list[np.ndarray]:
+        result = p.copy()
+        result[np.arange(len(labels)), labels] -= 1
+        return [np.asarray(result * np.broadcast_to(scale, labels.shape)[:, None], dtype=p.dtype)]
+
+    def lower(self, apply: Apply) -> Kernel:
+        return Library("label_gradient", overwrites=None)
+
+
+def _float(x: Any) -> Any:
+    x = as_operand(x)
+    return cast(x, float_of(x.type.dtype))
+
+
+def _last_axis(x: Any, axis: int | None, where: str) -> int:
+    if x.type.ndim == 0:
+        raise ShapeError(f"{where} needs at least one axis, got a scalar")
+    axis = -1 if axis is None else axis
+    if not -x.type.ndim <= axis < x.type.ndim:
+        raise ShapeError(f"{where} got axis {axis} of {x.type}")
+    return axis % x.type.ndim
+
+
+def softmax(x: Any, axis: int | None = None) -> Any:
+    """Softmax ``exp(x) / sum(exp(x))`` along `axis`.
+
+    Parameters
+    ----------
+    x : tensor
+        Floats (integers become ``floatX``), any shape.
+    axis : int, optional
+        By default the last: the rows of a matrix.
+
+    Returns
+    -------
+    tensor
+        Same shape. Theano turns a vector into a row; here it stays a vector.
+    """
+    x = _float(x)
+    return Softmax(_last_axis(x, axis, "softmax"))(x)
+
+
+def log_softmax(x: Any, axis: int | None = None) -> Any:
+    """Logarithm of `softmax`, computed without leaving the range of floats."""
+    x = _float(x)
+    return LogSoftmax(_last_axis(x, axis, "log_softmax"))(x)
+
+
+def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Any:
+    """Cross-entropy between predicted and true distributions, one for each row.
+
+    Parameters
+    ----------
+    coding_dist : tensor of shape (n, classes)
+        Predicted probabilities, such as `softmax` gives.
+    true_dist : integer vector of shape (n,), or tensor of shape (n, classes)
+        Labels, or true probabilities.
+
+    Returns
+    -------
+    tensor of shape (n,)
+        ``-log(coding_dist[i, label_i])``, or ``-sum(true_dist * log(coding_dist))``. Theano's function of that name.
+
+    Raises
+    ------
+    ShapeError
+        If `true_dist` has neither one axis nor as many as `coding_dist`.
+    """
+    p, true = as_operand(coding_dist), as_operand(true_dist)
+    if true.type.ndim == p.type.ndim:
+        return -sum_over(true * log(p), axis=p.type.ndim - 1)
+    if true.type.ndim == p.type.ndim - 1 and p.type.ndim == 2:
+        if not is_discrete(true.type.dtype):
+            raise DTypeError(f"labels must be integers, got {true.type}; cast them: T.cast(y, 'int32')")
+        return -log(p)[arange(size_of(true, 0)), true]
+    raise ShapeError(f"categorical_crossentropy takes labels (n,) or probabilities (n, classes), got {true.type}")
+
+
+def binary_crossentropy(output: Any, target: Any) -> Any:
+    """Cross-entropy of probabilities for two classes: ``-(t * log(p) + (1 - t) * log(1 - p))``, elementwise."""
+    output, target = as_operand(output), as_operand(target)
+    return -(target * log(output) + (1 - target) * log(1 - output))
+
+
+logsoftmax = log_softmax
+
+__all__ = ["binary_crossentropy", "categorical_crossentropy", "log_softmax", "logsoftmax", "softmax"]

@@ -1,0 +1,185 @@
+"""Special forms: common patterns replaced by one op that does the whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from symgrad.graph.variables import Apply, Variable
+from symgrad.kernels.grammar import FromArray
+from symgrad.ops.creation import ARange
+from symgrad.ops.elementwise_op import Elementwise
+from symgrad.ops.indexing import AdvancedIncSubtensor, AdvancedSubtensor
+from symgrad.ops.linalg import Dot, Gemm
+from symgrad.ops.reduction import Reduction
+from symgrad.ops.shape import BroadcastTo, DimShuffle
+from symgrad.ops.softmax import LabelGradient, LogSoftmax, LogSoftmaxAt, Softmax
+from symgrad.rewriting.engine import Context, rule
+from symgrad.rewriting.patterns import (
+    call,
+    is_function,
+    is_number,
+    is_zeros,
+    made_by,
+    made_by_function,
+    number_like,
+    scalar_value,
+)
+
+ROW_AND_LABEL = (FromArray(), FromArray())
+
+
+@rule("specialize", Elementwise, reason="a square costs one product, a power an exponential and a logarithm")
+def power_two_is_square(node: Apply, context: Context) -> Any:
+    if not is_function(node, "power") or node.inputs[1].type.ndim > node.inputs[0].type.ndim:  # type: ignore[attr-defined]
+        return None
+    exponent = scalar_value(node.inputs[1])
+    if exponent == 2:
+        return call("sqr", node.inputs[0])
+    is_float = node.outputs[0].type.dtype.startswith("float")  # type: ignore[attr-defined]
+    if exponent == 0.5 and is_float:
+        return call("sqrt", node.inputs[0])
+    return call("reciprocal", node.inputs[0]) if exponent == -1 and is_float else None
+
+
+def _counts_rows(rows: Variable, table: Any) -> bool:
+    """Whether `rows` is ``arange`` over all rows that are picked from (one label for each)."""
+    node = made_by(rows, ARange)
+    return node is not None and is_number(node.inputs[0], 0) and is_number(node.inputs[2], 1)
+
+
+@rule("specialize", AdvancedSubtensor, reason="only one element of each row is wanted")
+def picked_log_softmax_is_one_op(node: Apply, context: Context) -> Any:
+    """``log_softmax(x)[arange(n), y]`` needs no matrix of logarithms."""
+    logarithms = made_by(node.inputs[0], LogSoftmax)
+    if logarithms is None or node.op.index != ROW_AND_LABEL or logarithms.op.axis != 1:  # type: ignore[attr-defined]
+        return None
+    rows, labels = node.inputs[1:]
+    if labels.type.ndim != 1 or not _counts_rows(rows, node.inputs[0]):  # type: ignore[attr-defined]
+        return None
+    if labels.type.dtype == "bool":  # type: ignore[attr-defined]
+        return None
+    return LogSoftmaxAt()(logarithms.inputs[0], labels)
+
+
+@rule("specialize", Elementwise, reason="scattering, summing, multiplying and subtracting is one pass over p")
+def softmax_minus_one_hot_is_one_op(node: Apply, context: Context) -> Any:
+    """``c - p * sum(c, axis=1)`` with c = zeros[arange(n), y] += s is ``-s * (p - one_hot(y))``."""
+    if not is_function(node, "subtract"):
+        return None
+    scattered = made_by(node.inputs[0], AdvancedIncSubtensor)
+    product = made_by_function(node.inputs[1], "multiply")
+    if scattered is None or product is None or not is_zeros(scattered.inputs[0]):
+        return None
+    for p, total in (product.inputs, product.inputs[::-1]):
+        if _is_row_sum(total, node.inputs[0]) and made_by(p, Softmax) and _scatters_labels(scattered):
+            scale = _row_scale(scattered.inputs[1])
+            return LabelGradient()(p, scattered.inputs[3], call("negative", scale))
+    return None
+
+
+def _is_row_sum(total: Any, matrix: Any) -> bool:
+    node = made_by(total, Reduction)
+    if node is None:
+        return False
+    op: Any = node.op
+    return op.function == "sum" and op.axes == (1,) and op.keepdims and node.inputs[0] is matrix
+
+
+def _scatters_labels(node: Apply) -> bool:
+    op: Any = node.op
+    labels: Any = node.inputs[-1]
+    plain = not op.sets and op.index == ROW_AND_LABEL and labels.type.ndim == 1 and labels.type.dtype != "bool"
+    return plain and _counts_rows(node.inputs[2], node.inputs[0])
+
+
+def _row_scale(scale: Any) -> Any:
+    """Return the number that was stretched to one for each row, or the rows' numbers."""
+    stretched = made_by(scale, BroadcastTo)
+    if stretched is not None and stretched.inputs[0].type.ndim == 0:  # type: ignore[attr-defined]
+        return stretched.inputs[0]
+    return scale
+
+
+# ---- a gradient step on a matrix is one gemm ------------------------------------------------------------------------
+
+
+@dataclass
+class _Terms:
+    """``sum of coefficient * matrix``, as found under an addition."""
+
+    products: list[tuple[Any, Apply]]
+    matrices: dict[Any, Any]
+    visited: int = 0
+
+
+@rule("specialize", Elementwise, reason="beta * W + alpha * h.T @ d in place: the gradient is never a buffer of its own")
+def step_on_a_matrix_is_one_gemm(node: Apply, context: Context) -> Any:
+    """``a * W - b * (dot(h, d) + c * W)`` is ``gemm(W, -b, h, d, a - b * c)``."""
+    output: Any = node.outputs[0]
+    if not is_function(node, "add", "subtract") or output.type.ndim != 2 or output.type.dtype not in ("float32", "float64"):
+        return None
+    terms = _Terms([], {})
+    if not _collect(output, number_like(1, output), terms, context, is_root=True):
+        return None
+    if len(terms.products) != 1 or len(terms.matrices) != 1:
+        return None
+    ((alpha, product),) = terms.products
+    ((matrix, beta),) = terms.matrices.items()
+    if matrix.type.broadcastable != output.type.broadcastable or True in output.type.broadcastable:
+        return None
+    return Gemm()(matrix, alpha, *product.inputs, beta)
+
+
+def _collect(variable: Any, coefficient: Any, terms: _Terms, context: Context, is_root: bool = False) -> bool:
+    """Split a variable into products and matrices; False if a term stretches or there are too many."""
+    terms.visited += 1
+    if terms.visited > 32 or variable.type.ndim != 2:
+        return False
+    node = variable.owner
+    may_open = is_root or context.uses(variable) == 1
+    if node is not None and may_open:
+        if is_function(node, "add", "subtract"):
+            right = call("negative", coefficient) if is_function(node, "subtract") else coefficient
+            left = _collect(node.inputs[0], coefficient, terms, context)
+            return left and _collect(node.inputs[1], right, terms, context)
+        if is_function(node, "negative"):
+            return _collect(node.inputs[0], call("negative", coefficient), terms, context)
+        if is_function(node, "multiply", "true_divide"):
+            opened = _scaled(node)
+            if opened is not None:
+                inner, factor = opened
+                return _collect(inner, call(node.op.function, coefficient, factor), terms, context)  # type: ignore[attr-defined]
+        if isinstance(node.op, Dot) and all(v.type.ndim == 2 for v in node.inputs):  # type: ignore[attr-defined]
+            terms.products.append((coefficient, node))
+            return True
+    known = terms.matrices.get(variable)
+    terms.matrices[variable] = coefficient if known is None else call("add", known, coefficient)
+    return True
+
+
+def _scaled(node: Apply) -> tuple[Any, Any] | None:
+    """Return the matrix and the scalar of ``scalar * matrix`` or ``matrix / scalar``."""
+    left, right = node.inputs
+    if left.type.dtype != right.type.dtype:  # type: ignore[attr-defined]
+        return None
+    scalar = _as_scalar(right)
+    if scalar is not None:
+        return left, scalar
+    scalar = None if is_function(node, "true_divide") else _as_scalar(left)
+    return None if scalar is None else (right, scalar)
+
+
+def _as_scalar(variable: Any) -> Any:
+    """Return the 0-d variable behind a scalar that was given axes of size 1, or None."""
+    if variable.type.ndim == 0:
+        return variable
+    value = scalar_value(variable)
+    if value is not None and all(variable.type.broadcastable):
+        return number_like(float(np.asarray(value)), variable)
+    shuffled = made_by(variable, DimShuffle)
+    if shuffled is not None and shuffled.inputs[0].type.ndim == 0:  # type: ignore[attr-defined]
+        return shuffled.inputs[0]
+    return None

@@ -1,0 +1,18 @@
+"""The user's language, by convention ``import symgrad.tensor as T``."""
+
+from symgrad.graph.types import TensorType
+from symgrad.graph.variables import Constant, SharedVariable, Variable
+from symgrad.ops.conv import *
+from symgrad.ops.creation import *
+from symgrad.ops.elementwise import *
+from symgrad.ops.identity import *
+from symgrad.ops.indexing import *
+from symgrad.ops.linalg import *
+from symgrad.ops.pool import *
+from symgrad.ops.reduction import *
+from symgrad.ops.shape import *
+from symgrad.ops.softmax import *
+from symgrad.tensor.constructors import CONSTRUCTORS, as_tensor_variable, constant, tensor
+from symgrad.tensor.variable import TensorConstant, TensorSharedVariable, TensorVariable
+
+globals().update(CONSTRUCTORS)

@@ -1,0 +1,134 @@
+"""Constructors of symbolic inputs: ``T.matrix('x')``, ``T.ivector()``, ``T.dscalars('a', 'b')``.
+
+Their names are a dtype letter (b w i l f d c z, or none for floatX) and a word for the number of axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from symgrad.config import config
+from symgrad.graph.types import TensorType, dtype_name
+from symgrad.ops.promotion import as_operand
+
+PREFIXES = {
+    "": None, "b": "int8", "w": "int16", "i": "int32", "l": "int64", "f": "float32", "d": "float64",
+    "c": "complex64", "z": "complex128",
+}  # fmt: skip
+
+PATTERNS: dict[str, tuple[bool, ...]] = {
+    "scalar": (),
+    "vector": (False,),
+    "row": (True, False),
+    "col": (False, True),
+    "matrix": (False, False),
+    "tensor3": (False,) * 3,
+    "tensor4": (False,) * 4,
+    "tensor5": (False,) * 5,
+}
+
+PLURALS = {"matrix": "matrices", **{word: f"{word}s" for word in PATTERNS if word != "matrix"}}
+
+
+def tensor(
+    dtype: str | None = None,
+    shape: Sequence[int | None] | None = None,
+    name: str | None = None,
+    broadcastable: Sequence[bool] | None = None,
+) -> Any:
+    """Return a symbolic tensor.
+
+    Parameters
+    ----------
+    dtype : str, optional
+        Element type, by default ``floatX``.
+    shape : sequence of (int or None), optional
+        Known sizes; None leaves one open until run time. Booleans are taken as Theano's broadcastable pattern.
+    name : str, optional
+        A name for people.
+    broadcastable : sequence of bool, optional
+        In place of `shape`: which axes have size 1.
+
+    Examples
+    --------
+    >>> tensor("float32", (None, 784), name="x").type
+    TensorType('float32', (None, 784))
+    """
+    sizes = shape if shape is not None else broadcastable
+    return TensorType(dtype_name(dtype or config.floatX), () if sizes is None else sizes)(name)
+
+
+def constant(x: Any, name: str | None = None, ndim: int | None = None, dtype: str | None = None) -> Any:
+    """Return a constant. A Python number takes the smallest dtype that holds it; `dtype` overrides.
+
+    Raises
+    ------
+    DTypeError
+        If `x` isn't made of numbers.
+    """
+    variable = as_operand(x, name=name)
+    if dtype is not None and variable.type.dtype != dtype:
+        from symgrad.graph.variables import make_constant
+
+        variable = make_constant(variable.data.astype(dtype_name(dtype)), name)
+    return variable
+
+
+def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None) -> Any:
+    """Return `x` as a variable: variables as they are, numbers and arrays as constants, lists of variables stacked.
+
+    Parameters
+    ----------
+    x : Variable, array_like, or list of variables
+        What to convert.
+    name : str, optional
+        A name, if a constant is made.
+    ndim : int, optional
+        Number of axes wanted; missing ones are added in front.
+    """
+    if isinstance(x, list | tuple) and any(hasattr(element, "owner") for element in x):
+        from symgrad.ops.creation import stack
+
+        x = stack(list(x))
+    variable = as_operand(x, name=name)
+    if ndim is not None and variable.type.ndim < ndim:
+        from symgrad.ops.shape import shape_padleft
+
+        return shape_padleft(variable, ndim - variable.type.ndim)
+    return variable
+
+
+def _constructor(word: str, pattern: tuple[bool, ...], dtype: str | None) -> Callable[..., Any]:
+    fixed = dtype
+
+    def construct(name: str | None = None, dtype: str | None = None) -> Any:
+        return TensorType(dtype_name(fixed or dtype or config.floatX), pattern)(name)
+
+    construct.__doc__ = f"Return a symbolic {fixed or 'floatX'} {word}."
+    return construct
+
+
+def _plural(word: str, pattern: tuple[bool, ...], dtype: str | None) -> Callable[..., Any]:
+    one = _constructor(word, pattern, dtype)
+
+    def construct(*names: str | int, dtype: str | None = None) -> list[Any]:
+        if len(names) == 1 and isinstance(names[0], int):
+            return [one(dtype=dtype) for _ in range(names[0])]
+        return [one(name, dtype=dtype) for name in names]
+
+    construct.__doc__ = f"Return several symbolic {dtype or 'floatX'} {PLURALS[word]}, one for each name (or a number)."
+    return construct
+
+
+def _all_constructors() -> dict[str, Callable[..., Any]]:
+    found = {}
+    for prefix, dtype in PREFIXES.items():
+        for word, pattern in PATTERNS.items():
+            for name, make in ((prefix + word, _constructor), (prefix + PLURALS[word], _plural)):
+                found[name] = make(word, pattern, dtype)
+                found[name].__name__ = found[name].__qualname__ = name
+    return found
+
+
+CONSTRUCTORS = _all_constructors()
