@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -42,7 +42,7 @@ MINIMUM_STEPS = 5
 
 
 class WorkerError(Exception):
-    """A peer failed; the message is its own traceback."""
+    """A peer failed; its own traceback is on stderr."""
 
 
 class Timed(Protocol):
@@ -112,7 +112,7 @@ class Worker:
         self.title: str = description["title"]
         self.versions: dict[str, str] = description["versions"]
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -155,16 +155,15 @@ class Worker:
         return self._receive()
 
     def _receive(self) -> dict[str, Any]:
-        """Return the next answer; errors in the process become errors here."""
+        """Return the next answer; the end of the process is an error."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise WorkerError(f"the process of {self.name} ended with status {self._process.wait()}")
+            status = self._process.wait()
+            raise WorkerError(f"{self.name} failed: its process ended with status {status}, its own words are above")
         answer = json.loads(line)
         if "unavailable" in answer:
             raise PeerUnavailable(answer["unavailable"])
-        if "error" in answer:
-            raise WorkerError(f"{self.name} failed:\n{answer['error']}")
         return answer
 
 
@@ -300,7 +299,7 @@ def compare(
         workers = start_workers(peers, data, cpu, stack, comparison)
         for name, reason in comparison.left_out.items():
             say(f"{name} is left out: {reason}")
-        for workload in workloads:
+        for workload in workloads if workers else ():
             for name, worker in workers.items():
                 say(f"{workload.name}: {name} builds the step")
                 worker.build(workload)

@@ -1,8 +1,8 @@
 """The step written by hand with NumPy and SciPy's BLAS: what an expert writes without a framework.
 
 Every array is allocated once. A convolution is a matrix product over patches; the patches are laid out with the four
-positions of a pooling window outermost, so that pooling is a maximum over the first axis. A weight is updated by one
-gemm that decays it and subtracts the gradient, which therefore never exists as an array of its own.
+positions of a pooling window outermost, so that pooling is a maximum over the first axis. Where the batch is small, a
+weight is updated by one gemm that decays it and subtracts the gradient, which then never exists as an array of its own.
 """
 
 from __future__ import annotations
@@ -59,6 +59,12 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 
+FLOAT32 = np.dtype("float32")
+
+IN_PLACE_ROWS = 64
+"""Up to this many rows the in-place gemm is faster; above it, a product of its own and then the update."""
+
+
 class Weights:
     """A weight matrix (n_in, n_out) with its bias, and their updates in place.
 
@@ -73,6 +79,7 @@ class Weights:
     def __init__(self, n_in: int, n_out: int, dtype: np.dtype) -> None:
         self.w = np.zeros((n_in, n_out), dtype)
         self.b = np.zeros(n_out, dtype)
+        self._gradient = np.empty_like(self.w)
         (self._gemm,) = get_blas_funcs(("gemm",), (self.w,))
 
     def squares(self) -> np.floating:
@@ -82,7 +89,14 @@ class Weights:
 
     def update(self, inputs: np.ndarray, cotangent: np.ndarray, eta: float, decay: float) -> None:
         """Set w to decay * w - eta * inputs.T @ cotangent, and take eta times the bias's gradient from b."""
-        self._gemm(-eta, cotangent.T, inputs.T, beta=decay, c=self.w.T, trans_b=True, overwrite_c=True)
+        if len(inputs) <= IN_PLACE_ROWS:
+            self._gemm(-eta, cotangent.T, inputs.T, beta=decay, c=self.w.T, trans_b=True, overwrite_c=True)
+        else:
+            gradient = np.dot(inputs.T, cotangent, out=self._gradient)
+            gradient *= eta
+            if decay != 1.0:
+                self.w *= decay
+            self.w -= gradient
         self.b -= eta * np.add.reduce(cotangent, axis=0)
 
 
@@ -110,7 +124,9 @@ class Dropout:
 class Dense:
     """A fully connected layer; `first` says that nobody needs the cotangent of its inputs."""
 
-    def __init__(self, layer: FullyConnectedLayer | SoftmaxLayer, batch_size: int, first: bool, dtype: np.dtype) -> None:
+    def __init__(
+        self, layer: FullyConnectedLayer | SoftmaxLayer, batch_size: int, first: bool, dtype: np.dtype
+    ) -> None:
         self.weights = Weights(layer.n_in, layer.n_out, dtype)
         self._output = np.empty((batch_size, layer.n_out), dtype)
         self._input_cotangent = None if first else np.empty((batch_size, layer.n_in), dtype)
@@ -274,14 +290,12 @@ class NumpyStep(TrainingStep):
         float32; float64 serves to check the program against references.
     """
 
-    def __init__(
-        self, workload: Workload, images: np.ndarray, labels: np.ndarray, dtype: np.dtype = np.dtype("float32")
-    ) -> None:
+    def __init__(self, workload: Workload, images: np.ndarray, labels: np.ndarray, dtype: np.dtype = FLOAT32) -> None:
         batch_size = workload.batch_size
         self._layers = [
             _compile_layer(layer, batch_size, position == 0, dtype) for position, layer in enumerate(workload.layers)
         ]
-        self._takes_images = workload.takes_images
+        self._image_shape = workload.image_shape
         self._images, self._labels = images, labels
         self._rows = np.arange(batch_size)
         self._eta = workload.eta
@@ -310,11 +324,11 @@ class NumpyStep(TrainingStep):
 
     def _forward(self, inputs: np.ndarray) -> np.ndarray:
         """Return the logits."""
-        if self._takes_images:
-            inputs = inputs.reshape(self._batch_size, 28, 28, 1).transpose(1, 2, 0, 3)
+        if self._image_shape:
+            inputs = inputs.reshape(self._batch_size, *self._image_shape).transpose(2, 3, 0, 1)
         for layer in self._layers:
             if inputs.ndim == 4 and isinstance(layer, Dense):
-                self._image_shape = inputs.shape
+                self._flattened_shape = inputs.shape
                 inputs = inputs.transpose(2, 3, 0, 1).reshape(self._batch_size, -1)
             inputs = layer.forward(inputs)
         return inputs
@@ -323,7 +337,7 @@ class NumpyStep(TrainingStep):
         """Update every layer, from the logits' cotangent."""
         for layer in reversed(self._layers):
             if cotangent.ndim == 2 and isinstance(layer, ConvolutionPool):
-                height, width, batch_size, channels = self._image_shape
+                height, width, batch_size, channels = self._flattened_shape
                 cotangent = cotangent.reshape(batch_size, channels, height, width).transpose(2, 3, 0, 1)
             cotangent = layer.backward(cotangent, self._eta, self._decay)
 

@@ -42,8 +42,9 @@ class JaxStep(TrainingStep):
     """A workload as one jitted function."""
 
     def __init__(self, workload: Workload, images: np.ndarray, labels: np.ndarray) -> None:
-        shape = (-1, 28, 28, 1) if workload.takes_images else (-1, 784)
-        self._images = jnp.asarray(images.reshape(shape))
+        if workload.image_shape:
+            images = images.reshape(-1, *workload.image_shape).transpose(0, 2, 3, 1)
+        self._images = jnp.asarray(images)
         self._labels = jnp.asarray(labels.astype(np.int32))
         self._train = _jit_step(workload, workload.l2_factor(len(images)))
         self._state: tuple[list[jax.Array], Any] = [], jax.random.key(0, impl="rbg")
@@ -91,7 +92,9 @@ def _jit_step(workload: Workload, l2_factor: float) -> Any:
         if workload.has_dropout:
             key, *keys = jax.random.split(key, len(layers) + 1)
         cost, gradients = jax.value_and_grad(cost_of)(parameters, *minibatch, keys)
-        updated = [parameter - workload.eta * gradient for parameter, gradient in zip(parameters, gradients, strict=True)]
+        updated = [
+            parameter - workload.eta * gradient for parameter, gradient in zip(parameters, gradients, strict=True)
+        ]
         return (updated, key), cost
 
     return train

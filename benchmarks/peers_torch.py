@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as functional
+from torch.nn import functional
 
 from benchmarks.steps import Peer, PeerUnavailable, TrainingStep
 from benchmarks.workloads import ConvolutionPoolLayer, Layer, SoftmaxLayer, Workload
@@ -47,8 +47,8 @@ class TorchStep(TrainingStep):
     def __init__(self, workload: Workload, images: np.ndarray, labels: np.ndarray) -> None:
         self._workload = workload
         self._images = torch.from_numpy(images)
-        if workload.takes_images:
-            self._images = self._images.view(-1, 1, 28, 28)
+        if workload.image_shape:
+            self._images = self._images.view(-1, *workload.image_shape)
         self._labels = torch.from_numpy(labels)
         self._l2_factor = workload.l2_factor(len(images))
         self._parameters = [self._place(torch.from_numpy(p)) for p in workload.initial_parameters()]

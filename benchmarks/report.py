@@ -50,24 +50,26 @@ def baseline_of(comparison: Comparison) -> str:
     return BASELINE if BASELINE in comparison.titles else next(iter(comparison.titles))
 
 
-def format_seconds(seconds: float) -> str:
-    """Return a duration with three digits in microseconds or milliseconds.
+def format_times(median: float, smallest: float, largest: float) -> str:
+    """Return a median with its extremes, in the unit that suits the median.
 
     Examples
     --------
-    >>> format_seconds(20.66e-6), format_seconds(0.0031891), format_seconds(0.45)
-    ('20.7 us', '3.19 ms', '450 ms')
+    >>> format_times(20.66e-6, 20e-6, 22.3e-6)
+    '20.7 (20.0 - 22.3) us'
+    >>> format_times(0.0031891, 0.00312, 0.0112)
+    '3.19 (3.12 - 11.20) ms'
     """
-    unit, scale = ("us", 1e6) if seconds < 1e-3 else ("ms", 1e3)
-    value = seconds * scale
-    digits = 2 if value < 10 else 1 if value < 100 else 0
-    return f"{value:.{digits}f} {unit}"
+    unit, scale = ("us", 1e6) if median < 1e-3 else ("ms", 1e3)
+    digits = 2 if median * scale < 10 else 1 if median * scale < 100 else 0
+    numbers = [f"{seconds * scale:.{digits}f}" for seconds in (median, smallest, largest)]
+    return "{} ({} - {}) {}".format(*numbers, unit)
 
 
 def _cell(samples: Samples, baseline: Samples) -> str:
     """Return median, smallest and largest round, and the ratio to the baseline."""
-    text = f"{format_seconds(samples.median)} ({format_seconds(min(samples.wall))} - {format_seconds(max(samples.wall))})"
-    return text if samples is baseline else f"{text} x{samples.median / baseline.median:.2f}"
+    times = format_times(samples.median, min(samples.wall), max(samples.wall))
+    return times if samples is baseline else f"{times} **x{samples.median / baseline.median:.2f}**"
 
 
 def markdown_table(comparison: Comparison) -> str:
@@ -98,15 +100,15 @@ def markdown_report(comparison: Comparison, machine: dict[str, Any], settings: d
     """Return the table with what a reader needs to judge it: machine, versions, how it was measured."""
     versions = ", ".join(f"{library} {version}" for library, version in comparison.versions.items())
     baseline = comparison.titles[baseline_of(comparison)]
-    lines = [
-        markdown_table(comparison),
-        "",
+    method = (
         f"Time of one training step: median (smallest - largest) of {settings['rounds']} interleaved rounds of about "
-        f"{settings['block_seconds']} s each, and its ratio to {baseline}. One thread each.",
-        "",
+        f"{settings['block_seconds']} s each, and its ratio to {baseline}. One thread each."
+    )
+    place = (
         f"{machine['cpu']}, {machine['cores']} cores; Python {machine['python']}; {versions}; {machine['date']}. "
-        f"Data: {settings['examples']} training images.",
-    ]
+        f"Data: {settings['examples']} training images."
+    )
+    lines = [markdown_table(comparison), "", method, "", place]
     lines += [f"Left out: {name}, {reason}." for name, reason in comparison.left_out.items()]
     lines += busy_warnings(comparison)
     return "\n".join(lines) + "\n"

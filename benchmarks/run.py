@@ -74,6 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (CheckFailure, WorkerError) as failure:
         say(str(failure))
         return 1
+    missing = missing_peers(options.peers, comparison)
+    for line in missing:
+        say(f"asked for, but not available: {line}")
+    if not comparison.titles:
+        return 1
     settings = {"rounds": rounds, "block_seconds": options.block_seconds, "examples": len(images)}
     facts = document(comparison, machine, settings)
     report = markdown_report(comparison, machine, settings) if rounds else check_table(comparison) + "\n"
@@ -82,9 +87,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "table.md").write_text(report)
         (options.out / "results.json").write_text(json.dumps(facts, indent=1) + "\n")
-    missing = missing_peers(options.peers, comparison)
-    for line in missing:
-        say(f"asked for, but not available: {line}")
     return 1 if missing else 0
 
 

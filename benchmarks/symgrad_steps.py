@@ -97,7 +97,7 @@ def training_graph(workload: Workload, images: np.ndarray, labels: np.ndarray) -
     ]
     batch_size = workload.batch_size
     streams = RandomStreams(seed=1)
-    output = x.reshape((batch_size, 1, 28, 28)) if workload.takes_images else x
+    output = x.reshape((batch_size, *workload.image_shape)) if workload.image_shape else x
     for position, layer in enumerate(workload.layers):
         w, b = parameters[2 * position : 2 * position + 2]
         output = _layer_output(layer, batch_size, output, w, b, streams)

@@ -1,7 +1,7 @@
 """One peer in a process of its own, on one thread; answers the harness in lines of JSON.
 
 A process each keeps the frameworks' thread pools, allocators and settings apart. The harness lets one of them work at
-a time; the others wait for their next line.
+a time; the others wait for their next line. A peer that fails ends its process, with its traceback on stderr.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import importlib
 import json
 import os
 import sys
-import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -94,13 +93,9 @@ class Session:
 
 
 def serve(session: Session, requests: TextIO, answers: TextIO) -> None:
-    """Answer requests, one a line, until there are no more; an exception is an answer too."""
+    """Answer requests, one a line, until there are no more."""
     for line in requests:
-        try:
-            answer = session.answer(json.loads(line))
-        except Exception:
-            answer = {"error": traceback.format_exc()}
-        print(json.dumps(answer), file=answers, flush=True)
+        print(json.dumps(session.answer(json.loads(line))), file=answers, flush=True)
 
 
 def start(peer_name: str, data: Path) -> Session:
@@ -125,9 +120,6 @@ def main() -> None:
         session = start(arguments.peer, arguments.data)
     except PeerUnavailable as reason:
         print(json.dumps({"unavailable": str(reason)}), file=answers, flush=True)
-        return
-    except Exception:
-        print(json.dumps({"error": traceback.format_exc()}), file=answers, flush=True)
         return
     print(json.dumps(session.describe()), file=answers, flush=True)
     serve(session, sys.stdin, answers)

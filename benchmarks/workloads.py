@@ -115,9 +115,10 @@ class Workload:
         return any(getattr(layer, "dropout", 0.0) > 0 for layer in self.layers)
 
     @property
-    def takes_images(self) -> bool:
-        """Whether the first layer wants ``(batch, channels, height, width)`` instead of flat rows."""
-        return isinstance(self.layers[0], ConvolutionPoolLayer)
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """Channels, height and width if the first layer wants images, None if it wants flat rows."""
+        first = self.layers[0]
+        return first.image_shape if isinstance(first, ConvolutionPoolLayer) else None
 
     def batch_count(self, example_count: int) -> int:
         """Return the number of whole minibatches in `example_count` examples."""

@@ -1,0 +1,26 @@
+"""symgrad: a symbolic graph compiler.
+
+Declare symbolic tensors and shared variables, write an expression, ask for its gradient, compile a function with
+`givens` and `updates`:
+
+>>> import numpy, symgrad, symgrad.tensor as T
+>>> x = T.vector('x')
+>>> w = symgrad.shared(numpy.ones(3, 'float32'), name='w')
+>>> cost = T.sum((x * w) ** 2)
+>>> step = symgrad.function([x], cost, updates=[(w, w - 0.1 * symgrad.grad(cost, w))])
+>>> print(step([1., 2., 3.]))
+14.0
+"""
+
+from symgrad.config import config
+from symgrad.compile.executable import Function
+from symgrad.compile.function import In, Out, function
+from symgrad.compile.modes import Mode
+from symgrad.gradient import Rop, grad, verify_grad
+from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
+from symgrad.tensor.variable import shared
+
+__all__ = [
+    "Apply", "Constant", "Function", "In", "Mode", "Out", "Rop", "SharedVariable", "Variable", "config", "function",
+    "grad", "shared", "verify_grad",
+]  # fmt: skip

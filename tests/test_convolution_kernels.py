@@ -137,7 +137,7 @@ def test_bad_border_mode_is_named(border_mode):
 
 
 @given(convolutions(), DTYPES, st.integers(0, 999), VIEWS, st.sampled_from([1, 100, 1000, 1 << 21]), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_fast_convolution_is_the_reference(convolution_case, dtype, seed, view, block_bytes, share):
     input_shape, filter_shape, attributes = convolution_case
     geometry = convolution.Conv2dGeometry(input_shape, filter_shape, **attributes)
@@ -224,7 +224,7 @@ def test_reference_averages_divide_by_the_pixels_that_count():
 
 
 @given(poolings(), DTYPES, st.integers(0, 999), VIEWS, st.sampled_from([1, 200, 1 << 20]))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_fast_pooling_is_the_reference(pooling_case, dtype, seed, view, block_bytes):
     input_shape, window, stride, pad, ignore_border = pooling_case
     geometry = pooling.Pool2dGeometry(input_shape, window, stride, pad, ignore_border)
@@ -249,7 +249,7 @@ def test_fast_pooling_is_the_reference(pooling_case, dtype, seed, view, block_by
 
 
 @given(poolings(), DTYPES, st.integers(0, 999), VIEWS, st.sampled_from([1, 200, 1 << 20]), st.booleans())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_fast_derivatives_of_max_pooling_are_the_reference(case, dtype, seed, view, block_bytes, has_nan):
     input_shape, *arguments = case
     images = np.round(numbers(seed, input_shape, dtype, view))  # few different numbers: many ties

@@ -1,4 +1,4 @@
-"""Random bits, uniform and normal numbers against scalar references; the promise that only an element's place counts."""
+"""Random bits, uniform and normal numbers against scalar references; values that depend on their place alone."""
 
 from __future__ import annotations
 
@@ -236,6 +236,7 @@ def test_seed_gives_these_numbers_for_ever():
     assert random_integers(state, 8, 0, 99).tolist() == [12, 60, 79, 91, 27, 31, 13, 83]
     assert binomial(state, 5, [0, 1, 20, 300, 10**9], 0.4).tolist() == [0, 1, 8, 124, 399971322]
     assert multinomial(state, 2, 50, [0.1, 0.2, 0.3, 0.4]).tolist() == [[6, 12, 9, 23], [6, 14, 11, 19]]
+    assert multinomial(state, 6, 1, [0.25, 0.25, 0.5]).argmax(axis=1).tolist() == [1, 0, 1, 1, 2, 1]
     assert permutation(state, (), 8).tolist() == [0, 6, 4, 5, 1, 2, 7, 3]
     assert choice(state, 3, 6, replace=False, p=[0.1, 0.1, 0.1, 0.2, 0.2, 0.3]).tolist() == [3, 2, 5]
 
@@ -392,6 +393,14 @@ def test_bernoulli_is_uniform_below_p(p):
         values = bernoulli(STATE, 500, p, dtype=dtype)
         assert values.dtype == dtype and np.array_equal(values, below)
     assert np.array_equal(bernoulli(STATE, 500, np.full(500, p)), below)
+
+
+def test_bernoulli_is_strictly_below_p():
+    values = uniform(STATE, 50)
+    for element, value in enumerate(values.astype(np.float64)):
+        assert not bernoulli(STATE, 50, value)[element]
+        assert bernoulli(STATE, 50, np.nextafter(value, 1))[element]
+    assert not bernoulli(STATE, 50, values).any()
 
 
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**63), 2**63 - 1))

@@ -48,7 +48,7 @@ def test_integers_are_uniform():
     ],
 )
 def test_binomial_follows_its_law(n, p):
-    values = binomial(initial_state(n), 60_000, n, p)
+    values = binomial(initial_state(n), 500_000, n, p)  # enough to see a wrong constant of the rejection
     law = stats.binom(n, p)
     edges = np.unique(np.concatenate([[-1], law.ppf(np.linspace(0.002, 0.998, 80)), [n]]))
     assert_counts_follow(np.histogram(values, edges + 0.5)[0], np.diff(law.cdf(edges)))

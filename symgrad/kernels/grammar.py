@@ -30,13 +30,15 @@ class ScalarFunction:
         Its name, the same on every backend.
     numpy : callable
         The NumPy function: a ufunc, or a function that takes ``out=`` like one.
-    in_place : bool
-        Whether ``out`` may be one of the operands.
     """
 
     name: str
     numpy: Callable[..., Any]
-    in_place: bool = True
+
+    @property
+    def in_place(self) -> bool:
+        """Whether ``out`` may be one of the operands: so for ufuncs, which go element by element."""
+        return isinstance(self.numpy, np.ufunc)
 
 
 @dataclass(frozen=True)

@@ -365,7 +365,7 @@ def clip(x, low, high, output):
     return Chosen(and_(ge(x, low), le(x, high))), Chosen(lt(x, low)), Chosen(gt(x, high))
 
 
-@elementwise(_switch, selection, in_place=False)
+@elementwise(_switch, selection)
 def switch(condition, yes, no, output):
     """`yes` where `condition` holds (isn't 0), else `no`; both are computed."""
     return None, Chosen(condition), Chosen(condition, negated=True)

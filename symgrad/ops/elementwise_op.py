@@ -276,7 +276,6 @@ def elementwise(
     dtype: DtypeRule,
     kinds: str = "iubfc",
     symbol: str = "",
-    in_place: bool = True,
 ) -> Callable[[Callable[..., Any]], ElementwiseFunction]:
     """Declare an elementwise function.
 
@@ -293,15 +292,13 @@ def elementwise(
         Accepted NumPy dtype kinds, of ``iubfc``.
     symbol : str
         How printing shows it.
-    in_place : bool
-        Whether ``out`` may be one of the operands.
     """
 
     def declare(partials: Callable[..., Any]) -> ElementwiseFunction:
         name = partials.__name__.rstrip("_")
         arity = partials.__code__.co_argcount - 1
         summary = (partials.__doc__ or "").strip().splitlines()[0]
-        row = Row(ScalarFunction(name, numpy, in_place), arity, dtype, partials, kinds, symbol, summary)
+        row = Row(ScalarFunction(name, numpy), arity, dtype, partials, kinds, symbol, summary)
         rows[name] = row
         return ElementwiseFunction(row, partials.__doc__)
 

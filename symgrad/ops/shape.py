@@ -63,7 +63,7 @@ class Cast(Op):
         return [None if tangents[0] is None or is_discrete(self.dtype) else cast(tangents[0], self.dtype)]
 
     def lower(self, apply: Apply) -> Map:
-        return Map(ScalarFunction(self.name, _CastFunction(self.dtype), in_place=False))
+        return Map(ScalarFunction(self.name, _CastFunction(self.dtype)))
 
 
 @dataclass(frozen=True)

@@ -244,3 +244,11 @@ def stretched_operands_stay_small(node: Apply, context: Context) -> Any:
         if any(fills(other, output) for other in others):
             return node.op(*operands)
     return None
+
+
+@rule("canonicalize", Elementwise, reason="a function of copies is copies of the function")
+def function_of_a_stretched_operand_is_stretched(node: Apply, context: Context) -> Any:
+    if len(node.inputs) != 1:
+        return None
+    stretched = made_by(node.inputs[0], BroadcastTo)
+    return None if stretched is None else stretched.op(node.op(stretched.inputs[0]), *stretched.inputs[1:])

@@ -98,9 +98,10 @@ def _scatters_labels(node: Apply) -> bool:
 def _row_scale(scale: Any) -> Any:
     """Return the number that was stretched to one for each row, or the rows' numbers."""
     stretched = made_by(scale, BroadcastTo)
-    if stretched is not None and stretched.inputs[0].type.ndim == 0:  # type: ignore[attr-defined]
-        return stretched.inputs[0]
-    return scale
+    if stretched is None:
+        return scale
+    inner: Any = stretched.inputs[0]
+    return DimShuffle(())(inner) if all(inner.type.broadcastable) and inner.type.ndim else inner
 
 
 # ---- a gradient step on a matrix is one gemm ------------------------------------------------------------------------
@@ -110,9 +111,14 @@ def _row_scale(scale: Any) -> Any:
 class _Terms:
     """``sum of coefficient * matrix``, as found under an addition."""
 
-    products: list[tuple[Any, Apply]]
+    products: list[tuple[Any, tuple[Any, Any]]]
     matrices: dict[Any, Any]
     visited: int = 0
+
+    def add_matrix(self, matrix: Any, coefficient: Any) -> None:
+        """Add ``coefficient * matrix``."""
+        known = self.matrices.get(matrix)
+        self.matrices[matrix] = coefficient if known is None else call("add", known, coefficient)
 
 
 @rule("specialize", Elementwise, reason="beta * W + alpha * h.T @ d in place: the gradient is never a buffer of its own")
@@ -130,7 +136,7 @@ def step_on_a_matrix_is_one_gemm(node: Apply, context: Context) -> Any:
     ((matrix, beta),) = terms.matrices.items()
     if matrix.type.broadcastable != output.type.broadcastable or True in output.type.broadcastable:
         return None
-    return Gemm()(matrix, alpha, *product.inputs, beta)
+    return Gemm()(matrix, alpha, *product, beta)
 
 
 def _collect(variable: Any, coefficient: Any, terms: _Terms, context: Context, is_root: bool = False) -> bool:
@@ -153,10 +159,14 @@ def _collect(variable: Any, coefficient: Any, terms: _Terms, context: Context, i
                 inner, factor = opened
                 return _collect(inner, call(node.op.function, coefficient, factor), terms, context)  # type: ignore[attr-defined]
         if isinstance(node.op, Dot) and all(v.type.ndim == 2 for v in node.inputs):  # type: ignore[attr-defined]
-            terms.products.append((coefficient, node))
+            terms.products.append((coefficient, (node.inputs[0], node.inputs[1])))
             return True
-    known = terms.matrices.get(variable)
-    terms.matrices[variable] = coefficient if known is None else call("add", known, coefficient)
+        if isinstance(node.op, Gemm):
+            matrix, alpha, left_factor, right_factor, beta = node.inputs
+            terms.products.append((call("multiply", coefficient, alpha), (left_factor, right_factor)))
+            terms.add_matrix(matrix, call("multiply", coefficient, beta))
+            return True
+    terms.add_matrix(variable, coefficient)
     return True
 
 

@@ -180,13 +180,10 @@ class _Winners:
         count = len(maximum)
         self._open.fill(1)
         for place, (windows, index) in enumerate(self._axis.places):
-            wins, mask, still_open = (
-                self._wins[:count][windows],
-                self._mask[:count][windows],
-                self._open[:count][windows],
-            )
-            if self._first_only and self._axis.is_whole and place == self._axis.window - 1:
-                wins = still_open
+            wins, still_open = self._wins[:count][windows], self._open[:count][windows]
+            mask = self._mask[:count][windows]
+            if self._first_only and place == self._axis.window - 1:
+                wins = still_open  # whoever found no winner before finds it at the last place
             else:
                 self._find(pixels[index], maximum[windows], wins.view(bool), still_open.view(bool), has_nan)
             np.negative(wins, out=wins)

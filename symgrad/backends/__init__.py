@@ -1,0 +1,1 @@
+"""Backends: each turns a plan into a program that runs."""

@@ -1,0 +1,274 @@
+"""Writes a plan as a straight-line Python program over preallocated buffers."""
+
+from __future__ import annotations
+
+import linecache
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import count, starmap
+from operator import call
+from typing import Any
+
+import numpy as np
+
+from symgrad.backends.numpy.library import ROUTINES, gemm_call
+from symgrad.backends.numpy.views import make_view, view_text
+from symgrad.compile.plan import Action, Change, Commit, Home, Place, Plan, takes_out
+from symgrad.errors import ShapeError
+from symgrad.graph.variables import Container, Variable
+from symgrad.kernels.grammar import Evaluate, Kernel, Library, Map, Reduction, View
+from symgrad.lowering import Step
+
+_numbers = count(1)
+
+
+class NumpyBackend:
+    """Runs plans with NumPy and SciPy."""
+
+    name = "numpy"
+
+    def compile(self, plan: Plan, containers: Sequence[Container]) -> NumpyProgram:
+        """Return the program of a plan."""
+        return NumpyProgram(plan, containers)
+
+
+def same_sizes(axes: Sequence[int], name: str, *operands: np.ndarray) -> None:
+    """Raise unless the operands' sizes agree on `axes`, which the graph couldn't compare.
+
+    NumPy would stretch a size that happens to be 1; the graph's gradient wouldn't know.
+    """
+    for axis in axes:
+        sizes = {x.shape[axis] for x in operands if x.ndim >= -axis}
+        if len(sizes) > 1:
+            found = " and ".join(str(size) for size in sorted(sizes))
+            raise ShapeError(f"Input dimension mis-match: {name} got sizes {found} on axis {axis}")
+
+
+class NumpyProgram:
+    """The program of one plan.
+
+    Attributes
+    ----------
+    source : str
+        Its text.
+    steps_by_line : dict
+        The step that each line of the text belongs to.
+    """
+
+    def __init__(self, plan: Plan, containers: Sequence[Container]) -> None:
+        writer = _Writer(plan, containers)
+        self.source = writer.text()
+        self.steps_by_line = writer.steps_by_line
+        self._filename = f"<symgrad program {next(_numbers)}>"
+        code = compile(self.source, self._filename, "exec")
+        namespace = writer.namespace
+        exec(code, namespace)
+        self.run: Callable[..., tuple[np.ndarray, ...]] = namespace["run"]
+        lines = self.source.splitlines(keepends=True)
+        linecache.cache[self._filename] = (len(self.source), None, lines, self._filename)
+
+    def owns(self, code: Any) -> bool:
+        """Whether a traceback's code object is this program's text."""
+        return bool(code.co_filename == self._filename)
+
+    def __del__(self) -> None:
+        linecache.cache.pop(getattr(self, "_filename", ""), None)
+
+
+class _Writer:
+    """Chooses a name for each variable, makes what doesn't change between calls, and writes the lines."""
+
+    def __init__(self, plan: Plan, containers: Sequence[Container]) -> None:
+        self.plan = plan
+        self.namespace: dict[str, Any] = {
+            "empty": np.empty,
+            "call": call,
+            "starmap": starmap,
+            "consume": deque(maxlen=0).extend,
+            "setattr": setattr,
+            "copyto": np.copyto,
+            "errstate": np.errstate,
+            "same_sizes": same_sizes,
+            "gemm_call": gemm_call,
+        }
+        self.names: dict[Variable, str] = {}
+        self.fixed: dict[Variable, np.ndarray] = {}
+        self.body: list[tuple[str, Step | None]] = []
+        self.steps_by_line: dict[int, Step] = {}
+        self.arena = _aligned(plan.arena_size)
+        self._name_leaves(containers)
+        for action in plan.actions:
+            self._write_action(action)
+        self._write_end()
+
+    # ---- names ----
+
+    def _name_leaves(self, containers: Sequence[Container]) -> None:
+        for index, variable in enumerate(self.plan.graph.inputs):
+            self.names[variable] = f"x{index}"
+        for index, (shared, container) in enumerate(zip(self.plan.shared, containers, strict=True)):
+            self.names[shared] = f"s{index}"
+            self.namespace[f"storage{index}"] = container
+        for index, constant in enumerate(self.plan.graph.constants()):
+            self.names[constant] = f"c{index}"
+            self.fixed[constant] = self.namespace[f"c{index}"] = constant.data
+
+    def _new_name(self, variable: Variable) -> str:
+        name = f"t{len(self.names)}"
+        self.names[variable] = name
+        return name
+
+    def _make_fixed(self, variable: Variable, array: np.ndarray) -> str:
+        name = self._new_name(variable)
+        self.fixed[variable] = self.namespace[name] = array
+        return name
+
+    def _function(self, name: str, function: Any) -> str:
+        """Enter a function under its name, or a numbered one if that is taken by another."""
+        known = self.namespace.setdefault(name, function)
+        if known is function:
+            return name
+        return self._function(f"{name}_{len(self.namespace)}", function)
+
+    # ---- lines ----
+
+    def _line(self, text: str, step: Step | None = None) -> None:
+        self.body.append((text, step))
+
+    def _write_action(self, action: Action) -> None:
+        step = action.step
+        if isinstance(step.kernel, View):
+            self._write_view(step)
+            return
+        operands = [self.names[variable] for variable in step.inputs]
+        if action.checked_axes:
+            self._line(f"same_sizes({action.checked_axes}, {step.name!r}, {', '.join(operands)})", step)
+        function = self._kernel_function(step.kernel)
+        if isinstance(step.kernel, Evaluate):
+            results = ", ".join(self._new_name(output) for output in step.outputs)
+            self._line(f"{results}, = {function}({', '.join(operands)})", step)
+            return
+        (output,), (home,), (place,) = step.outputs, action.homes, action.places
+        if home is Home.ARENA and place is not None:
+            name = self._make_fixed(output, self._in_arena(output, place))
+            self._line(f"{function}({', '.join(operands)}, out={name})", step)
+            return
+        name = self._new_name(output)
+        kind = self.plan.type_of(output)
+        if kind.is_static and takes_out(step.kernel):
+            operands.append(f"out=empty({kind.shape}, {kind.dtype!r})")
+        self._line(f"{name} = {function}({', '.join(operands)})", step)
+
+    def _kernel_function(self, kernel: Kernel) -> str:
+        if isinstance(kernel, Map):
+            return self._function(kernel.function.name, kernel.function.numpy)
+        if isinstance(kernel, Reduction):
+            return self._function(f"reduce_{kernel.function.name}", _Reducer(kernel))
+        if isinstance(kernel, Library):
+            return self._function(kernel.name, ROUTINES[kernel.name](dict(kernel.attributes)))
+        if isinstance(kernel, Evaluate):
+            return self._function(f"evaluate_{_identifier(kernel.name)}", kernel.evaluate)
+        raise TypeError(f"the NumPy backend has no way to run {kernel}")
+
+    def _write_view(self, step: Step) -> None:
+        """A view of memory that never moves is made once; of other memory, in each call."""
+        how = step.kernel.how  # type: ignore[attr-defined]
+        (output,) = step.outputs
+        if all(variable in self.fixed for variable in step.inputs):
+            arrays = [self.fixed[variable] for variable in step.inputs]
+            self._make_fixed(output, make_view(how, arrays))
+            return
+        operands = [self.names[variable] for variable in step.inputs]
+        source_kind = self.plan.type_of(step.inputs[0])
+        text = view_text(how, operands, source_kind.ndim, self._function)
+        self._line(f"{self._new_name(output)} = {text}", step)
+
+    def _in_arena(self, variable: Variable, place: Place) -> np.ndarray:
+        kind = self.plan.type_of(variable)
+        count = int(np.prod(kind.shape, dtype="int64"))
+        if count == 0:
+            return np.empty(kind.shape, kind.dtype)
+        size = count * kind.numpy_dtype.itemsize
+        return self.arena[place.offset : place.offset + size].view(kind.numpy_dtype).reshape(kind.shape)
+
+    def _write_end(self) -> None:
+        outputs = []
+        for index, (output, copied) in enumerate(
+            zip(self.plan.graph.outputs, self.plan.copied_outputs, strict=True)
+        ):
+            name = self.names[output]
+            if copied:
+                self._line(f"o{index} = {name}.copy()")
+                name = f"o{index}"
+            outputs.append(name)
+        calls = [self._commit_call(index, commit) for index, commit in enumerate(self.plan.commits)]
+        order = [Change.WRITTEN, Change.COPIED, Change.MOVED, Change.SNAPSHOT]
+        calls.sort(key=lambda entry: order.index(entry[0]))
+        if calls:
+            self._line("# One call from here on, so that no interrupt can come between the updates.")
+            self._line(f"consume(starmap(call, ({', '.join(text for _, text in calls)},)))")
+        self._line(f"return ({', '.join(outputs)}{',' if outputs else ''})")
+
+    def _commit_call(self, index: int, commit: Commit) -> tuple[Change, str]:
+        """Return the text of the call that carries out an update, after writing lines that prepare it."""
+        target, value = self.names[commit.target], self.names.get(commit.value, "")
+        storage = f"storage{self.plan.shared.index(commit.target)}"
+        if commit.change is Change.WRITTEN and commit.action is not None:
+            return commit.change, self._written_call(index, commit.action, target)
+        if commit.change is Change.COPIED:
+            return commit.change, f"(copyto, {target}, {value})"
+        if commit.change is Change.SNAPSHOT:
+            self._line(f"u{index} = {value}.copy()")
+            value = f"u{index}"
+        return commit.change, f"(setattr, {storage}, 'value', {value})"
+
+    def _written_call(self, index: int, action: Action, target: str) -> str:
+        step = action.step
+        operands = [self.names[variable] for variable in step.inputs]
+        if isinstance(step.kernel, Map):
+            function = self._kernel_function(step.kernel)
+            return f"({function}, {', '.join(operands)}, {target})"
+        self._line(f"u{index} = gemm_call({', '.join(operands)})", step)
+        return f"u{index}"
+
+    # ---- text ----
+
+    def text(self) -> str:
+        """Return the program's text; each line of the user's program stands above the lines that it became."""
+        arguments = ", ".join([self.names[v] for v in (*self.plan.graph.inputs, *self.plan.shared)])
+        lines = [f"def run({arguments}):", "    with errstate(all='ignore'):"]
+        place = None
+        for text, step in self.body:
+            if step is not None and step.source is not None and step.source != place:
+                place = step.source
+                lines.append(f"        # {place}")
+            lines.append(f"        {text}")
+            if step is not None:
+                self.steps_by_line[len(lines)] = step
+        return "\n".join(lines) + "\n"
+
+
+def _aligned(size: int) -> np.ndarray:
+    """Return `size` bytes that start on a cache line."""
+    raw = np.empty(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size]
+
+
+class _Reducer:
+    """``ufunc.reduce`` with its axes and dtype; made once, called with operand and out."""
+
+    __slots__ = ("axes", "dtype", "keepdims", "reduce")
+
+    def __init__(self, kernel: Reduction) -> None:
+        self.reduce: Any = kernel.function.numpy.reduce  # type: ignore[attr-defined]
+        self.axes = kernel.axes
+        self.keepdims = kernel.keepdims
+        self.dtype = None if kernel.dtype == "bool" else kernel.dtype
+
+    def __call__(self, x: np.ndarray, out: np.ndarray | None = None) -> Any:
+        return self.reduce(x, self.axes, self.dtype, out, self.keepdims)
+
+
+def _identifier(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name)

@@ -1,0 +1,1 @@
+"""From a closed graph to something that can be called."""

@@ -1,0 +1,203 @@
+"""From what the user passes to `function` to a closed graph: givens put in, updates collected, inputs checked."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from symgrad.config import config
+from symgrad.errors import DTypeError, MissingInputError, ShapeError, UnusedInputError, render
+from symgrad.graph.closed import ClosedGraph
+from symgrad.graph.op import describe_operands
+from symgrad.graph.traversal import applies_before, graph_inputs, substitute
+from symgrad.graph.types import TensorType
+from symgrad.graph.variables import Constant, SharedVariable, Variable
+from symgrad.ops.promotion import as_operand, upcast
+from symgrad.ops.shape import addbroadcast, cast
+
+Pairs = Iterable[tuple[Any, Any]] | Mapping[Any, Any] | None
+
+
+def close_graph(
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    updates: Pairs,
+    givens: Pairs,
+    on_unused_input: str,
+    no_default_updates: bool | Sequence[Any],
+) -> ClosedGraph:
+    """Return the closed graph of a function.
+
+    Raises
+    ------
+    MissingInputError, UnusedInputError
+        If a variable is needed and isn't supplied, or supplied and not needed.
+    TypeError
+        If an update or a given doesn't fit, or a shared variable is an input.
+    """
+    _check_inputs(inputs)
+    pairs = _pairs(updates, "updates")
+    targets, values = _updates(pairs)
+    replacements = _givens(givens, inputs)
+    roots = substitute([*outputs, *values], replacements) if replacements else [*outputs, *values]
+    defaults = _default_updates(roots, targets, no_default_updates)
+    while defaults:
+        targets += list(defaults)
+        roots += substitute(list(defaults.values()), replacements) if replacements else list(defaults.values())
+        defaults = _default_updates(roots, targets, no_default_updates)
+    graph = ClosedGraph(tuple(inputs), tuple(roots[: len(outputs)]), tuple(targets), tuple(roots[len(outputs) :]))
+    _check_missing(graph)
+    _check_unused(graph, on_unused_input)
+    return graph
+
+
+def _check_inputs(inputs: Sequence[Any]) -> None:
+    seen = set()
+    for variable in inputs:
+        if isinstance(variable, SharedVariable):
+            raise TypeError(
+                f"Cannot use a shared variable ({variable}) as explicit input. "
+                "It is read without being passed; to replace it for this function use givens."
+            )
+        if not isinstance(variable, Variable):
+            raise TypeError(f"inputs must be symbolic variables, got {type(variable).__name__} {variable!r:.60}")
+        if isinstance(variable, Constant):
+            raise TypeError(f"a constant ({variable}) can't be an input")
+        if variable in seen:
+            raise UnusedInputError(f"{variable} is listed twice among the inputs; each input is passed once.")
+        seen.add(variable)
+
+
+def _pairs(given: Pairs, where: str) -> list[tuple[Any, Any]]:
+    if given is None:
+        return []
+    pairs = list(given.items()) if isinstance(given, Mapping) else list(given)
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise TypeError(f"{where} must be pairs (variable, expression) or a dict, got {pair!r:.60}")
+    return [(left, right) for left, right in pairs]
+
+
+def _updates(pairs: Sequence[tuple[Any, Any]]) -> tuple[list[SharedVariable], list[Any]]:
+    targets: list[SharedVariable] = []
+    values = []
+    for target, expression in pairs:
+        if not isinstance(target, SharedVariable):
+            raise TypeError(f"update target must be a SharedVariable, got {target!r:.60}")
+        if target in targets:
+            raise ValueError(f"this shared variable already has an update expression: {target}")
+        targets.append(target)
+        values.append(_fit(target, expression, f"the update of {target}"))
+    return targets, values
+
+
+def _fit(target: Any, expression: Any, what: str) -> Any:
+    """Return `expression` with the type of `target`: cast if nothing is lost, else raise."""
+    value = as_operand(expression, [target.type.dtype])
+    if value.type.dtype != target.type.dtype and upcast(value.type.dtype, target.type.dtype) == target.type.dtype:
+        value = cast(value, target.type.dtype)
+    if value.type.dtype != target.type.dtype:
+        raise DTypeError(
+            render(f"{what} is {value.type.dtype}, and must be {target.type.dtype}", str(value.source or ""),
+                   describe_operands([target, value]), f"Cast it: .astype('{target.type.dtype}').")
+        )  # fmt: skip
+    unlike = [None not in pair and pair[0] != pair[1]
+              for pair in zip(target.type.shape, value.type.shape, strict=False)]  # fmt: skip
+    if value.type.ndim != target.type.ndim or any(unlike):
+        raise ShapeError(
+            render(f"{what} has type {value.type}, and must have {target.type}", str(value.source or ""),
+                   describe_operands([target, value]), "Reshape or index it so that its axes agree.")
+        )  # fmt: skip
+    return value
+
+
+def _givens(givens: Pairs, inputs: Sequence[Any]) -> dict[Any, Any]:
+    replacements: dict[Any, Any] = {}
+    for variable, expression in _pairs(givens, "givens"):
+        if not isinstance(variable, Variable):
+            raise TypeError(f"givens replace symbolic variables, got {type(variable).__name__} {variable!r:.60}")
+        if variable in replacements:
+            raise ValueError(f"givens names {variable} twice")
+        if variable in inputs:
+            raise TypeError(f"{variable} is an input and in givens: it can't be both supplied and replaced")
+        replacements[variable] = _as_broadcastable(variable, _fit(variable, expression, f"the given for {variable}"))
+    return _with_givens_in_givens(replacements)
+
+
+def _as_broadcastable(variable: Any, value: Any) -> Any:
+    """Promise size 1 where the replaced variable has it, so that the graph means the same."""
+    if not isinstance(variable.type, TensorType):
+        return value
+    promised = [a for a, (x, y) in enumerate(zip(variable.type.broadcastable, value.type.broadcastable, strict=True))
+                if x and not y]  # fmt: skip
+    return addbroadcast(value, *promised) if promised else value
+
+
+def _with_givens_in_givens(replacements: dict[Any, Any]) -> dict[Any, Any]:
+    """Givens are put in together: an expression keeps variables that other givens replace as they are.
+
+    Only a variable that depends on nothing supplied would then be missing, so a replaced variable inside another
+    given's expression is replaced too, unless that would go in a circle.
+    """
+    result = dict(replacements)
+    for variable, value in replacements.items():
+        others = {key: other for key, other in replacements.items() if key is not variable}
+        inside = set(graph_inputs([value])) & others.keys()
+        if inside and not any(variable in graph_inputs([others[key]]) for key in inside):
+            result[variable] = substitute([value], {key: others[key] for key in inside})[0]
+    return result
+
+
+def _default_updates(
+    roots: Sequence[Any], targets: Sequence[SharedVariable], no_default_updates: bool | Sequence[Any]
+) -> dict[SharedVariable, Any]:
+    if no_default_updates is True:
+        return {}
+    excluded = set(targets) | set(no_default_updates or ())
+    return {
+        variable: _fit(variable, variable.default_update, f"the default update of {variable}")
+        for variable in graph_inputs(roots)
+        if isinstance(variable, SharedVariable) and variable.default_update is not None and variable not in excluded
+    }
+
+
+def _check_missing(graph: ClosedGraph) -> None:
+    given = set(graph.inputs)
+    missing = [v for v in graph.leaves() if not isinstance(v, Constant | SharedVariable) and v not in given]
+    if not missing:
+        return
+    user = next((node for node in graph.order if missing[0] in node.inputs), None)
+    used = f", used by {user.op} at {user.source}" if user is not None and user.source else ""
+    raise MissingInputError(
+        render(f"Missing required input: {missing[0]}{used}", "", describe_operands(missing),
+               "Add it to the inputs, or replace it with givens.")
+    )  # fmt: skip
+
+
+def _check_unused(graph: ClosedGraph, on_unused_input: str) -> None:
+    if on_unused_input not in ("raise", "warn", "ignore"):
+        raise ValueError(f"on_unused_input is raise, warn or ignore, got {on_unused_input!r}")
+    if on_unused_input == "ignore":
+        return
+    used = set(graph.roots)
+    for node in applies_before(graph.roots, stop_at=graph.inputs):
+        used.update(node.inputs)
+    for variable in graph.inputs:
+        if variable in used:
+            continue
+        text = render(
+            f"function was asked to create a function with an input that isn't used: {variable}",
+            "", describe_operands([variable]), "Leave it out, or pass on_unused_input='ignore'.",
+        )  # fmt: skip
+        if on_unused_input == "raise":
+            raise UnusedInputError(text)
+        warnings.warn(text, stacklevel=4)
+
+
+def configured_on_unused_input(given: str | None) -> str:
+    """Return what the call says, else what the configuration says."""
+    return str(config.on_unused_input) if given is None else given
+
+
+

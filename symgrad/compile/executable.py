@@ -1,0 +1,260 @@
+"""Compiled functions: they check arguments, find the program for their sizes, and run it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import numpy as np
+
+from symgrad.compile.modes import Mode
+from symgrad.compile.pipeline import Compiled, compile_graph, program_for
+from symgrad.errors import (
+    CallError,
+    DTypeError,
+    IndexingError,
+    OperandDescription,
+    ShapeError,
+    SymgradError,
+    render,
+)
+from symgrad.graph.closed import ClosedGraph
+from symgrad.graph.op import describe_operands
+from symgrad.graph.types import NUMPY_DTYPES
+from symgrad.graph.variables import Container, SharedVariable
+
+MAXIMAL_PROGRAMS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class InputSpec:
+    """An input: its variable, its name for keyword calls, its default value, and how strict it is."""
+
+    variable: Any
+    name: str | None
+    default: np.ndarray | None
+    strict: bool
+    allow_downcast: bool | None
+
+
+@dataclass(eq=False)
+class Function:
+    """A compiled function.
+
+    Call it with one value for each input, in order or by name. `symgrad.function` makes it.
+
+    Attributes
+    ----------
+    graph : ClosedGraph
+        What was asked for.
+    rewritten : ClosedGraph
+        What is computed.
+    name : str or None
+        A name for people.
+    """
+
+    graph: ClosedGraph
+    inputs: Sequence[InputSpec]
+    mode: Mode
+    keys: Sequence[Any] | None
+    single: bool
+    name: str | None = None
+    containers: Sequence[Container] | None = None
+    _compiled: Compiled | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self._compiled is None:
+            self._compiled = compile_graph(self.graph, self.mode, str(self))
+        shared = self.rewritten.shared()
+        if self.containers is None:
+            self.containers = [variable.container for variable in shared]
+        self._shared: Sequence[SharedVariable] = shared
+        self._types = [spec.variable.type for spec in self.inputs]
+        self._dtypes = [NUMPY_DTYPES[kind.dtype] for kind in self._types]
+        self._ranks = [kind.ndim for kind in self._types]
+        self._open = [kind.shape == (None,) * kind.ndim for kind in self._types]
+        self._checks = list(zip(self._dtypes, self._ranks, self._open, strict=True))
+        self._programs: dict[Any, tuple[Any, Any]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def rewritten(self) -> ClosedGraph:
+        """The graph after rewriting: what is computed."""
+        assert self._compiled is not None
+        return self._compiled.rewritten
+
+    def __str__(self) -> str:
+        return self.name or "function"
+
+    # ---- calling ----
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) != len(self.inputs):
+            args = self._complete(args, kwargs)
+        arrays = []
+        for position, (value, (dtype, rank, is_open)) in enumerate(zip(args, self._checks, strict=True)):
+            if type(value) is not np.ndarray or value.dtype != dtype or value.ndim != rank or not is_open:
+                value = self._convert(position, value)
+            arrays.append(value)
+        results = self._run(arrays)
+        if self.single:
+            return results[0]
+        if self.keys is not None:
+            return dict(zip(self.keys, results, strict=True))
+        return list(results)
+
+    def _run(self, arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+        with self._lock:
+            count = len(arrays)
+            for container in self.containers or ():
+                arrays.append(container.value)
+            key = tuple([array.shape for array in arrays])
+            found = self._programs.get(key)
+            if found is None:
+                found = self._bind(key)
+            try:
+                return found[1].run(*arrays)  # type: ignore[no-any-return]
+            except Exception as error:
+                self._explain(error, found[1], arrays[:count])
+
+    def _bind(self, key: tuple[Any, ...]) -> tuple[Any, Any]:
+        """Make the program for the sizes of the arguments."""
+        variables = [*[spec.variable for spec in self.inputs], *self._shared]
+        found = self._program(dict(zip(variables, key, strict=True)))
+        while len(self._programs) >= MAXIMAL_PROGRAMS:
+            del self._programs[next(iter(self._programs))]
+        self._programs[key] = found
+        return found
+
+    def _program(self, shapes: Mapping[Any, Any]) -> tuple[Any, Any]:
+        from symgrad.backends.numpy import NumpyBackend
+
+        assert self._compiled is not None and self.containers is not None
+        return program_for(self._compiled, shapes, NumpyBackend(), self.containers, str(self))
+
+    def _complete(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """Return one value for each input, from positions, names and defaults."""
+        if len(args) > len(self.inputs):
+            raise CallError(
+                f"Too many parameter passed to {self._described()}: it takes {len(self.inputs)}, got {len(args)}"
+            )
+        names = {spec.name: position for position, spec in enumerate(self.inputs) if spec.name}
+        values: list[Any] = [*args, *[spec.default for spec in self.inputs[len(args) :]]]
+        for name, value in kwargs.items():
+            if name not in names:
+                raise CallError(f"{self._described()} has no input named {name!r}; it has {', '.join(names) or 'none'}")
+            if names[name] < len(args):
+                raise CallError(f"{self._described()} got two values for {name!r}")
+            values[names[name]] = value
+        for position in range(len(args), len(self.inputs)):
+            spec = self.inputs[position]
+            if values[position] is None and spec.default is None:
+                raise CallError(f"Missing required input: {spec.name or spec.variable} (index {position})")
+        return tuple(values)
+
+    def _convert(self, position: int, value: Any) -> np.ndarray:
+        spec = self.inputs[position]
+        try:
+            return spec.variable.type.convert(value, spec.strict, spec.allow_downcast)  # type: ignore[no-any-return]
+        except (DTypeError, ShapeError) as error:
+            kind = CallError if isinstance(error, DTypeError) else _CallShapeError
+            label = f" ({spec.name})" if spec.name else ""
+            raise kind(
+                f"Bad input argument to {self._described()} at index {position} (0-based){label}: {error}"
+            ) from None
+
+    def _described(self) -> str:
+        return f'symgrad function with name "{self.name}"' if self.name else "symgrad function"
+
+    def _explain(self, error: Exception, program: Any, arguments: Sequence[np.ndarray]) -> NoReturn:
+        """Raise an error that names the user's line which the failed step came from."""
+        step = None
+        trace = error.__traceback__
+        while trace is not None:
+            if program.owns(trace.tb_frame.f_code):
+                step = program.steps_by_line.get(trace.tb_lineno)
+            trace = trace.tb_next
+        if step is None or isinstance(error, MemoryError):
+            raise error
+        operands = describe_operands(step.inputs)
+        given = [
+            OperandDescription(spec.name or f"argument {index}", f"{array.dtype.name} {array.shape}", "argument")
+            for index, (spec, array) in enumerate(zip(self.inputs, arguments, strict=True))
+        ]
+        kind: type[Exception] = SymgradError
+        for candidate, shown in ((SymgradError, type(error)), (IndexError, IndexingError), (ValueError, ShapeError)):
+            if isinstance(error, candidate):
+                kind = shown
+                break
+        text = render(f"{step.name} failed: {error}", str(step.source or ""), [*operands, *given])
+        raise kind(text) from None
+
+    # ---- looking inside ----
+
+    def source(self) -> str:
+        """Return the text of the program that ran last, or of one for sizes not known yet if none has."""
+        if self._programs:
+            return str(next(reversed(self._programs.values()))[1].source)
+        shapes = {variable: variable.container.value.shape for variable in self._shared}
+        return str(self._program(shapes)[1].source)
+
+    @property
+    def plans(self) -> list[Any]:
+        """The plans made so far, one for each combination of sizes, the latest last."""
+        return [plan for plan, _ in self._programs.values()]
+
+    # ---- copies ----
+
+    def copy(
+        self, share_memory: bool = False, swap: Mapping[Any, Any] | None = None, name: str | None = None
+    ) -> Function:
+        """Return another function of the same graph.
+
+        Parameters
+        ----------
+        share_memory : bool
+            Accepted for Theano's sake: buffers are never shared, so both may run at the same time.
+        swap : mapping of shared variable to shared variable, optional
+            Shared variables that the copy uses in place of others of the same type.
+        name : str, optional
+            Its name.
+        """
+        swap = dict(swap or {})
+        for old, new in swap.items():
+            if old not in self._shared and old not in self.graph.shared():
+                raise ValueError(f"{old} can't be swapped: the function doesn't use it")
+            if not isinstance(new, SharedVariable) or new.type != old.type:
+                raise TypeError(f"{old} can't be swapped for {new}: both must be shared variables of {old.type}")
+        assert self.containers is not None
+        containers = [
+            swap[variable].container if variable in swap else container
+            for variable, container in zip(self._shared, self.containers, strict=True)
+        ]
+        return Function(
+            self.graph, self.inputs, self.mode, self.keys, self.single, name or self.name, containers, self._compiled
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        roots = (self.graph.inputs, self.graph.outputs, self.graph.targets, self.graph.values)
+        specs = [(spec.name, spec.default, spec.strict, spec.allow_downcast) for spec in self.inputs]
+        shared = list(zip(self._shared, self.containers or (), strict=True))
+        return _rebuild, (roots, specs, self.mode.rewrites, self.keys, self.single, self.name, shared)
+
+
+class _CallShapeError(CallError, ShapeError):
+    """An argument of a wrong shape: a TypeError as all bad arguments, and a ShapeError."""
+
+
+def _rebuild(
+    roots: Any, specs: Any, rewrites: Any, keys: Any, single: bool, name: str | None, shared: Any
+) -> Function:
+    graph = ClosedGraph(*roots)
+    inputs = [InputSpec(variable, *spec) for variable, spec in zip(graph.inputs, specs, strict=True)]
+    function = Function(graph, inputs, Mode(rewrites), keys, single, name)
+    known = dict(shared)
+    function.containers = [known.get(variable, variable.container) for variable in function._shared]
+    return function
+
+

@@ -1,0 +1,176 @@
+"""`function`: from inputs, outputs, updates and givens to something that can be called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from symgrad.compile.closing import close_graph, configured_on_unused_input
+from symgrad.compile.executable import Function, InputSpec
+from symgrad.compile.modes import find_mode
+from symgrad.config import config
+from symgrad.config.devices import resolve_device
+from symgrad.graph.variables import Variable
+from symgrad.ops.promotion import as_operand
+
+
+class In:
+    """An input with more said about it.
+
+    Parameters
+    ----------
+    variable : Variable
+        The input.
+    name : str, optional
+        Name for keyword calls, by default the variable's.
+    value : optional
+        Default value; the caller may then leave the input out.
+    strict : bool
+        Accept nothing but an array of exactly the input's dtype.
+    allow_downcast : bool, optional
+        Whether values may lose information; by default as the function says.
+    update : Variable, optional
+        Accepted only as None: use a shared variable and `updates`.
+    borrow, mutable : bool
+        Accepted for Theano's sake; arguments are never changed.
+    """
+
+    def __init__(
+        self,
+        variable: Any,
+        name: str | None = None,
+        value: Any = None,
+        strict: bool = False,
+        allow_downcast: bool | None = None,
+        update: None = None,
+        borrow: bool = True,
+        mutable: bool = False,
+        implicit: bool = False,
+    ) -> None:
+        if update is not None:
+            raise TypeError("In takes no update: make the value a shared variable, and pass updates to function")
+        self.variable = variable
+        self.name = name if name is not None else getattr(variable, "name", None)
+        self.value = value
+        self.strict = strict
+        self.allow_downcast = allow_downcast
+
+
+class Out:
+    """An output; `borrow` is accepted for Theano's sake, the caller's results are always its own."""
+
+    def __init__(self, variable: Any, borrow: bool = False) -> None:
+        self.variable = variable
+
+
+def function(
+    inputs: Any = (),
+    outputs: Any = None,
+    updates: Any = None,
+    givens: Any = None,
+    mode: Any = None,
+    name: str | None = None,
+    allow_input_downcast: bool | None = None,
+    on_unused_input: str | None = None,
+    no_default_updates: bool | Sequence[Any] = False,
+    profile: Any = None,
+    accept_inplace: bool = False,
+    rebuild_strict: bool = True,
+) -> Function:
+    """Compile a function.
+
+    Parameters
+    ----------
+    inputs : sequence of (Variable or In)
+        What the caller passes, in order.
+    outputs : Variable, Out, list or tuple of them, dict, or None
+        What the caller gets: one array, a list, a dict with the same keys, or ``[]``.
+    updates : pairs or mapping of (shared variable, expression), optional
+        New values of shared variables. All are computed from the old values, and take effect together after the
+        outputs are computed; if the call fails, none does.
+    givens : pairs or mapping of (variable, expression), optional
+        Variables to replace in outputs and updates, by expressions of their type.
+    mode : str or Mode, optional
+        Which rewrites to apply: ``'default'``, ``'none'``, or a `Mode`; by default ``config.mode``.
+    name : str, optional
+        A name for people.
+    allow_input_downcast : bool or None
+        Whether arguments may lose information: True always, False never, None (default) only a Python float into a
+        ``floatX`` scalar. By default ``config.allow_input_downcast``.
+    on_unused_input : {'raise', 'warn', 'ignore'}, optional
+        What to do about inputs that nothing uses; by default ``config.on_unused_input``.
+    no_default_updates : bool or list of shared variables
+        Whether (or for which variables) the default updates, such as those of random streams, are left out.
+    profile, accept_inplace, rebuild_strict
+        Accepted for Theano's sake.
+
+    Returns
+    -------
+    Function
+        Call it with values for the inputs, in order or by name.
+
+    Raises
+    ------
+    MissingInputError, UnusedInputError
+        If a variable is needed and isn't supplied, or supplied and not needed.
+    TypeError, ValueError
+        If an update, a given or an input isn't what it must be.
+    DeviceError
+        If the configured device isn't available.
+
+    Notes
+    -----
+    Keeps the behaviour of Theano's ``theano.function``.
+
+    Examples
+    --------
+    >>> import symgrad, symgrad.tensor as T
+    >>> x, y = T.dscalars('x', 'y')
+    >>> f = symgrad.function([x, symgrad.In(y, value=10.)], x + y)
+    >>> print(f(1.), f(1., y=2.))
+    11.0 3.0
+    """
+    resolve_device(config.device)
+    specs = [_input(entry, allow_input_downcast) for entry in _as_sequence(inputs)]
+    variables, keys, single = _outputs(outputs)
+    graph = close_graph(
+        [spec.variable for spec in specs], variables, updates, givens,
+        configured_on_unused_input(on_unused_input), no_default_updates,
+    )  # fmt: skip
+    return Function(graph, specs, find_mode(mode), keys, single, name)
+
+
+def _as_sequence(inputs: Any) -> Sequence[Any]:
+    if isinstance(inputs, Variable | In | Mapping) or not hasattr(inputs, "__iter__"):
+        raise TypeError(f"inputs must be a list of variables, got {type(inputs).__name__}: write [x]")
+    return list(inputs)
+
+
+def _input(entry: Any, allow_downcast: bool | None) -> InputSpec:
+    if isinstance(entry, tuple | list) and len(entry) == 2:
+        entry = In(entry[0], value=entry[1])
+    given = entry if isinstance(entry, In) else In(entry)
+    allow = given.allow_downcast if given.allow_downcast is not None else allow_downcast
+    if allow is None:
+        allow = config.allow_input_downcast
+    default = given.value
+    if default is not None:
+        default = given.variable.type.convert(default, given.strict, allow)
+    return InputSpec(given.variable, given.name, default, given.strict, allow)
+
+
+def _outputs(outputs: Any) -> tuple[list[Any], list[Any] | None, bool]:
+    """Return the variables, the keys of a dict (or None), and whether there is just one output without a list."""
+    if outputs is None:
+        return [], None, False
+    if isinstance(outputs, Mapping):
+        return [_variable(value) for value in outputs.values()], list(outputs), False
+    if isinstance(outputs, list | tuple):
+        return [_variable(value) for value in outputs], None, False
+    return [_variable(outputs)], None, True
+
+
+def _variable(value: Any) -> Any:
+    if isinstance(value, Out):
+        value = value.variable
+    return value if isinstance(value, Variable) else as_operand(value)

@@ -1,0 +1,113 @@
+"""The pipeline, top to bottom: calling these two functions *is* compiling.
+
+    expression -> graph -> (gradient) -> rewritten graph -> kernels -> plan -> program
+
+`close` and `rewrite` happen when `function` is called; `program_for` when the sizes of the arguments are first seen.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from symgrad.backends.base import Backend, Program
+from symgrad.compile.binding import Shape, bind_types
+from symgrad.compile.modes import Mode
+from symgrad.compile.plan import Plan, make_plan
+from symgrad.config import config
+from symgrad.graph.closed import ClosedGraph
+from symgrad.graph.variables import Container, Variable
+from symgrad.lowering import Step, lower
+from symgrad.rewriting.engine import Change, rewrite
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """What is the same for all sizes: the graph before and after rewriting, and the kernels."""
+
+    graph: ClosedGraph
+    rewritten: ClosedGraph
+    steps: Sequence[Step]
+
+
+def compile_graph(graph: ClosedGraph, mode: Mode, name: str) -> Compiled:
+    """Rewrite a closed graph and lower it to kernels."""
+    show = _Stages(name)
+    show.graph("graph", graph)
+    rewritten = rewrite(graph, mode.rewrites, show.change if show.wants("rewrites") else None)
+    show.graph("rewrites", rewritten)
+    steps = lower(rewritten)
+    show.steps(steps)
+    return Compiled(graph, rewritten, steps)
+
+
+def program_for(
+    compiled: Compiled,
+    shapes: Mapping[Variable, Shape],
+    backend: Backend,
+    containers: Sequence[Container],
+    name: str,
+) -> tuple[Plan, Program]:
+    """Bind to the sizes of inputs and shared variables, plan, and write the program.
+
+    The user's own graph is bound first: if sizes don't fit, its error names the user's line.
+    """
+    show = _Stages(name)
+    bind_types(compiled.graph, shapes)
+    types = bind_types(compiled.rewritten, shapes)
+    plan = make_plan(compiled.rewritten, compiled.steps, types)
+    show.plan(plan)
+    program = backend.compile(plan, containers)
+    show.text("source", program.source)
+    return plan, program
+
+
+class _Stages:
+    """Prints the stages that `SYMGRAD_DEBUG` (or ``config.debug``) names, to stderr."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.wanted = frozenset(filter(None, config.debug.split(",")))
+
+    def wants(self, stage: str) -> bool:
+        """Whether a stage is to be shown."""
+        return stage in self.wanted
+
+    def text(self, stage: str, text: str) -> None:
+        """Show a stage as text."""
+        if self.wants(stage):
+            print(f"---- {self.name}: {stage} ----\n{text.rstrip()}", file=sys.stderr)
+
+    def graph(self, stage: str, graph: ClosedGraph) -> None:
+        """Show a graph."""
+        if self.wants(stage):
+            from symgrad.debug.printing import debugprint
+
+            self.text(stage, debugprint(graph, file="str"))
+
+    def change(self, change: Change) -> None:
+        """Show one rewrite."""
+        from symgrad.debug.printing import pp
+
+        print(f"{self.name}: {change.rule}: {pp(change.before)}  ->  {pp(change.after)}", file=sys.stderr)
+
+    def steps(self, steps: Sequence[Step]) -> None:
+        """Show the kernels."""
+        if self.wants("kernels"):
+            self.text("kernels", "\n".join(f"{step.name}: {step.kernel}" for step in steps))
+
+    def plan(self, plan: Plan) -> None:
+        """Show homes and places, and the size of the arena."""
+        if not self.wants("plan"):
+            return
+        rows: list[Any] = [f"arena: {plan.arena_size} bytes"]
+        for action in plan.actions:
+            homes = ", ".join(
+                home.value + (f" at {place.offset}" if place else "")
+                for home, place in zip(action.homes, action.places, strict=True)
+            )
+            rows.append(f"{action.step.name}: {homes}")
+        rows += [f"{commit.target}: {commit.change.value}" for commit in plan.commits]
+        self.text("plan", "\n".join(rows))

@@ -1,0 +1,357 @@
+"""The plan: in which order kernels run, where each result lives, and what is updated in place.
+
+Every result has one of four homes: a part of the arena, whose place is fixed for all calls (`Home.ARENA`); memory that
+each call allocates anew, for what the caller keeps and for sizes that only the call knows (`Home.FRESH`); the memory of
+another variable, seen otherwise (`Home.VIEW`); or the storage of a shared variable, for updates in place
+(`Home.STORAGE`). Parts of the arena are reused as soon as nothing needs them.
+
+Nothing that the caller can see changes before all kernels that may fail have run: updates are the last thing that a
+call does.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from symgrad.graph.closed import ClosedGraph
+from symgrad.graph.op import Operand
+from symgrad.graph.variables import SharedVariable, Variable
+from symgrad.kernels.grammar import Evaluate, Kernel, Library, Map, View
+from symgrad.lowering import Step
+
+ALIGNMENT = 64
+
+
+class Home(enum.Enum):
+    """Where a result lives."""
+
+    ARENA = "arena"
+    FRESH = "fresh"
+    VIEW = "view"
+    STORAGE = "storage"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A part of the arena, in bytes."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, eq=False)
+class Action:
+    """One kernel, planned.
+
+    Attributes
+    ----------
+    step : Step
+        The kernel and its variables.
+    homes : tuple of Home
+        Of each output.
+    places : tuple of (Place or None)
+        Of each output, in the arena.
+    checked_axes : tuple of int
+        Axes, counted from the last, on which the operands' sizes must be compared at run time.
+    """
+
+    step: Step
+    homes: tuple[Home, ...]
+    places: tuple[Place | None, ...]
+    checked_axes: tuple[int, ...] = ()
+
+
+class Change(enum.Enum):
+    """How a shared variable gets its new value."""
+
+    WRITTEN = "written"
+    """A kernel writes it into the storage."""
+    COPIED = "copied"
+    """It is copied into the storage."""
+    MOVED = "moved"
+    """Its array, which nobody else holds, becomes the storage."""
+    SNAPSHOT = "snapshot"
+    """It is somebody's memory: a copy, taken before anything changes, becomes the storage."""
+
+
+@dataclass(frozen=True, eq=False)
+class Commit:
+    """The update of one shared variable: the last thing that a call does.
+
+    Attributes
+    ----------
+    target : SharedVariable
+        What is updated.
+    value : Variable
+        Its new value.
+    change : Change
+        How.
+    action : Action or None
+        The kernel that writes into the storage, for `Change.WRITTEN`.
+    """
+
+    target: SharedVariable
+    value: Variable
+    change: Change
+    action: Action | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything a backend needs to write a program."""
+
+    graph: ClosedGraph
+    types: Mapping[Variable, Operand]
+    shared: tuple[SharedVariable, ...]
+    actions: tuple[Action, ...]
+    commits: tuple[Commit, ...]
+    copied_outputs: tuple[bool, ...]
+    arena_size: int
+
+    def type_of(self, variable: Variable) -> Any:
+        """Return the type of a variable, with all sizes that binding knows."""
+        return self.types[variable].type
+
+
+@dataclass
+class _Arena:
+    """First free place that is large enough; freed places join their neighbours."""
+
+    size: int = 0
+    free: list[Place] = field(default_factory=list)
+
+    def take(self, size: int) -> Place:
+        size = -(-max(size, 1) // ALIGNMENT) * ALIGNMENT
+        fitting = [place for place in self.free if place.size >= size]
+        if not fitting:
+            last = self.free[-1] if self.free and self.free[-1].offset + self.free[-1].size == self.size else None
+            offset = last.offset if last else self.size
+            if last:
+                self.free.remove(last)
+            self.size = offset + size
+            return Place(offset, size)
+        best = min(fitting, key=lambda place: place.size)
+        self.free.remove(best)
+        if best.size > size:
+            self._insert(Place(best.offset + size, best.size - size))
+        return Place(best.offset, size)
+
+    def give_back(self, place: Place) -> None:
+        self._insert(place)
+        merged: list[Place] = []
+        for part in self.free:
+            if merged and merged[-1].offset + merged[-1].size == part.offset:
+                merged[-1] = Place(merged[-1].offset, merged[-1].size + part.size)
+            else:
+                merged.append(part)
+        self.free = merged
+
+    def _insert(self, place: Place) -> None:
+        self.free.append(place)
+        self.free.sort(key=lambda part: part.offset)
+
+
+def make_plan(
+    graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variable, Operand]
+) -> Plan:
+    """Return the plan of a function for bound types."""
+    return _Planner(graph, steps, types).plan()
+
+
+class _Planner:
+    def __init__(self, graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variable, Operand]) -> None:
+        self.graph = graph
+        self.types = types
+        self.root: dict[Variable, Variable] = {}
+        self.made: set[Variable] = set()
+        self.place: dict[Variable, Place] = {}
+        self.arena = _Arena()
+        for step in steps:
+            self._find_roots(step)
+        self.commit_steps = _steps_in_storage(graph, steps, types, self._root)
+        moved = set(self.commit_steps.values())
+        self.steps = [step for step in steps if step not in moved]
+        self.last_use = self._last_uses()
+
+    def _root(self, variable: Variable) -> Variable:
+        return self.root.get(variable, variable)
+
+    def _find_roots(self, step: Step) -> None:
+        """Note whose memory each output is."""
+        if isinstance(step.kernel, View):
+            self.root[step.outputs[0]] = self._root(step.inputs[0])
+        self.made.update(step.outputs)
+
+    def _last_uses(self) -> dict[Variable, int]:
+        """Return after which step the memory of each variable is no longer needed."""
+        last: dict[Variable, int] = {}
+        for position, step in enumerate(self.steps):
+            for variable in (*step.inputs, *step.outputs):
+                last[self._root(variable)] = position
+        end = len(self.steps)
+        kept = [*self.graph.roots, *(v for step in self.commit_steps.values() for v in step.inputs)]
+        for variable in kept:
+            last[self._root(variable)] = end
+        return last
+
+    def plan(self) -> Plan:
+        """Decide about each step in turn."""
+        actions = []
+        for position, step in enumerate(self.steps):
+            actions.append(self._action(position, step))
+            for variable in dict.fromkeys(self._root(v) for v in (*step.inputs, *step.outputs)):
+                if self.last_use[variable] == position and variable in self.place:
+                    self.arena.give_back(self.place.pop(variable))
+        commits = [self._commit(*pair) for pair in zip(self.graph.targets, self.graph.values, strict=True)]
+        return Plan(
+            self.graph, self.types, tuple(self.graph.shared()), tuple(actions), tuple(commits),
+            self._copied_outputs(), self.arena.size,
+        )  # fmt: skip
+
+    def _action(self, position: int, step: Step) -> Action:
+        if isinstance(step.kernel, View):
+            return Action(step, (Home.VIEW,), (None,))
+        checked = _axes_to_check(step, self.types)
+        homes, places = [], []
+        for output in step.outputs:
+            place = self._place_for(position, step, output)
+            homes.append(Home.FRESH if place is None else Home.ARENA)
+            places.append(place)
+        return Action(step, tuple(homes), tuple(places), checked)
+
+    def _place_for(self, position: int, step: Step, output: Variable) -> Place | None:
+        kind: Any = self.types[output].type
+        if not kind.is_static or not takes_out(step.kernel) or output in self.graph.outputs:
+            return None
+        if any(self._root(root) is output for root in self.graph.outputs) and self._is_kept(output):
+            return None
+        size = prod(kind.shape) * kind.numpy_dtype.itemsize
+        reused = self._reusable(position, step, kind)
+        if reused is not None:
+            self.place[output] = self.place.pop(reused)
+        else:
+            self.place[output] = self.arena.take(size)
+        return self.place[output]
+
+    def _is_kept(self, output: Variable) -> bool:
+        """Whether the caller gets a view of this whole memory: then it is allocated for the caller, not copied."""
+        views = [root for root in self.graph.outputs if self._root(root) is output]
+        if len(views) != 1:
+            return False
+        kind: Any = self.types[views[0]].type
+        own: Any = self.types[output].type
+        return bool(kind.is_static and prod(kind.shape) == prod(own.shape))
+
+    def _reusable(self, position: int, step: Step, kind: Any) -> Variable | None:
+        """Return an operand whose memory the output may take over."""
+        for candidate in overwritable(step.kernel, step.inputs):
+            root = self._root(candidate)
+            if root is not candidate or root not in self.place or self.last_use[root] != position:
+                continue
+            found: Any = self.types[candidate].type
+            others = [v for v in step.inputs if v is not candidate and self._root(v) is root]
+            if found.shape == kind.shape and found.dtype == kind.dtype and not others:
+                return candidate
+        return None
+
+    def _copied_outputs(self) -> tuple[bool, ...]:
+        """Whether each output must be copied: because it is somebody else's memory, or handed out twice."""
+        copied = []
+        handed_out: set[Variable] = set()
+        for output in self.graph.outputs:
+            root = self._root(output)
+            own = root in self.made and root not in self.place and root not in handed_out and (
+                root is output or self._is_kept(root))  # fmt: skip
+            copied.append(not own or root in [self._root(value) for value in self.graph.values])
+            handed_out.add(root)
+        return tuple(copied)
+
+    def _commit(self, target: SharedVariable, value: Variable) -> Commit:
+        step = self.commit_steps.get(target)
+        if step is not None:
+            return Commit(target, value, Change.WRITTEN, Action(step, (Home.STORAGE,), (None,)))
+        root = self._root(value)
+        if root not in self.made:
+            return Commit(target, value, Change.SNAPSHOT)
+        kind: Any = self.types[value].type
+        if root is value and value not in self.place:
+            others = [*self.graph.values, *self.graph.outputs]
+            if [self._root(other) for other in others].count(root) == 1:
+                return Commit(target, value, Change.MOVED)
+        if kind.is_static and kind.shape == self.types[target].type.shape:
+            return Commit(target, value, Change.COPIED)
+        return Commit(target, value, Change.SNAPSHOT)
+
+
+def takes_out(kernel: Kernel) -> bool:
+    """Whether a kernel can write into memory that it is given."""
+    if isinstance(kernel, Library):
+        return kernel.name in LIBRARY_WITH_OUT
+    return not isinstance(kernel, Evaluate)
+
+
+LIBRARY_WITH_OUT = frozenset((
+    "dot", "matmul", "gemm", "concatenate", "write", "write_at", "softmax", "softmax_gradient", "log_softmax",
+    "label_gradient", "conv2d", "conv2d_input_gradient", "conv2d_filter_gradient", "pool2d", "max_pool_gradient",
+    "max_pool_pushforward", "sum_pool_gradient",
+))  # fmt: skip
+"""Library routines that write into given memory; the others return new arrays."""
+
+
+def overwritable(kernel: Kernel, inputs: Sequence[Variable]) -> list[Variable]:
+    """Return the operands whose memory the output may take over."""
+    if isinstance(kernel, Map) and kernel.function.in_place:
+        return list(inputs)
+    if isinstance(kernel, Library) and kernel.overwrites is not None:
+        return [inputs[kernel.overwrites]]
+    return []
+
+
+def _steps_in_storage(
+    graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variable, Operand], root: Any
+) -> dict[SharedVariable, Step]:
+    """Return the steps that may write straight into the storage of the variable that they update.
+
+    Such a step runs after all others. Its result must have no other use, its sizes must be known, and it may read no
+    storage that another such step overwrites.
+    """
+    maker = {output: step for step in steps for output in step.outputs}
+    counts: dict[Variable, int] = {}
+    for step in steps:
+        for variable in step.inputs:
+            counts[variable] = counts.get(variable, 0) + 1
+    for variable in graph.roots:
+        counts[variable] = counts.get(variable, 0) + 1
+    found: dict[SharedVariable, Step] = {}
+    for target, value in zip(graph.targets, graph.values, strict=True):
+        step = maker.get(value)
+        if step is None or counts[value] != 1 or len(step.outputs) != 1:
+            continue
+        same = types[value].type.shape == types[target].type.shape
+        if same and types[value].type.is_static and target in overwritable(step.kernel, step.inputs):
+            others = [v for v in step.inputs if v is not target and root(v) is target]
+            settled = all(types[v].type.is_static for v in step.inputs)
+            if not others and settled and step.inputs.count(target) == 1:
+                found[target] = step
+    overwritten = set(found)
+    return {
+        target: step for target, step in found.items()
+        if not any(root(v) in overwritten and root(v) is not target for v in step.inputs)
+    }  # fmt: skip
+
+
+def _axes_to_check(step: Step, types: Mapping[Variable, Operand]) -> tuple[int, ...]:
+    """Return the axes of an elementwise kernel on which only the call can tell whether sizes agree."""
+    if not isinstance(step.kernel, Map) or len(step.inputs) < 2:
+        return ()
+    kinds = [types[variable].type for variable in step.inputs]
+    axes = []
+    for axis in range(-max(kind.ndim for kind in kinds), 0):
+        sizes = [kind.shape[axis] for kind in kinds if kind.ndim >= -axis and not kind.broadcastable[axis]]
+        if len(sizes) > 1 and None in sizes:
+            axes.append(axis)
+    return tuple(axes)
