@@ -1,8 +1,9 @@
 """The step in PyTorch: eager, and as one graph through torch.compile.
 
-Both are written as the framework runs them fastest: labels and images resident, the minibatch a view, filters of the
-eager step in channels-last memory, the squared weights' gradient folded into the update where autograd would only
-copy. PyTorch correlates, so filters are flipped on their way in and out.
+Both are written as the framework runs them fastest: labels and images resident, the minibatch a view, matrices laid out
+as those of its Linear module, filters of the eager step in channels-last memory, the squared weights' gradient folded
+into the update where autograd would only copy. PyTorch correlates and its matrices are (n_out, n_in), so filters are
+flipped and matrices transposed on their way in and out.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def _layer_output(layer: Layer, inputs: torch.Tensor, w: torch.Tensor, b: torch.
     inputs = inputs.flatten(1)
     if layer.dropout:
         inputs = inputs * torch.empty_like(inputs).bernoulli_(1 - layer.dropout)
-    output = torch.addmm(b, inputs, w)
+    output = functional.linear(inputs, w, b)
     return output if isinstance(layer, SoftmaxLayer) else ACTIVATIONS[layer.activation](output)
 
 
@@ -41,6 +42,13 @@ def _negative_log_likelihood(
     return functional.cross_entropy(inputs, labels)
 
 
+def _converted(parameter: torch.Tensor) -> torch.Tensor:
+    """Return a parameter in PyTorch's layout, or back: filters flipped, matrices transposed."""
+    if parameter.ndim == 4:
+        return parameter.flip(2, 3)
+    return parameter.t() if parameter.ndim == 2 else parameter
+
+
 class TorchStep(TrainingStep):
     """What both steps share: the resident data set and the parameters."""
 
@@ -51,23 +59,21 @@ class TorchStep(TrainingStep):
             self._images = self._images.view(-1, *workload.image_shape)
         self._labels = torch.from_numpy(labels)
         self._l2_factor = workload.l2_factor(len(images))
-        self._parameters = [self._place(torch.from_numpy(p)) for p in workload.initial_parameters()]
+        self._parameters = [self._place(_converted(torch.from_numpy(p))) for p in workload.initial_parameters()]
 
     def _place(self, parameter: torch.Tensor) -> torch.Tensor:
         """Return a parameter of the step that starts with these values."""
-        return parameter.clone()
+        return parameter.clone(memory_format=torch.contiguous_format)
 
     def load(self, parameters: Sequence[np.ndarray]) -> None:
         """Set the parameters."""
         with torch.no_grad():
             for mine, value in zip(self._parameters, parameters, strict=True):
-                tensor = torch.from_numpy(value)
-                mine.copy_(tensor.flip(2, 3) if tensor.ndim == 4 else tensor)
+                mine.copy_(_converted(torch.from_numpy(value)))
 
     def parameters(self) -> list[np.ndarray]:
         """Return copies of the parameters."""
-        tensors = [parameter.detach() for parameter in self._parameters]
-        return [(tensor.flip(2, 3) if tensor.ndim == 4 else tensor).numpy().copy() for tensor in tensors]
+        return [_converted(parameter.detach()).numpy().copy() for parameter in self._parameters]
 
 
 class EagerStep(TorchStep):
@@ -80,9 +86,8 @@ class EagerStep(TorchStep):
 
     def _place(self, parameter: torch.Tensor) -> torch.Tensor:
         """Filters go in channels-last memory, which makes the convolutions and their pooling faster."""
-        if parameter.ndim == 4:
-            parameter = parameter.to(memory_format=torch.channels_last)
-        return parameter.clone().requires_grad_()
+        layout = torch.channels_last if parameter.ndim == 4 else torch.contiguous_format
+        return parameter.clone(memory_format=layout).requires_grad_()
 
     def step(self, index: int) -> torch.Tensor:
         """Run one step on minibatch `index` and return its cost."""

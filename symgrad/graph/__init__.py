@@ -1,0 +1,1 @@
+"""The graph: types, variables, applications of ops, and walks over them."""
