@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import SharedVariable, Variable
-from symgrad.kernels.grammar import Evaluate, Kernel, Library, Map, View
+from symgrad.kernels.grammar import Evaluate, Kernel, Library, Map, Same, View
 from symgrad.lowering import Step
 
 ALIGNMENT = 64
@@ -159,7 +159,15 @@ def make_plan(
     graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variable, Operand]
 ) -> Plan:
     """Return the plan of a function for bound types."""
-    return _Planner(graph, steps, types).plan()
+    return _Planner(graph, [_settled(step, types) for step in steps], types).plan()
+
+
+def _settled(step: Step, types: Mapping[Variable, Operand]) -> Step:
+    """A promised shape that binding has compared already needs no check in each call."""
+    is_promise = isinstance(step.kernel, Library) and step.kernel.name == "specify_shape"
+    if is_promise and types[step.inputs[0]].type.is_static:
+        return replace(step, kernel=View(Same()))
+    return step
 
 
 class _Planner:
@@ -297,7 +305,7 @@ def takes_out(kernel: Kernel) -> bool:
 LIBRARY_WITH_OUT = frozenset((
     "dot", "matmul", "gemm", "concatenate", "write", "write_at", "softmax", "softmax_gradient", "log_softmax",
     "label_gradient", "conv2d", "conv2d_input_gradient", "conv2d_filter_gradient", "pool2d", "max_pool_gradient",
-    "max_pool_pushforward", "sum_pool_gradient",
+    "max_pool_pushforward", "sum_pool_gradient", "sum_of_squares",
 ))  # fmt: skip
 """Library routines that write into given memory; the others return new arrays."""
 
@@ -309,6 +317,11 @@ def overwritable(kernel: Kernel, inputs: Sequence[Variable]) -> list[Variable]:
     if isinstance(kernel, Library) and kernel.overwrites is not None:
         return [inputs[kernel.overwrites]]
     return []
+
+
+def _in_one_call(kernel: Kernel) -> bool:
+    """Whether a kernel is one call that checks its operands first and then can't fail or be interrupted."""
+    return isinstance(kernel, Map) or (isinstance(kernel, Library) and kernel.name == "gemm")
 
 
 def _steps_in_storage(
@@ -329,12 +342,12 @@ def _steps_in_storage(
     found: dict[SharedVariable, Step] = {}
     for target, value in zip(graph.targets, graph.values, strict=True):
         step = maker.get(value)
-        if step is None or counts[value] != 1 or len(step.outputs) != 1:
+        if step is None or counts[value] != 1 or not _in_one_call(step.kernel):
             continue
         same = types[value].type.shape == types[target].type.shape
         if same and types[value].type.is_static and target in overwritable(step.kernel, step.inputs):
             others = [v for v in step.inputs if v is not target and root(v) is target]
-            settled = all(types[v].type.is_static for v in step.inputs)
+            settled = isinstance(step.kernel, Library) or all(types[v].type.is_static for v in step.inputs)
             if not others and settled and step.inputs.count(target) == 1:
                 found[target] = step
     overwritten = set(found)

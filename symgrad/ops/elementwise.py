@@ -7,6 +7,7 @@ each input a variable, 1, -1, a `Chosen`, an `Over`, or None where the derivativ
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,25 @@ def _relu(x: Any, out: Any = None) -> Any:
 
 def _step(x: Any, out: Any = None) -> Any:
     return np.heaviside(x, x.dtype.type(0.5), out=out)
+
+
+def _rectify_gradient(x: Any, cotangent: Any, out: Any = None) -> Any:
+    result = np.multiply(cotangent, np.greater(x, 0), out=out)
+    at_zero = np.equal(x, 0)
+    if at_zero.any():
+        result = np.asarray(result)
+        np.multiply(cotangent, x.dtype.type(0.5), out=result, where=at_zero)
+    return result
+
+
+@dataclass(frozen=True)
+class _RectifySlope:
+    """The derivative of `rectify` at `x`; the cotangent passes through in one operation."""
+
+    x: Any
+
+    def apply(self, cotangent: Any) -> Any:
+        return rectify_gradient(self.x, cotangent)
 
 
 def _switch(condition: Any, yes: Any, no: Any, out: Any = None) -> Any:
@@ -321,7 +341,13 @@ def softplus(x, output):
 @elementwise(_relu, arithmetic, kinds="iuf")
 def rectify(x, output):
     """``max(x, 0)``. The derivative at 0 is 0.5, as in Theano."""
-    return step(x)
+    return _RectifySlope(x)
+
+
+@elementwise(_rectify_gradient, arithmetic, kinds="iuf")
+def rectify_gradient(x, cotangent, output):
+    """``cotangent * step(x)``: the cotangent where `x` is positive, half of it at 0, and 0 elsewhere."""
+    return None, step(x)
 
 
 @elementwise(_step, floating, kinds=REALS)
@@ -512,7 +538,7 @@ __all__ = [
     "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clip", "cos", "cosh", "deg2rad", "eq", "erf", "erfc", "exp",
     "exp2", "expm1", "floor", "floor_div", "floor_divide", "ge", "gt", "int_div", "inv", "invert", "isfinite",
     "isinf", "isnan", "le", "log", "log10", "log1p", "log2", "logaddexp", "lt", "maximum", "minimum", "mod", "mul",
-    "multiply", "neg", "negative", "neq", "not_", "or_", "pow", "power", "rad2deg", "reciprocal", "rectify", "relu",
+    "multiply", "neg", "negative", "neq", "not_", "or_", "pow", "power", "rad2deg", "reciprocal", "rectify", "rectify_gradient", "relu",
     "rint", "round", "sgn", "sigmoid", "sign", "sin", "sinh", "softplus", "sqr", "sqrt", "square", "step", "sub",
     "subtract", "switch", "tan", "tanh", "true_div", "true_divide", "trunc", "where", "xor",
 ]  # fmt: skip

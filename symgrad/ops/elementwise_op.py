@@ -160,7 +160,7 @@ class Elementwise(Op):
 def _scaled(cotangent: Any, partial: Any) -> Any:
     if isinstance(partial, int):
         return cotangent if partial == 1 else -cotangent
-    if isinstance(partial, Chosen | Over):
+    if hasattr(partial, "apply"):
         return partial.apply(cotangent)
     return cotangent * partial
 
@@ -280,7 +280,7 @@ def elementwise(
     """Declare an elementwise function.
 
     The decorated function returns its partial derivatives: called with the inputs and the output, it returns for each
-    input a variable, 1, -1, a `Chosen`, an `Over`, or None. Its name becomes the op's name, its docstring the reference page.
+    input a variable, 1, -1, an object with ``apply(cotangent)`` such as `Chosen` or `Over`, or None. Its name becomes the op's name, its docstring the reference page.
 
     Parameters
     ----------

@@ -330,6 +330,32 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return dimshuffle(total, *[number for number in range(x.type.ndim) if number not in axes])
 
 
+@register
+@dataclass(frozen=True)
+class SumOfSquares(Op):
+    """Sum of the squares of all elements. Made by rewriting only."""
+
+    @property
+    def name(self) -> str:
+        return "sum_of_squares"
+
+    def infer(self, x: Any) -> list[TensorType]:
+        return [TensorType(x.type.dtype, ())]
+
+    def evaluate(self, x: np.ndarray) -> list[np.ndarray]:
+        return [np.asarray(np.sum(np.square(x)), dtype=x.dtype)]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        return [2 * inputs[0] * cotangents[0]]
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """Twice the inner product of operand and tangent."""
+        return [None if tangents[0] is None else sum(2 * inputs[0] * tangents[0])]
+
+    def lower(self, apply: Apply) -> Kernel:
+        return Library("sum_of_squares")
+
+
 def norm(x: Any, ord: Any = 2, axis: Any = None) -> Any:
     """The `ord`-norm over axes: 1, 2 (also ``'fro'``), any positive number, or inf."""
     if ord in (2, "fro", None):

@@ -13,12 +13,13 @@ from symgrad.ops.creation import ARange
 from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.indexing import AdvancedIncSubtensor, AdvancedSubtensor
 from symgrad.ops.linalg import Dot, Gemm
-from symgrad.ops.reduction import Reduction
+from symgrad.ops.reduction import Reduction, SumOfSquares
 from symgrad.ops.shape import BroadcastTo, DimShuffle
 from symgrad.ops.softmax import LabelGradient, LogSoftmax, LogSoftmaxAt, Softmax
 from symgrad.rewriting.engine import Context, rule
 from symgrad.rewriting.patterns import (
     call,
+    fills,
     is_function,
     is_number,
     is_zeros,
@@ -42,6 +43,48 @@ def power_two_is_square(node: Apply, context: Context) -> Any:
     if exponent == 0.5 and is_float:
         return call("sqrt", node.inputs[0])
     return call("reciprocal", node.inputs[0]) if exponent == -1 and is_float else None
+
+
+@rule("specialize", Reduction, reason="one pass over x, and no square of it in memory")
+def sum_of_squares_is_one_op(node: Apply, context: Context) -> Any:
+    op: Any = node.op
+    square = made_by_function(node.inputs[0], "sqr")
+    if square is None or op.function != "sum" or op.keepdims or context.uses(node.inputs[0]) > 1:
+        return None
+    kind: Any = square.inputs[0].type
+    if op.dtype != kind.dtype or kind.dtype not in ("float32", "float64") or len(op.axes) != kind.ndim:
+        return None
+    return SumOfSquares()(square.inputs[0])
+
+
+@rule("specialize", Elementwise, reason="factors that are numbers are multiplied at compile time")
+def constant_factors_meet(node: Apply, context: Context) -> Any:
+    """``a * (b * x)`` is ``(a * b) * x`` for numbers a, b; minus counts as -1, division by a number too."""
+    outer = _number_times(node)
+    inner = None if outer is None or outer[1].owner is None else _number_times(outer[1].owner)
+    if outer is None or inner is None or context.uses(outer[1]) > 1:
+        return None
+    factor = np.asarray(outer[0], "float64") * np.asarray(inner[0], "float64")
+    return call("multiply", number_like(float(factor), node.outputs[0]), inner[1])
+
+
+def _number_times(node: Apply) -> tuple[Any, Any] | None:
+    """Return (number, x) if a float node is number * x, x / number or -x, of the same axes as x."""
+    output: Any = node.outputs[0]
+    if not output.type.dtype.startswith("float") or not isinstance(node.op, Elementwise):
+        return None
+    if is_function(node, "negative"):
+        return -1.0, node.inputs[0]
+    if is_function(node, "multiply"):
+        for number, other in (node.inputs, node.inputs[::-1]):
+            value = scalar_value(number)
+            if value is not None and fills(other, output):
+                return float(value), other
+    if is_function(node, "true_divide"):
+        value = scalar_value(node.inputs[1])
+        if value is not None and value != 0 and fills(node.inputs[0], output):
+            return 1.0 / float(value), node.inputs[0]
+    return None
 
 
 def _counts_rows(rows: Variable, table: Any) -> bool:

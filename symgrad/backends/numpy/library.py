@@ -9,12 +9,14 @@ import numpy as np
 import scipy.linalg.blas as blas
 
 from symgrad.backends.numpy import convolution, pooling
+from symgrad.backends.numpy.convolution import Workspace
 from symgrad.errors import ShapeError
 from symgrad.kernels.grammar import fill_index
 
 Array = np.ndarray[Any, Any]
 Attributes = dict[str, Any]
-Maker = Callable[[Attributes], Callable[..., Any]]
+Maker = Callable[[Attributes, Workspace], Callable[..., Any]]
+"""Takes a kernel's attributes, and scratch memory that the routines of one program share."""
 
 ROUTINES: dict[str, Maker] = {}
 
@@ -26,7 +28,7 @@ def routine(maker: Maker) -> Maker:
 
 
 @routine
-def dot(attributes: Attributes) -> Callable[..., Any]:
+def dot(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """`numpy.dot`, with a clear error for sizes that only the call knows."""
 
     def run(x: Array, y: Array, out: Array | None = None) -> Array:
@@ -38,13 +40,13 @@ def dot(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def matmul(attributes: Attributes) -> Callable[..., Any]:
+def matmul(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """`numpy.matmul`."""
     return np.matmul
 
 
 @routine
-def size(attributes: Attributes) -> Callable[..., Any]:
+def size(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """The size of one axis."""
     axis = attributes["axis"]
 
@@ -55,7 +57,7 @@ def size(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def specify_shape(attributes: Attributes) -> Callable[..., Any]:
+def specify_shape(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """The operand itself, once its sizes are as the user said."""
     sizes = attributes["sizes"]
 
@@ -69,7 +71,7 @@ def specify_shape(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def arange(attributes: Attributes) -> Callable[..., Any]:
+def arange(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """`numpy.arange`."""
     dtype = attributes["dtype"]
 
@@ -80,7 +82,7 @@ def arange(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def argmax(attributes: Attributes) -> Callable[..., Any]:
+def argmax(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """`numpy.argmax`."""
 
     def run(x: Array) -> Array:
@@ -90,7 +92,7 @@ def argmax(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def argmin(attributes: Attributes) -> Callable[..., Any]:
+def argmin(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """`numpy.argmin`."""
 
     def run(x: Array) -> Array:
@@ -100,7 +102,7 @@ def argmin(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def concatenate(attributes: Attributes) -> Callable[..., Any]:
+def concatenate(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """`numpy.concatenate`."""
     axis = attributes["axis"]
 
@@ -111,7 +113,7 @@ def concatenate(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def take(attributes: Attributes) -> Callable[..., Any]:
+def take(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """Advanced indexing."""
     index = attributes["index"]
 
@@ -131,7 +133,7 @@ def _into(x: Array, out: Array | None) -> Array:
 
 
 @routine
-def write(attributes: Attributes) -> Callable[..., Any]:
+def write(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """Replace or add to a part given by integers and slices."""
     index, sets = attributes["index"], attributes["sets"]
 
@@ -148,7 +150,7 @@ def write(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def write_at(attributes: Attributes) -> Callable[..., Any]:
+def write_at(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """Replace or add to elements given by index arrays; repeated positions accumulate."""
     index, sets = attributes["index"], attributes["sets"]
 
@@ -168,7 +170,7 @@ def write_at(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def softmax(attributes: Attributes) -> Callable[..., Any]:
+def softmax(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """``exp(x - max) / sum``."""
     axis = attributes["axis"]
 
@@ -183,7 +185,7 @@ def softmax(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def softmax_gradient(attributes: Attributes) -> Callable[..., Any]:
+def softmax_gradient(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """``p * (c - sum(c * p))``."""
     axis = attributes["axis"]
 
@@ -198,7 +200,7 @@ def softmax_gradient(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def log_softmax(attributes: Attributes) -> Callable[..., Any]:
+def log_softmax(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """``x - max - log(sum(exp(x - max)))``."""
     axis = attributes["axis"]
 
@@ -212,7 +214,7 @@ def log_softmax(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def log_softmax_at(attributes: Attributes) -> Callable[..., Any]:
+def log_softmax_at(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """The label's element of each row of `log_softmax`."""
 
     def run(x: Array, labels: Array) -> Array:
@@ -229,7 +231,7 @@ def log_softmax_at(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def label_gradient(attributes: Attributes) -> Callable[..., Any]:
+def label_gradient(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """``scale * (p - one_hot(labels))``."""
 
     def run(p: Array, labels: Array, scale: Array, out: Array | None = None) -> Array:
@@ -242,13 +244,25 @@ def label_gradient(attributes: Attributes) -> Callable[..., Any]:
     return run
 
 
+@routine
+def sum_of_squares(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
+    """The inner product of a tensor with itself, all axes joined: one pass, no squares in memory."""
+
+    def run(x: Array, out: Array) -> Array:
+        flat = x.reshape(-1)
+        out[()] = np.dot(flat, flat)
+        return out
+
+    return run
+
+
 # ---- gemm -----------------------------------------------------------------------------------------------------------
 
 GEMM = {np.dtype("float32"): blas.sgemm, np.dtype("float64"): blas.dgemm}
 
 
 @routine
-def gemm(attributes: Attributes) -> Callable[..., Any]:
+def gemm(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """``beta * c + alpha * a @ b``, in `out`, which may be `c` itself."""
 
     def run(c: Array, alpha: Array, a: Array, b: Array, beta: Array, out: Array | None = None) -> Array:
@@ -315,12 +329,12 @@ def _cached(make: Callable[..., Any], call: Callable[..., Any]) -> Callable[...,
 
 
 @routine
-def conv2d(attributes: Attributes) -> Callable[..., Any]:
+def conv2d(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """Convolution; see `symgrad.backends.numpy.convolution`."""
 
     def make(images: Array, filters: Array) -> Any:
         geometry = convolution.Conv2dGeometry(images.shape, filters.shape, **attributes)
-        return convolution.Conv2dForward(geometry, images.dtype)
+        return convolution.Conv2dForward(geometry, images.dtype, workspace)
 
     def call(kernel: Any, images: Array, filters: Array, out: Array | None) -> Array:
         return kernel(images, filters, out)
@@ -329,14 +343,14 @@ def conv2d(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def conv2d_input_gradient(attributes: Attributes) -> Callable[..., Any]:
+def conv2d_input_gradient(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """The cotangent of a convolution's images."""
 
     def make(filters: Array, cotangent: Array, height: Array, width: Array) -> Any:
         channels = filters.shape[1] * attributes["groups"]
         shape = (cotangent.shape[0], channels, int(height), int(width))
         geometry = convolution.Conv2dGeometry(shape, filters.shape, **attributes)
-        return convolution.Conv2dInputGradient(geometry, cotangent.dtype)
+        return convolution.Conv2dInputGradient(geometry, cotangent.dtype, workspace)
 
     def call(kernel: Any, filters: Array, cotangent: Array, *sizes: Array, out: Array | None) -> Array:
         return kernel(cotangent, filters, out)
@@ -345,13 +359,13 @@ def conv2d_input_gradient(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def conv2d_filter_gradient(attributes: Attributes) -> Callable[..., Any]:
+def conv2d_filter_gradient(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """The cotangent of a convolution's filters."""
 
     def make(images: Array, cotangent: Array, height: Array, width: Array) -> Any:
         shape = (cotangent.shape[1], images.shape[1] // attributes["groups"], int(height), int(width))
         geometry = convolution.Conv2dGeometry(images.shape, shape, **attributes)
-        return convolution.Conv2dFilterGradient(geometry, images.dtype)
+        return convolution.Conv2dFilterGradient(geometry, images.dtype, workspace)
 
     def call(kernel: Any, images: Array, cotangent: Array, *sizes: Array, out: Array | None) -> Array:
         return kernel(images, cotangent, out)
@@ -369,7 +383,7 @@ def _plain_call(kernel: Any, *operands: Array, out: Array | None) -> Array:
 
 
 @routine
-def pool2d(attributes: Attributes) -> Callable[..., Any]:
+def pool2d(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """Pooling; see `symgrad.backends.numpy.pooling`."""
 
     def make(images: Array) -> Any:
@@ -379,7 +393,7 @@ def pool2d(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def max_pool_gradient(attributes: Attributes) -> Callable[..., Any]:
+def max_pool_gradient(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """The cotangent of max pooling's images."""
 
     def make(images: Array, output: Array, cotangent: Array) -> Any:
@@ -389,7 +403,7 @@ def max_pool_gradient(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def max_pool_pushforward(attributes: Attributes) -> Callable[..., Any]:
+def max_pool_pushforward(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """A tangent at each maximum."""
 
     def make(images: Array, output: Array, tangent: Array) -> Any:
@@ -399,7 +413,7 @@ def max_pool_pushforward(attributes: Attributes) -> Callable[..., Any]:
 
 
 @routine
-def sum_pool_gradient(attributes: Attributes) -> Callable[..., Any]:
+def sum_pool_gradient(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """The cotangent of sum and average pooling's images."""
 
     def make(cotangent: Array, height: Array, width: Array) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.backends.numpy.convolution import Workspace
 from symgrad.backends.numpy.library import ROUTINES, gemm_call
 from symgrad.backends.numpy.views import make_view, view_text
 from symgrad.compile.plan import Action, Change, Commit, Home, Place, Plan, takes_out
@@ -92,6 +93,8 @@ class _Writer:
             "gemm_call": gemm_call,
         }
         self.names: dict[Variable, str] = {}
+        self.functions: dict[Kernel, str] = {}
+        self.workspace = Workspace()
         self.fixed: dict[Variable, np.ndarray] = {}
         self.body: list[tuple[str, Step | None]] = []
         self.steps_by_line: dict[int, Step] = {}
@@ -160,12 +163,19 @@ class _Writer:
         self._line(f"{name} = {function}({', '.join(operands)})", step)
 
     def _kernel_function(self, kernel: Kernel) -> str:
+        """Return the name under which the program calls a kernel; equal kernels share one."""
+        name = self.functions.get(kernel)
+        if name is None:
+            name = self.functions[kernel] = self._enter_kernel(kernel)
+        return name
+
+    def _enter_kernel(self, kernel: Kernel) -> str:
         if isinstance(kernel, Map):
             return self._function(kernel.function.name, kernel.function.numpy)
         if isinstance(kernel, Reduction):
             return self._function(f"reduce_{kernel.function.name}", _Reducer(kernel))
         if isinstance(kernel, Library):
-            return self._function(kernel.name, ROUTINES[kernel.name](dict(kernel.attributes)))
+            return self._function(kernel.name, ROUTINES[kernel.name](dict(kernel.attributes), self.workspace))
         if isinstance(kernel, Evaluate):
             return self._function(f"evaluate_{_identifier(kernel.name)}", kernel.evaluate)
         raise TypeError(f"the NumPy backend has no way to run {kernel}")
