@@ -32,7 +32,7 @@ PEERS = {
 WARM_UP_STEPS = 3
 
 
-class Session:
+class PeerServer:
     """The peer of this process, and the step it works on.
 
     Parameters
@@ -92,17 +92,17 @@ class Session:
         self._step.load(self._workload.initial_parameters())
 
 
-def serve(session: Session, requests: TextIO, answers: TextIO) -> None:
+def serve(server: PeerServer, requests: TextIO, answers: TextIO) -> None:
     """Answer requests, one a line, until there are no more."""
     for line in requests:
-        print(json.dumps(session.answer(json.loads(line))), file=answers, flush=True)
+        print(json.dumps(server.answer(json.loads(line))), file=answers, flush=True)
 
 
-def start(peer_name: str, data: Path) -> Session:
+def start(peer_name: str, data: Path) -> PeerServer:
     """Import the peer and load the data set."""
     module, name = PEERS[peer_name]
     peer = getattr(importlib.import_module(module), name)()
-    return Session(peer, np.load(data / "images.npy"), np.load(data / "labels.npy"))
+    return PeerServer(peer, np.load(data / "images.npy"), np.load(data / "labels.npy"))
 
 
 def main() -> None:
@@ -117,12 +117,12 @@ def main() -> None:
     if arguments.cpu is not None:
         os.sched_setaffinity(0, {arguments.cpu})
     try:
-        session = start(arguments.peer, arguments.data)
+        server = start(arguments.peer, arguments.data)
     except PeerUnavailable as reason:
         print(json.dumps({"unavailable": str(reason)}), file=answers, flush=True)
         return
-    print(json.dumps(session.describe()), file=answers, flush=True)
-    serve(session, sys.stdin, answers)
+    print(json.dumps(server.describe()), file=answers, flush=True)
+    serve(server, sys.stdin, answers)
 
 
 if __name__ == "__main__":

@@ -156,6 +156,10 @@ class Function:
 
     def _convert(self, position: int, value: Any) -> np.ndarray:
         spec = self.inputs[position]
+        if type(value) in (float, int) and not spec.strict:
+            array = spec.variable.type.convert_number(value, spec.allow_downcast)
+            if array is not None:
+                return array  # type: ignore[no-any-return]
         try:
             return spec.variable.type.convert(value, spec.strict, spec.allow_downcast)  # type: ignore[no-any-return]
         except (DTypeError, ShapeError) as error:

@@ -7,8 +7,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,11 +37,12 @@ class Compiled:
 def compile_graph(graph: ClosedGraph, mode: Mode, name: str) -> Compiled:
     """Rewrite a closed graph and lower it to kernels."""
     show = _Stages(name)
-    show.graph("graph", graph)
-    rewritten = rewrite(graph, mode.rewrites, show.change if show.wants("rewrites") else None)
-    show.graph("rewrites", rewritten)
-    steps = lower(rewritten)
-    show.steps(steps)
+    with _no_garbage_collection():
+        show.graph("graph", graph)
+        rewritten = rewrite(graph, mode.rewrites, show.change if show.wants("rewrites") else None)
+        show.graph("rewrites", rewritten)
+        steps = lower(rewritten)
+        show.steps(steps)
     return Compiled(graph, rewritten, steps)
 
 
@@ -55,13 +58,26 @@ def program_for(
     The user's own graph is bound first: if sizes don't fit, its error names the user's line.
     """
     show = _Stages(name)
-    bind_types(compiled.graph, shapes)
-    types = bind_types(compiled.rewritten, shapes)
-    plan = make_plan(compiled.rewritten, compiled.steps, types)
-    show.plan(plan)
-    program = backend.compile(plan, containers)
-    show.text("source", program.source)
+    with _no_garbage_collection():
+        bind_types(compiled.graph, shapes)
+        types = bind_types(compiled.rewritten, shapes)
+        plan = make_plan(compiled.rewritten, compiled.steps, types)
+        show.plan(plan)
+        program = backend.compile(plan, containers)
+        show.text("source", program.source)
     return plan, program
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Compiling makes many objects and hardly any garbage: searching all of them again and again takes most time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class _Stages:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.config import config
 from symgrad.errors import DTypeError, ShapeError
 
 DTYPES = (
@@ -32,8 +33,6 @@ def dtype_name(dtype: Any) -> str:
     if isinstance(dtype, str) and dtype in NUMPY_DTYPES:
         return dtype
     if dtype == "floatX":
-        from symgrad.config import config
-
         return str(config.floatX)
     try:
         name = np.dtype(dtype).name
@@ -166,6 +165,21 @@ class TensorType(Type):
                 raise ShapeError(f"expected {self}, got size {found} on axis {axis}: shape {value.shape}")
         return value
 
+    def convert_number(self, value: float, allow_downcast: bool | None = None) -> np.ndarray | None:
+        """Return a Python number as a 0-d array, or None where `convert` must look closer: the usual case, fast."""
+        if self.shape:
+            return None
+        dtype = NUMPY_DTYPES[self.dtype]
+        if dtype.kind == "f":
+            exact = self.dtype == "float64" or (type(value) is int and -2048 <= value <= 2048)
+            if exact or allow_downcast or (allow_downcast is None and _is_configured_float(self.dtype)):
+                return np.array(value, dtype)
+        elif dtype.kind == "i" and type(value) is int and -128 <= value <= 127:
+            return np.array(value, dtype)
+        elif self.dtype == "int64" and type(value) is int and -(2**63) <= value < 2**63:
+            return np.array(value, dtype)
+        return None
+
     def _cast(self, value: Any, strict: bool, allow_downcast: bool | None) -> np.ndarray:
         if strict:
             raise DTypeError(f"expected an array of exactly {self.dtype}, got {_describe(value)} (strict)")
@@ -239,14 +253,16 @@ def _array_of(value: Any, expected: TensorType) -> np.ndarray:
     return array
 
 
+def _is_configured_float(dtype: str) -> bool:
+    return bool(dtype == config.floatX)
+
+
 def _fits(array: np.ndarray, converted: np.ndarray, target: np.dtype, allow_downcast: bool | None) -> bool:
     """Whether Python numbers may become `target`: exactly, or a float becoming the configured float."""
-    from symgrad.config import config
-
     if array.dtype.kind == "f" and target.kind in "fc":
         if target.itemsize >= array.dtype.itemsize or bool(np.array_equal(converted, array, equal_nan=True)):
             return True
-        return allow_downcast is None and target.name == config.floatX
+        return allow_downcast is None and _is_configured_float(target.name)
     if array.dtype.kind in "fc" and target.kind in "iub":
         return False
     return bool(np.array_equal(converted, array))

@@ -20,7 +20,8 @@ from symgrad.kernels import reference
 from symgrad.kernels.grammar import Kernel, Library
 from symgrad.ops.linalg import product_rule
 from symgrad.ops.promotion import as_operand, float_of, upcast
-from symgrad.ops.shape import cast, size_of, specify_shape
+from symgrad.ops.casting import cast
+from symgrad.ops.sizes import size_of, specify_shape
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 

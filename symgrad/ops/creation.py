@@ -15,7 +15,10 @@ from symgrad.graph.types import TensorType, dtype_name
 from symgrad.graph.variables import Apply, Variable
 from symgrad.kernels.grammar import Kernel, Library
 from symgrad.ops.promotion import as_operand, as_operands, is_discrete, scalar_constant, upcast
-from symgrad.ops.shape import MakeVector, alloc, cast, shape_padaxis, size_of
+from symgrad.ops.axes import shape_padaxis
+from symgrad.ops.casting import cast
+from symgrad.ops.shape import alloc
+from symgrad.ops.sizes import MakeVector, size_of
 
 
 def zeros(shape: Any, dtype: str | None = None) -> Any:
@@ -210,7 +213,7 @@ class Concatenate(Op):
 
 def _as_declared(piece: Any, part: Any) -> Any:
     """Say that a slice has size 1 where the part that it belongs to has."""
-    from symgrad.ops.shape import specify_shape
+    from symgrad.ops.sizes import specify_shape
 
     return specify_shape(piece, part.type.shape)
 

@@ -257,7 +257,7 @@ class ElementwiseFunction:
 
 def call_row(row: Row, *operands: Any) -> Any:
     """Apply a row to operands, casting them first to the dtype in which it computes."""
-    from symgrad.ops.shape import cast
+    from symgrad.ops.casting import cast
 
     variables = as_operands(*operands)
     dtypes = [variable.type.dtype for variable in variables]

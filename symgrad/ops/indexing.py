@@ -27,7 +27,10 @@ from symgrad.kernels.grammar import (
 from symgrad.ops.creation import zeros_like
 from symgrad.ops.elementwise_op import broadcast_shapes
 from symgrad.ops.promotion import as_operand, is_discrete, upcast, zero_of
-from symgrad.ops.shape import DimShuffle, MakeVector, alloc, cast, dimshuffle, size_of, sum_to_type
+from symgrad.ops.axes import DimShuffle, dimshuffle
+from symgrad.ops.casting import cast
+from symgrad.ops.shape import alloc, sum_to_type
+from symgrad.ops.sizes import MakeVector, size_of
 
 Index = tuple[IndexEntry, ...]
 

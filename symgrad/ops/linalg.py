@@ -15,7 +15,10 @@ from symgrad.graph.variables import Apply
 from symgrad.kernels.grammar import Kernel, Library
 from symgrad.ops.elementwise_op import broadcast_shapes
 from symgrad.ops.promotion import as_operands, is_discrete, upcast
-from symgrad.ops.shape import cast, dimshuffle, reshape, size_of, sum_to_type, swapaxes
+from symgrad.ops.axes import dimshuffle, swapaxes
+from symgrad.ops.casting import cast
+from symgrad.ops.shape import reshape, sum_to_type
+from symgrad.ops.sizes import size_of
 
 
 def _check_inner(name: str, left: Any, right: Any, left_axis: int, right_axis: int) -> None:

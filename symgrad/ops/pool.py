@@ -15,7 +15,7 @@ from symgrad.graph.variables import Apply
 from symgrad.kernels import reference_pooling as reference
 from symgrad.kernels.grammar import Kernel, Library
 from symgrad.ops.promotion import as_operand, is_discrete
-from symgrad.ops.shape import size_of, specify_shape
+from symgrad.ops.sizes import size_of, specify_shape
 
 MODES = ("max", "sum", "average_inc_pad", "average_exc_pad")
 

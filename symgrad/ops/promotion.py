@@ -44,6 +44,8 @@ def upcast(*dtypes: str) -> str:
     >>> upcast("float32", "int32"), upcast("int8", "int16"), upcast("bool", "int8")
     ('float32', 'int16', 'int8')
     """
+    if dtypes.count(dtypes[0]) == len(dtypes):
+        return dtypes[0]
     if config.cast_policy == "floatX":
         continuous = [dtype for dtype in dtypes if is_continuous(dtype)]
         if continuous:

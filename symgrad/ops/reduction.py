@@ -18,7 +18,10 @@ from symgrad.ops.elementwise import abs_, eq, isinf, log, power, sqr, sqrt, swit
 from symgrad.ops.elementwise import exp as exp_
 from symgrad.ops.identity import StopGradient
 from symgrad.ops.promotion import as_operand, float_of, is_continuous, is_discrete, scalar_constant
-from symgrad.ops.shape import alloc, cast, dimshuffle, size_of
+from symgrad.ops.axes import dimshuffle
+from symgrad.ops.casting import cast
+from symgrad.ops.shape import alloc
+from symgrad.ops.sizes import size_of
 
 FUNCTIONS = {
     "sum": ScalarFunction("add", np.add),

@@ -17,7 +17,8 @@ from symgrad.ops.creation import arange
 from symgrad.ops.elementwise import log
 from symgrad.ops.promotion import as_operand, float_of, is_discrete
 from symgrad.ops.reduction import sum as sum_over
-from symgrad.ops.shape import cast, size_of
+from symgrad.ops.casting import cast
+from symgrad.ops.sizes import size_of
 
 
 def softmax_of(x: np.ndarray, axis: int) -> np.ndarray:

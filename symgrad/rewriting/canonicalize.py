@@ -16,16 +16,10 @@ from symgrad.ops.indexing import AdvancedIncSubtensor, IncSubtensor, Subtensor
 from symgrad.ops.linalg import Dot
 from symgrad.ops.pool import MaxPoolGradient
 from symgrad.ops.promotion import scalar_constant
-from symgrad.ops.shape import (
-    BroadcastTo,
-    Cast,
-    DimShuffle,
-    MakeVector,
-    ReshapeTo,
-    Size,
-    SpecifyShape,
-    size_of,
-)
+from symgrad.ops.axes import DimShuffle
+from symgrad.ops.casting import Cast
+from symgrad.ops.shape import BroadcastTo, ReshapeTo
+from symgrad.ops.sizes import MakeVector, Size, SpecifyShape, size_of
 from symgrad.ops.softmax import LogSoftmax, Softmax, SoftmaxGradient
 from symgrad.rewriting.engine import Context, rule
 from symgrad.rewriting.integers import polynomial_form
@@ -147,7 +141,8 @@ def known_sizes_move_into_the_op(node: Apply, context: Context) -> Any:
     return type(node.op)(tuple(sizes))(node.inputs[0], *operands)  # type: ignore[call-arg]
 
 
-@rule("canonicalize", Elementwise, reason="index arithmetic such as (i + 1) * b - i * b is just b")
+@rule("canonicalize", Elementwise, functions=("add", "subtract", "multiply"),
+      reason="index arithmetic such as (i + 1) * b - i * b is just b")  # fmt: skip
 def integer_arithmetic_is_a_polynomial(node: Apply, context: Context) -> Any:
     if is_function(node, "add", "subtract", "multiply") and node.outputs[0].type.ndim == 0:  # type: ignore[attr-defined]
         return polynomial_form(node.outputs[0])
@@ -202,7 +197,8 @@ def conversion_to_the_same_type_disappears(node: Apply, context: Context) -> Any
     return node.inputs[0] if same and settled else None
 
 
-@rule("canonicalize", Elementwise, reason="adding 0, multiplying with 1, dividing by 1 and the power 1 do nothing")
+@rule("canonicalize", Elementwise, functions=("add", "multiply", "subtract", "true_divide", "power"),
+      reason="adding 0, multiplying with 1, dividing by 1 and the power 1 do nothing")  # fmt: skip
 def neutral_operands_disappear(node: Apply, context: Context) -> Any:
     (output,) = node.outputs
     if is_function(node, "add", "multiply"):
@@ -218,7 +214,8 @@ def neutral_operands_disappear(node: Apply, context: Context) -> Any:
     return None
 
 
-@rule("canonicalize", Elementwise, reason="minus minus x is x")
+@rule("canonicalize", Elementwise, functions=("negative", "add", "subtract"),
+      reason="minus minus x is x")  # fmt: skip
 def negations_cancel(node: Apply, context: Context) -> Any:
     if is_function(node, "negative"):
         inner = made_by_function(node.inputs[0], "negative")

@@ -34,6 +34,8 @@ class Rule:
         One of `PHASES`.
     ops : tuple of Op classes
         The ops at the root of the pattern.
+    functions : tuple of str
+        Of elementwise ops, the functions; empty for all.
     reason : str
         Why it is worth doing.
     rewriter : callable
@@ -43,6 +45,7 @@ class Rule:
     name: str
     phase: str
     ops: tuple[type[Op], ...]
+    functions: tuple[str, ...]
     reason: str
     rewriter: Rewriter
 
@@ -57,12 +60,12 @@ ENGINE_RULES = {
 }
 
 
-def rule(phase: str, *ops: type[Op], reason: str) -> Callable[[Rewriter], Rewriter]:
+def rule(phase: str, *ops: type[Op], reason: str, functions: Sequence[str] = ()) -> Callable[[Rewriter], Rewriter]:
     """Declare a rule; the function's name becomes the rule's."""
 
     def declare(rewriter: Rewriter) -> Rewriter:
         name = rewriter.__name__  # type: ignore[attr-defined]
-        RULES[name] = Rule(name, phase, ops, reason, rewriter)
+        RULES[name] = Rule(name, phase, ops, tuple(functions), reason, rewriter)
         return rewriter
 
     return declare
@@ -114,12 +117,9 @@ def rewrite(
         Told about each change.
     """
     enabled = frozenset(rules)
-    active: dict[type[Op], list[Rule]] = {}
+    active: list[Rule] = []
     for phase in PHASES:
-        for found in RULES.values():
-            if found.phase == phase and found.name in enabled:
-                for op in found.ops:
-                    active.setdefault(op, []).append(found)
+        active += [found for found in RULES.values() if found.phase == phase and found.name in enabled]
         if active or enabled & ENGINE_RULES.keys():
             graph = _to_fixed_point(graph, active, enabled, on_change)
     return graph
@@ -127,7 +127,7 @@ def rewrite(
 
 def _to_fixed_point(
     graph: ClosedGraph,
-    active: dict[type[Op], list[Rule]],
+    active: Sequence[Rule],
     enabled: frozenset[str],
     on_change: Callable[[Change], None] | None,
 ) -> ClosedGraph:
@@ -145,12 +145,13 @@ class _Walk:
     def __init__(
         self,
         graph: ClosedGraph,
-        active: dict[type[Op], list[Rule]],
+        active: Sequence[Rule],
         enabled: frozenset[str],
         on_change: Callable[[Change], None] | None,
     ) -> None:
         self.graph = graph
         self.active = active
+        self.candidates: dict[Any, list[Rule]] = {}
         self.merges = MERGE in enabled
         self.folds = FOLD in enabled
         self.on_change = on_change
@@ -212,20 +213,29 @@ class _Walk:
         return self._offer(node)
 
     def _offer(self, node: Apply) -> Sequence[Variable]:
-        for candidate in self.active.get(type(node.op), ()):
-            with attributed_to(node.source):
+        key = (type(node.op), getattr(node.op, "function", None))
+        candidates = self.candidates.get(key)
+        if candidates is None:
+            candidates = self.candidates[key] = [found for found in self.active if _applies(found, *key)]
+        if not candidates:
+            return node.outputs
+        with attributed_to(node.source):
+            for candidate in candidates:
                 result = candidate.rewriter(node, self.context)
-            if result is None:
-                continue
-            outputs = result if isinstance(result, list) else [result, *node.outputs[1:]]
-            self._tell(candidate.name, node.outputs[0], outputs[0])
-            return outputs
+                if result is not None:
+                    outputs = result if isinstance(result, list) else [result, *node.outputs[1:]]
+                    self._tell(candidate.name, node.outputs[0], outputs[0])
+                    return outputs
         return node.outputs
 
     def _tell(self, name: str, before: Variable, after: Variable) -> None:
         self.changed = True
         if self.on_change is not None:
             self.on_change(Change(name, before, after))
+
+
+def _applies(candidate: Rule, op: type[Op], function: str | None) -> bool:
+    return op in candidate.ops and (not candidate.functions or function in candidate.functions)
 
 
 def _may_stand_for(old: Any, new: Any) -> bool:

@@ -10,7 +10,8 @@ from symgrad.graph.op import Op
 from symgrad.graph.variables import Apply, Constant, Variable
 from symgrad.ops.elementwise_op import Elementwise, call_row, rows
 from symgrad.ops.promotion import scalar_constant
-from symgrad.ops.shape import BroadcastTo, DimShuffle
+from symgrad.ops.axes import DimShuffle
+from symgrad.ops.shape import BroadcastTo
 
 
 def made_by(variable: Variable, op: type[Op]) -> Apply | None:

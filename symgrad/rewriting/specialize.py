@@ -14,7 +14,8 @@ from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.indexing import AdvancedIncSubtensor, AdvancedSubtensor
 from symgrad.ops.linalg import Dot, Gemm
 from symgrad.ops.reduction import Reduction, SumOfSquares
-from symgrad.ops.shape import BroadcastTo, DimShuffle
+from symgrad.ops.axes import DimShuffle
+from symgrad.ops.shape import BroadcastTo
 from symgrad.ops.softmax import LabelGradient, LogSoftmax, LogSoftmaxAt, Softmax
 from symgrad.rewriting.engine import Context, rule
 from symgrad.rewriting.patterns import (
@@ -32,7 +33,8 @@ from symgrad.rewriting.patterns import (
 ROW_AND_LABEL = (FromArray(), FromArray())
 
 
-@rule("specialize", Elementwise, reason="a square costs one product, a power an exponential and a logarithm")
+@rule("specialize", Elementwise, functions=("power",),
+      reason="a square costs one product, a power an exponential and a logarithm")  # fmt: skip
 def power_two_is_square(node: Apply, context: Context) -> Any:
     if not is_function(node, "power") or node.inputs[1].type.ndim > node.inputs[0].type.ndim:  # type: ignore[attr-defined]
         return None
@@ -57,7 +59,8 @@ def sum_of_squares_is_one_op(node: Apply, context: Context) -> Any:
     return SumOfSquares()(square.inputs[0])
 
 
-@rule("specialize", Elementwise, reason="factors that are numbers are multiplied at compile time")
+@rule("specialize", Elementwise, functions=("multiply", "true_divide", "negative"),
+      reason="factors that are numbers are multiplied at compile time")  # fmt: skip
 def constant_factors_meet(node: Apply, context: Context) -> Any:
     """``a * (b * x)`` is ``(a * b) * x`` for numbers a, b; minus counts as -1, division by a number too."""
     outer = _number_times(node)
@@ -107,7 +110,8 @@ def picked_log_softmax_is_one_op(node: Apply, context: Context) -> Any:
     return LogSoftmaxAt()(logarithms.inputs[0], labels)
 
 
-@rule("specialize", Elementwise, reason="scattering, summing, multiplying and subtracting is one pass over p")
+@rule("specialize", Elementwise, functions=("subtract",),
+      reason="scattering, summing, multiplying and subtracting is one pass over p")  # fmt: skip
 def softmax_minus_one_hot_is_one_op(node: Apply, context: Context) -> Any:
     """``c - p * sum(c, axis=1)`` with c = zeros[arange(n), y] += s is ``-s * (p - one_hot(y))``."""
     if not is_function(node, "subtract"):
@@ -164,7 +168,8 @@ class _Terms:
         self.matrices[matrix] = coefficient if known is None else call("add", known, coefficient)
 
 
-@rule("specialize", Elementwise, reason="beta * W + alpha * h.T @ d in place: the gradient is never a buffer of its own")
+@rule("specialize", Elementwise, functions=("add", "subtract"),
+      reason="beta * W + alpha * h.T @ d in place: the gradient is never a buffer of its own")  # fmt: skip
 def step_on_a_matrix_is_one_gemm(node: Apply, context: Context) -> Any:
     """``a * W - b * (dot(h, d) + c * W)`` is ``gemm(W, -b, h, d, a - b * c)``."""
     output: Any = node.outputs[0]

@@ -13,7 +13,8 @@ from symgrad.rewriting.engine import Context, rule
 from symgrad.rewriting.patterns import call, fills, is_function, is_number, is_zeros, made_by, made_by_function
 
 
-@rule("stabilize", Elementwise, reason="the softmax of a far smaller element underflows to 0, whose logarithm is -inf")
+@rule("stabilize", Elementwise, functions=("log",),
+      reason="the softmax of a far smaller element underflows to 0, whose logarithm is -inf")  # fmt: skip
 def log_of_softmax_is_log_softmax(node: Apply, context: Context) -> Any:
     if not is_function(node, "log"):
         return None
@@ -21,7 +22,8 @@ def log_of_softmax_is_log_softmax(node: Apply, context: Context) -> Any:
     return None if softmax is None else LogSoftmax(softmax.op.axis)(softmax.inputs[0])  # type: ignore[attr-defined]
 
 
-@rule("stabilize", Elementwise, reason="the same, where the labels' probabilities are picked before the logarithm")
+@rule("stabilize", Elementwise, functions=("log",),
+      reason="the same, where the labels' probabilities are picked before the logarithm")  # fmt: skip
 def log_of_picked_softmax_is_picked_log_softmax(node: Apply, context: Context) -> Any:
     if not is_function(node, "log"):
         return None
@@ -59,7 +61,8 @@ def _scattered_numerator(cotangent: Any, p: Any) -> Any:
     return scattered.op(scattered.inputs[0], quotient.inputs[0], *scattered.inputs[2:]) if same_index else None
 
 
-@rule("stabilize", Elementwise, reason="1 + exp(x) overflows where the result is just x")
+@rule("stabilize", Elementwise, functions=("log", "log1p"),
+      reason="1 + exp(x) overflows where the result is just x")  # fmt: skip
 def log_of_one_plus_exp_is_softplus(node: Apply, context: Context) -> Any:
     exponential = None
     if is_function(node, "log1p"):
@@ -72,7 +75,8 @@ def log_of_one_plus_exp_is_softplus(node: Apply, context: Context) -> Any:
     return None if exponential is None else call("softplus", exponential.inputs[0])
 
 
-@rule("stabilize", Elementwise, reason="sigmoid underflows to 0, or rounds to 1, where its logarithm is still exact")
+@rule("stabilize", Elementwise, functions=("log",),
+      reason="sigmoid underflows to 0, or rounds to 1, where its logarithm is still exact")  # fmt: skip
 def log_of_sigmoid_is_softplus(node: Apply, context: Context) -> Any:
     if not is_function(node, "log"):
         return None
@@ -85,7 +89,8 @@ def log_of_sigmoid_is_softplus(node: Apply, context: Context) -> Any:
     return None if sigmoid is None else call("negative", call("softplus", sigmoid.inputs[0]))
 
 
-@rule("stabilize", Elementwise, reason="c / s overflows where s underflows; its product with s * (1 - s) doesn't")
+@rule("stabilize", Elementwise, functions=("multiply",),
+      reason="c / s overflows where s underflows; its product with s * (1 - s) doesn't")  # fmt: skip
 def quotient_by_sigmoid_cancels_in_its_gradient(node: Apply, context: Context) -> Any:
     """``(a / s + b / (1 - s) ...) * (s * (1 - s))`` is ``a * (1 - s) + b * s ...``: binary cross-entropy's gradient."""
     if not is_function(node, "multiply"):

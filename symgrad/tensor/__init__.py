@@ -10,7 +10,10 @@ from symgrad.ops.indexing import *
 from symgrad.ops.linalg import *
 from symgrad.ops.pool import *
 from symgrad.ops.reduction import *
+from symgrad.ops.axes import *
+from symgrad.ops.casting import *
 from symgrad.ops.shape import *
+from symgrad.ops.sizes import *
 from symgrad.ops.softmax import *
 from symgrad.tensor.constructors import CONSTRUCTORS, as_tensor_variable, constant, tensor
 from symgrad.tensor.variable import TensorConstant, TensorSharedVariable, TensorVariable

@@ -93,7 +93,7 @@ def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None)
         x = stack(list(x))
     variable = as_operand(x, name=name)
     if ndim is not None and variable.type.ndim < ndim:
-        from symgrad.ops.shape import shape_padleft
+        from symgrad.ops.axes import shape_padleft
 
         return shape_padleft(variable, ndim - variable.type.ndim)
     return variable

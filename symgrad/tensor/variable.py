@@ -11,7 +11,7 @@ from symgrad.config import config
 from symgrad.errors import DTypeError, ShapeError
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Constant, SharedVariable, Variable, set_tensor_classes
-from symgrad.ops import creation, elementwise, indexing, linalg, reduction, shape
+from symgrad.ops import axes, casting, creation, elementwise, indexing, linalg, reduction, shape, sizes
 from symgrad.ops.softmax import softmax
 
 

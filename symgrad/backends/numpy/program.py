@@ -6,6 +6,7 @@ import linecache
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count, starmap
+from math import prod
 from operator import call
 from typing import Any
 
@@ -16,7 +17,7 @@ from symgrad.backends.numpy.library import ROUTINES, gemm_call
 from symgrad.backends.numpy.views import make_view, view_text
 from symgrad.compile.plan import Action, Change, Commit, Home, Place, Plan, takes_out
 from symgrad.errors import ShapeError
-from symgrad.graph.variables import Container, Variable
+from symgrad.graph.variables import Constant, Container, Variable
 from symgrad.kernels.grammar import Evaluate, Kernel, Library, Map, Reduction, View
 from symgrad.lowering import Step
 
@@ -181,10 +182,11 @@ class _Writer:
         raise TypeError(f"the NumPy backend has no way to run {kernel}")
 
     def _write_view(self, step: Step) -> None:
-        """A view of memory that never moves is made once; of other memory, in each call."""
+        """A view of memory that never moves, at sizes that never change, is made once; others, in each call."""
         how = step.kernel.how  # type: ignore[attr-defined]
         (output,) = step.outputs
-        if all(variable in self.fixed for variable in step.inputs):
+        source, *numbers = step.inputs
+        if source in self.fixed and all(isinstance(number, Constant) for number in numbers):
             arrays = [self.fixed[variable] for variable in step.inputs]
             self._make_fixed(output, make_view(how, arrays))
             return
@@ -195,7 +197,7 @@ class _Writer:
 
     def _in_arena(self, variable: Variable, place: Place) -> np.ndarray:
         kind = self.plan.type_of(variable)
-        count = int(np.prod(kind.shape, dtype="int64"))
+        count = prod(kind.shape)
         if count == 0:
             return np.empty(kind.shape, kind.dtype)
         size = count * kind.numpy_dtype.itemsize

@@ -1,0 +1,7 @@
+"""To look at graphs: as a tree, as one line, as a networkx graph, as a picture."""
+
+from symgrad.debug.expressions import pp
+from symgrad.debug.pictures import draw, to_networkx
+from symgrad.debug.printing import debugprint
+
+__all__ = ["debugprint", "draw", "pp", "to_networkx"]

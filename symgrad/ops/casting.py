@@ -1,0 +1,90 @@
+"""The op that changes the dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from symgrad.errors import DTypeError
+from symgrad.graph.op import Disconnected, InferenceError, Op, register
+from symgrad.graph.types import NUMPY_DTYPES, TensorType, dtype_name
+from symgrad.graph.variables import Apply, Constant, make_constant
+from symgrad.kernels.grammar import Map, ScalarFunction
+from symgrad.ops.promotion import as_operand, is_discrete
+
+
+@register
+@dataclass(frozen=True)
+class Cast(Op):
+    """Convert each element to another dtype."""
+
+    dtype: str
+
+    @property
+    def name(self) -> str:
+        return f"cast_{self.dtype}"
+
+    def infer(self, x: Any) -> list[TensorType]:
+        if NUMPY_DTYPES[x.type.dtype].kind == "c" and NUMPY_DTYPES[self.dtype].kind != "c":
+            raise InferenceError(DTypeError, f"a complex tensor can't be cast to {self.dtype}", "Take T.real(x).")
+        return [x.type.with_dtype(self.dtype)]
+
+    def evaluate(self, x: np.ndarray) -> list[np.ndarray]:
+        with np.errstate(all="ignore"):
+            return [x.astype(self.dtype)]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        (x,) = inputs
+        if is_discrete(x.type.dtype):
+            return [Disconnected(f"{x} is {x.type.dtype}")]
+        if is_discrete(self.dtype):
+            return [Disconnected(f"a cast to {self.dtype} has a derivative of zero")]
+        return [cast(cotangents[0], x.type.dtype)]
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """Cast the tangent likewise."""
+        return [None if tangents[0] is None or is_discrete(self.dtype) else cast(tangents[0], self.dtype)]
+
+    def lower(self, apply: Apply) -> Map:
+        return Map(ScalarFunction(self.name, _CastFunction(self.dtype)))
+
+
+@dataclass(frozen=True)
+class _CastFunction:
+    dtype: str
+
+    def __call__(self, x: Any, out: Any = None) -> Any:
+        if out is None:
+            return np.asarray(x).astype(self.dtype)
+        np.copyto(out, x, casting="unsafe")
+        return out
+
+
+def cast(x: Any, dtype: str) -> Any:
+    """Return `x` converted to `dtype`; ``'floatX'`` means the configured float.
+
+    Parameters
+    ----------
+    x : tensor
+        Any dtype and shape.
+    dtype : str
+        Target dtype.
+
+    Returns
+    -------
+    tensor
+        `x` itself if it has that dtype already.
+    """
+    x = as_operand(x)
+    dtype = dtype_name(dtype)
+    if x.type.dtype == dtype:
+        return x
+    if isinstance(x, Constant) and x.data.size == 1:
+        return make_constant(x.data.astype(dtype), x.name)
+    return Cast(dtype)(x)
+
+
+__all__ = ["cast"]

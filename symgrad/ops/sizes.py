@@ -1,0 +1,153 @@
+"""Sizes as values, and what the user vouches for about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from symgrad.errors import ShapeError
+from symgrad.graph.op import Disconnected, InferenceError, Op, register
+from symgrad.graph.types import TensorType
+from symgrad.graph.variables import Apply
+from symgrad.kernels.grammar import Evaluate, Kernel, Library, Same, View
+from symgrad.ops.casting import cast
+from symgrad.ops.promotion import as_operand, is_discrete
+
+Sizes = tuple[int | None, ...]
+
+
+@register
+@dataclass(frozen=True)
+class Size(Op):
+    """The size of one axis, as an int64 scalar."""
+
+    axis: int
+
+    @property
+    def name(self) -> str:
+        return f"size{{{self.axis}}}"
+
+    def infer(self, x: Any) -> list[TensorType]:
+        return [TensorType("int64", ())]
+
+    def known_value(self, x: Any) -> np.ndarray | None:  # type: ignore[override]
+        size = x.type.shape[self.axis]
+        return None if size is None else np.array(size)
+
+    def evaluate(self, x: np.ndarray) -> list[np.ndarray]:
+        return [np.array(x.shape[self.axis])]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        return [Disconnected("a size doesn't depend on the values")]
+
+    def lower(self, apply: Apply) -> Library:
+        return Library("size", (("axis", self.axis),))
+
+
+def size_of(x: Any, axis: int) -> Any:
+    """Return the size of one axis of `x` as an int64 scalar."""
+    return Size(axis)(x)
+
+
+@register
+@dataclass(frozen=True)
+class MakeVector(Op):
+    """Scalars put together to a vector."""
+
+    dtype: str
+
+    @property
+    def name(self) -> str:
+        return "make_vector"
+
+    def infer(self, *scalars: Any) -> list[TensorType]:
+        if any(scalar.type.ndim for scalar in scalars):
+            raise InferenceError(ShapeError, "make_vector takes scalars only")
+        return [TensorType(self.dtype, (len(scalars),))]
+
+    def evaluate(self, *scalars: np.ndarray) -> list[np.ndarray]:
+        return [np.array([scalar[()] for scalar in scalars], dtype=self.dtype)]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        if is_discrete(self.dtype):
+            return [Disconnected(f"the vector is {self.dtype}")] * len(inputs)
+        return [
+            Disconnected(f"{scalar} is {scalar.type.dtype}") if is_discrete(scalar.type.dtype)
+            else cast(cotangents[0][index], scalar.type.dtype)
+            for index, scalar in enumerate(inputs)
+        ]  # fmt: skip
+
+    def lower(self, apply: Apply) -> Kernel:
+        return Evaluate(self.name, self.evaluate)
+
+
+def shape(x: Any) -> Any:
+    """Return the sizes of `x` as an int64 vector."""
+    x = as_operand(x)
+    return MakeVector("int64")(*[size_of(x, axis) for axis in range(x.type.ndim)])
+
+
+@register
+@dataclass(frozen=True)
+class SpecifyShape(Op):
+    """The operand, with sizes that the user vouches for; checked at run time."""
+
+    sizes: Sizes
+
+    @property
+    def name(self) -> str:
+        return "specify_shape"
+
+    def infer(self, x: Any) -> list[TensorType]:
+        if len(self.sizes) != x.type.ndim:
+            raise InferenceError(ShapeError, f"specify_shape got {len(self.sizes)} sizes for {x.type}")
+        sizes = []
+        for axis, (known, said) in enumerate(zip(x.type.shape, self.sizes, strict=True)):
+            if known is not None and said is not None and known != said:
+                raise InferenceError(ShapeError, f"axis {axis} was said to have size {said}, and has {known}")
+            sizes.append(said if known is None else known)
+        return [TensorType(x.type.dtype, sizes)]
+
+    def evaluate(self, x: np.ndarray) -> list[np.ndarray]:
+        for axis, (found, said) in enumerate(zip(x.shape, self.sizes, strict=True)):
+            if said is not None and found != said:
+                raise ShapeError(f"axis {axis} was said to have size {said}, and has {found}")
+        return [x]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        return [cotangents[0]]
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """Say the same of the tangent."""
+        return [None if tangents[0] is None else self(tangents[0])]
+
+    def lower(self, apply: Apply) -> Kernel:
+        settled = apply.inputs[0].type.shape == apply.outputs[0].type.shape  # type: ignore[attr-defined]
+        return View(Same()) if settled else Library("specify_shape", (("sizes", self.sizes),))
+
+
+def specify_shape(x: Any, shape: Sequence[int | None]) -> Any:
+    """Return `x` with sizes that the graph doesn't know yet; None leaves one open. Checked at run time.
+
+    Raises
+    ------
+    ShapeError
+        If a known size differs.
+    """
+    x = as_operand(x)
+    sizes = tuple([None if size is None else int(size) for size in shape])
+    if all(said is None or said == known for said, known in zip(sizes, x.type.shape, strict=False)):
+        return x
+    return SpecifyShape(sizes)(x)
+
+
+def addbroadcast(x: Any, *axes: int) -> Any:
+    """Return `x` with `axes` known to have size 1, so that they stretch. Checked at run time."""
+    x = as_operand(x)
+    return specify_shape(x, [1 if axis in axes else None for axis in range(x.type.ndim)])
+
+
+__all__ = ["addbroadcast", "shape", "specify_shape"]
