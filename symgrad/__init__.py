@@ -20,6 +20,8 @@ from symgrad.gradient import Rop, grad, verify_grad
 from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
 from symgrad.tensor.variable import shared
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Apply", "Constant", "Function", "In", "Mode", "Out", "Rop", "SharedVariable", "Variable", "config", "function",
     "grad", "shared", "verify_grad",

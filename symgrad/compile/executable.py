@@ -21,7 +21,7 @@ from symgrad.errors import (
     render,
 )
 from symgrad.graph.closed import ClosedGraph
-from symgrad.graph.op import describe_operands
+from symgrad.graph.op import InferenceError, describe_operands
 from symgrad.graph.types import NUMPY_DTYPES
 from symgrad.graph.variables import Container, SharedVariable
 
@@ -192,8 +192,12 @@ class Function:
             if isinstance(error, candidate):
                 kind = shown
                 break
-        text = render(f"{step.name} failed: {error}", str(step.source or ""), [*operands, *given])
-        raise kind(text) from None
+        headline, remedy = f"{step.name} failed: {error}", ""
+        if isinstance(error, InferenceError):
+            kind, headline, remedy = error.error, error.headline, error.remedy
+        elif isinstance(error, SymgradError):
+            headline = str(error)
+        raise kind(render(headline, str(step.source or ""), [*operands, *given], remedy)) from None
 
     # ---- looking inside ----
 

@@ -20,6 +20,7 @@ from typing import Any
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import SharedVariable, Variable
+from symgrad.kernels.checks import Comparisons, open_comparisons
 from symgrad.kernels.grammar import Evaluate, Kernel, Library, Map, Same, View
 from symgrad.lowering import Step
 
@@ -55,14 +56,14 @@ class Action:
         Of each output.
     places : tuple of (Place or None)
         Of each output, in the arena.
-    checked_axes : tuple of int
-        Axes, counted from the last, on which the operands' sizes must be compared at run time.
+    comparisons : Comparisons
+        What of the operands' sizes only the call can compare.
     """
 
     step: Step
     homes: tuple[Home, ...]
     places: tuple[Place | None, ...]
-    checked_axes: tuple[int, ...] = ()
+    comparisons: Comparisons = ()
 
 
 class Change(enum.Enum):
@@ -223,13 +224,13 @@ class _Planner:
     def _action(self, position: int, step: Step) -> Action:
         if isinstance(step.kernel, View):
             return Action(step, (Home.VIEW,), (None,))
-        checked = _axes_to_check(step, self.types)
+        comparisons = _open_comparisons(step, self.types)
         homes, places = [], []
         for output in step.outputs:
             place = self._place_for(position, step, output)
             homes.append(Home.FRESH if place is None else Home.ARENA)
             places.append(place)
-        return Action(step, tuple(homes), tuple(places), checked)
+        return Action(step, tuple(homes), tuple(places), comparisons)
 
     def _place_for(self, position: int, step: Step, output: Variable) -> Place | None:
         kind: Any = self.types[output].type
@@ -305,7 +306,7 @@ def takes_out(kernel: Kernel) -> bool:
 LIBRARY_WITH_OUT = frozenset((
     "dot", "matmul", "gemm", "concatenate", "write", "write_at", "softmax", "softmax_gradient", "log_softmax",
     "label_gradient", "conv2d", "conv2d_input_gradient", "conv2d_filter_gradient", "pool2d", "max_pool_gradient",
-    "max_pool_pushforward", "sum_pool_gradient", "sum_of_squares",
+    "max_pool_pushforward", "sum_pool_gradient", "sum_of_squares", "random_sample",
 ))  # fmt: skip
 """Library routines that write into given memory; the others return new arrays."""
 
@@ -357,14 +358,9 @@ def _steps_in_storage(
     }  # fmt: skip
 
 
-def _axes_to_check(step: Step, types: Mapping[Variable, Operand]) -> tuple[int, ...]:
-    """Return the axes of an elementwise kernel on which only the call can tell whether sizes agree."""
+def _open_comparisons(step: Step, types: Mapping[Variable, Operand]) -> Comparisons:
+    """Return the sizes of an elementwise kernel's operands that only the call can compare."""
     if not isinstance(step.kernel, Map) or len(step.inputs) < 2:
         return ()
     kinds = [types[variable].type for variable in step.inputs]
-    axes = []
-    for axis in range(-max(kind.ndim for kind in kinds), 0):
-        sizes = [kind.shape[axis] for kind in kinds if kind.ndim >= -axis and not kind.broadcastable[axis]]
-        if len(sizes) > 1 and None in sizes:
-            axes.append(axis)
-    return tuple(axes)
+    return open_comparisons([kind.broadcastable for kind in kinds], [kind.shape for kind in kinds])

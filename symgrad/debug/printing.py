@@ -148,7 +148,8 @@ class _Tree:
         while stack:
             variable, prefix, margin, nesting = stack.pop()
             node = self.subject.owner(variable)
-            remark = "" if node is None else self._remark(node, variable, nesting, top_level + nesting)
+            continued = nesting == 0 and top_level > 0
+            remark = "" if node is None or continued else self._remark(node, variable, nesting, top_level + nesting)
             yield f"{prefix}{self._line(variable, node)}{remark}"
             if node is None or remark:
                 continue
@@ -176,8 +177,8 @@ class _Tree:
             entity = node or variable
             parts.append(f"[id {self.identify(self.numbers.setdefault(entity, len(self.numbers)), entity)}]")
         if self.print_type:
-            kind = kind_of(variable) if variable.owner is None else "input"
-            parts.append(f"<{variable.expected}>" if kind == "input" else f"<{kind} {variable.expected}>")
+            kind = "" if node is not None else kind_of(variable)
+            parts.append(f"<{kind} {variable.expected}>" if kind in ("shared", "constant") else f"<{variable.expected}>")
         if node is not None and variable.name is not None:
             parts.append(f"'{one_line(variable.name)}'")
         if node in self.places:

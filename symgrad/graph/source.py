@@ -56,9 +56,17 @@ _override: ContextVar[Source | None] = ContextVar("symgrad_source", default=None
 def user_frame() -> FrameType | None:
     """Return the innermost frame that runs code outside symgrad, or None."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE_FOLDER):
+    while frame is not None and _is_internal(frame):
         frame = frame.f_back
     return frame
+
+
+def _is_internal(frame: FrameType) -> bool:
+    """Whether a frame runs symgrad's own code, which includes what dataclasses generate for it."""
+    filename = frame.f_code.co_filename
+    if filename == "<string>":
+        return str(frame.f_globals.get("__name__", "")).startswith("symgrad.")
+    return filename.startswith(PACKAGE_FOLDER)
 
 
 def current_source() -> Source | None:

@@ -86,9 +86,10 @@ class Slice:
 
 @dataclass(frozen=True)
 class Broadcast:
-    """Stretched to sizes; ``None`` takes the next scalar operand."""
+    """Stretched to sizes; ``None`` takes the next scalar operand. Axes `fixed`, from the last, must have theirs."""
 
     sizes: tuple[int | None, ...]
+    fixed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

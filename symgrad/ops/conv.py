@@ -18,9 +18,9 @@ from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels import reference
 from symgrad.kernels.grammar import Kernel, Library
+from symgrad.ops.casting import cast
 from symgrad.ops.linalg import product_rule
 from symgrad.ops.promotion import as_operand, float_of, upcast
-from symgrad.ops.casting import cast
 from symgrad.ops.sizes import size_of, specify_shape
 
 Padding = tuple[tuple[int, int], tuple[int, int]]

@@ -14,9 +14,9 @@ from symgrad.graph.op import Disconnected, InferenceError, Op, register
 from symgrad.graph.types import TensorType, dtype_name
 from symgrad.graph.variables import Apply, Variable
 from symgrad.kernels.grammar import Kernel, Library
-from symgrad.ops.promotion import as_operand, as_operands, is_discrete, scalar_constant, upcast
 from symgrad.ops.axes import shape_padaxis
 from symgrad.ops.casting import cast
+from symgrad.ops.promotion import as_operand, as_operands, is_discrete, scalar_constant, upcast
 from symgrad.ops.shape import alloc
 from symgrad.ops.sizes import MakeVector, size_of
 

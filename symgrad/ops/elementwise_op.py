@@ -13,6 +13,7 @@ from symgrad.errors import DTypeError, ShapeError
 from symgrad.graph.op import Disconnected, InferenceError, Op, register
 from symgrad.graph.types import NUMPY_DTYPES, TensorType
 from symgrad.graph.variables import Apply
+from symgrad.kernels.checks import mismatch
 from symgrad.kernels.grammar import Map, ScalarFunction
 from symgrad.ops.promotion import as_operands, float_of, is_discrete, upcast
 
@@ -224,16 +225,7 @@ def _broadcast_axis(
         return 1, True
     known = [size for size in fixed if size is not None]
     if known and any(size != known[0] for size in known):
-        sizes = " and ".join(str(size) for size in dict.fromkeys(known))
-        remedy = ""
-        if 1 in known:
-            remedy = (
-                "The graph didn't know that this size is 1, so it doesn't stretch: say it with "
-                "T.addbroadcast(x, axis), or with a shape when the variable is declared."
-            )
-        raise InferenceError(
-            ShapeError, f"Input dimension mis-match: {name} got sizes {sizes} on axis {position}", remedy
-        )
+        raise mismatch(name, known, position)
     return (known[0] if known else None), False
 
 

@@ -24,11 +24,11 @@ from symgrad.kernels.grammar import (
     View,
     fill_index,
 )
+from symgrad.ops.axes import DimShuffle, dimshuffle
+from symgrad.ops.casting import cast
 from symgrad.ops.creation import zeros_like
 from symgrad.ops.elementwise_op import broadcast_shapes
 from symgrad.ops.promotion import as_operand, is_discrete, upcast, zero_of
-from symgrad.ops.axes import DimShuffle, dimshuffle
-from symgrad.ops.casting import cast
 from symgrad.ops.shape import alloc, sum_to_type
 from symgrad.ops.sizes import MakeVector, size_of
 

@@ -13,10 +13,10 @@ from symgrad.graph.op import Disconnected, InferenceError, Op, register
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.grammar import Kernel, Library
-from symgrad.ops.elementwise_op import broadcast_shapes
-from symgrad.ops.promotion import as_operands, is_discrete, upcast
 from symgrad.ops.axes import dimshuffle, swapaxes
 from symgrad.ops.casting import cast
+from symgrad.ops.elementwise_op import broadcast_shapes
+from symgrad.ops.promotion import as_operands, is_discrete, upcast
 from symgrad.ops.shape import reshape, sum_to_type
 from symgrad.ops.sizes import size_of
 

@@ -14,12 +14,12 @@ from symgrad.graph.types import NUMPY_DTYPES, TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.grammar import Kernel, Library, ScalarFunction
 from symgrad.kernels.grammar import Reduction as ReductionKernel
+from symgrad.ops.axes import dimshuffle
+from symgrad.ops.casting import cast
 from symgrad.ops.elementwise import abs_, eq, isinf, log, power, sqr, sqrt, switch
 from symgrad.ops.elementwise import exp as exp_
 from symgrad.ops.identity import StopGradient
 from symgrad.ops.promotion import as_operand, float_of, is_continuous, is_discrete, scalar_constant
-from symgrad.ops.axes import dimshuffle
-from symgrad.ops.casting import cast
 from symgrad.ops.shape import alloc
 from symgrad.ops.sizes import size_of
 

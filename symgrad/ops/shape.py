@@ -13,6 +13,7 @@ from symgrad.errors import DTypeError, ShapeError
 from symgrad.graph.op import Disconnected, InferenceError, Op, register
 from symgrad.graph.types import TensorType, shape_text
 from symgrad.graph.variables import Apply, Constant, Variable
+from symgrad.kernels.checks import mismatch
 from symgrad.kernels.grammar import Broadcast, Reshape, View
 from symgrad.ops.casting import cast
 from symgrad.ops.promotion import as_operand, is_discrete
@@ -191,7 +192,7 @@ class BroadcastTo(Op):
         for axis in range(-x.type.ndim, 0):
             found, wanted = x.type.shape[axis], sizes[axis]
             if not x.type.broadcastable[axis] and None not in (found, wanted) and found != wanted:
-                raise InferenceError(ShapeError, f"alloc can't turn {x.type} into {shape_text(sizes)}")
+                raise mismatch("alloc", (found, wanted), axis + len(sizes))
         return [TensorType(x.type.dtype, sizes)]
 
     def known_value(self, *operands: Any) -> np.ndarray | None:
@@ -211,7 +212,12 @@ class BroadcastTo(Op):
         return [None if tangents[0] is None else self(tangents[0], *inputs[1:])]
 
     def lower(self, apply: Apply) -> View:
-        return View(Broadcast(self.sizes))
+        kind: Any = apply.inputs[0].type
+        fixed = [
+            axis for axis in range(-kind.ndim, 0)
+            if not kind.broadcastable[axis] and (kind.shape[axis] is None or self.sizes[axis] is None)
+        ]  # fmt: skip
+        return View(Broadcast(self.sizes, tuple(fixed)))
 
 
 def alloc(value: Any, *sizes: Any) -> Any:
@@ -220,7 +226,7 @@ def alloc(value: Any, *sizes: Any) -> Any:
         sizes = sizes[0]
     known, operands = split_sizes(sizes, "alloc")
     value = as_operand(value)
-    if value.type.ndim == len(known) and value.type.shape == known:
+    if None not in known and value.type.shape == known:
         return value
     return BroadcastTo(known)(value, *operands)
 

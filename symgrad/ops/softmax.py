@@ -13,11 +13,11 @@ from symgrad.graph.op import Disconnected, InferenceError, Op, register
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.grammar import Kernel, Library
+from symgrad.ops.casting import cast
 from symgrad.ops.creation import arange
 from symgrad.ops.elementwise import log
 from symgrad.ops.promotion import as_operand, float_of, is_discrete
 from symgrad.ops.reduction import sum as sum_over
-from symgrad.ops.casting import cast
 from symgrad.ops.sizes import size_of
 
 

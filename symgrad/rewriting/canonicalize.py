@@ -8,6 +8,8 @@ from typing import Any
 from symgrad.graph.op import Op
 from symgrad.graph.variables import Apply
 from symgrad.kernels.grammar import Range
+from symgrad.ops.axes import DimShuffle
+from symgrad.ops.casting import Cast
 from symgrad.ops.conv import Conv2d
 from symgrad.ops.creation import ARange
 from symgrad.ops.elementwise_op import Elementwise
@@ -16,8 +18,6 @@ from symgrad.ops.indexing import AdvancedIncSubtensor, IncSubtensor, Subtensor
 from symgrad.ops.linalg import Dot
 from symgrad.ops.pool import MaxPoolGradient
 from symgrad.ops.promotion import scalar_constant
-from symgrad.ops.axes import DimShuffle
-from symgrad.ops.casting import Cast
 from symgrad.ops.shape import BroadcastTo, ReshapeTo
 from symgrad.ops.sizes import MakeVector, Size, SpecifyShape, size_of
 from symgrad.ops.softmax import LogSoftmax, Softmax, SoftmaxGradient

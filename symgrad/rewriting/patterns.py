@@ -8,9 +8,9 @@ import numpy as np
 
 from symgrad.graph.op import Op
 from symgrad.graph.variables import Apply, Constant, Variable
+from symgrad.ops.axes import DimShuffle
 from symgrad.ops.elementwise_op import Elementwise, call_row, rows
 from symgrad.ops.promotion import scalar_constant
-from symgrad.ops.axes import DimShuffle
 from symgrad.ops.shape import BroadcastTo
 
 

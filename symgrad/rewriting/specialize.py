@@ -9,12 +9,12 @@ import numpy as np
 
 from symgrad.graph.variables import Apply, Variable
 from symgrad.kernels.grammar import FromArray
+from symgrad.ops.axes import DimShuffle
 from symgrad.ops.creation import ARange
 from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.indexing import AdvancedIncSubtensor, AdvancedSubtensor
 from symgrad.ops.linalg import Dot, Gemm
 from symgrad.ops.reduction import Reduction, SumOfSquares
-from symgrad.ops.axes import DimShuffle
 from symgrad.ops.shape import BroadcastTo
 from symgrad.ops.softmax import LabelGradient, LogSoftmax, LogSoftmaxAt, Softmax
 from symgrad.rewriting.engine import Context, rule

@@ -44,7 +44,7 @@ class TensorOperators:
     @property
     def shape(self) -> Any:
         """The sizes, as an int64 vector; ``x.shape[0]`` is a scalar."""
-        return shape.shape(self)
+        return sizes.shape(self)
 
     @property
     def size(self) -> Any:
@@ -186,15 +186,15 @@ class TensorOperators:
     @property
     def T(self) -> Any:
         """The transpose: all axes reversed."""
-        return shape.transpose(self)
+        return axes.transpose(self)
 
-    def transpose(self, *axes: Any) -> Any:
+    def transpose(self, *order: Any) -> Any:
         """`symgrad.tensor.transpose`."""
-        return shape.transpose(self, *axes)
+        return axes.transpose(self, *order)
 
     def dimshuffle(self, *pattern: Any) -> Any:
         """`symgrad.tensor.dimshuffle`."""
-        return shape.dimshuffle(self, *pattern)
+        return axes.dimshuffle(self, *pattern)
 
     def reshape(self, newshape: Any, *more: Any, ndim: int | None = None) -> Any:
         """`symgrad.tensor.reshape`; sizes may also be given one by one."""
@@ -210,19 +210,19 @@ class TensorOperators:
 
     def swapaxes(self, axis1: int, axis2: int) -> Any:
         """`symgrad.tensor.swapaxes`."""
-        return shape.swapaxes(self, axis1, axis2)
+        return axes.swapaxes(self, axis1, axis2)
 
     def squeeze(self, axis: Any = None) -> Any:
         """`symgrad.tensor.squeeze`."""
-        return shape.squeeze(self, axis)
+        return axes.squeeze(self, axis)
 
     def astype(self, dtype: str) -> Any:
         """`symgrad.tensor.cast`."""
-        return shape.cast(self, dtype)
+        return casting.cast(self, dtype)
 
     def copy(self, name: str | None = None) -> Any:
         """Return another variable of the same value."""
-        duplicate = shape.SpecifyShape((None,) * self.type.ndim)(self)  # type: ignore[arg-type]
+        duplicate = sizes.SpecifyShape((None,) * self.type.ndim)(self)  # type: ignore[arg-type]
         duplicate.name = name
         return duplicate
 

@@ -267,34 +267,32 @@ def gemm(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
 
     def run(c: Array, alpha: Array, a: Array, b: Array, beta: Array, out: Array | None = None) -> Array:
         result = _into(c, out)
-        call, *arguments = gemm_call(result, alpha, a, b, beta)
-        call(*arguments)
+        for call, *arguments in gemm_calls(result, alpha, a, b, beta):
+            call(*arguments)
         return result
 
     return run
 
 
-def gemm_call(c: Array, alpha: Array, a: Array, b: Array, beta: Array) -> tuple[Any, ...]:
-    """Return a BLAS function and the arguments with which it updates `c` in place.
+def gemm_calls(c: Array, alpha: Array, a: Array, b: Array, beta: Array) -> list[tuple[Any, ...]]:
+    """Return functions with the arguments with which they make ``c`` to ``beta * c + alpha * a @ b``, in place.
 
-    BLAS counts columns first, so a matrix in C order is passed as its transpose: ``c.T = b.T @ a.T``.
+    BLAS counts columns first, so a matrix in C order is passed as its transpose: ``c.T = b.T @ a.T``. Scaling `c` first
+    is faster than leaving it to gemm, which takes a slow pass of its own for that.
     """
     if a.shape[1] != b.shape[0] or c.shape != (a.shape[0], b.shape[1]):
         raise ShapeError(f"sizes don't fit: {c.shape} + {a.shape} times {b.shape}")
-    function = GEMM[c.dtype]
-    if c.size == 0:
-        return (_nothing,)
-    if a.shape[1] == 0:
-        return np.multiply, c, beta, c
+    calls: list[tuple[Any, ...]] = [] if beta == 1 else [(np.multiply, c, beta, c)]
+    if c.size == 0 or a.shape[1] == 0:
+        return calls
     if c.flags.c_contiguous:
-        left, left_transposed = _columns_first(b.T)
-        right, right_transposed = _columns_first(a.T)
-        return function, float(alpha), left, right, float(beta), c.T, left_transposed, right_transposed, 1
-    if not c.flags.f_contiguous:
+        c, a, b = c.T, b.T, a.T
+    elif not c.flags.f_contiguous:
         raise ValueError("gemm updates contiguous matrices only")
     left, left_transposed = _columns_first(a)
     right, right_transposed = _columns_first(b)
-    return function, float(alpha), left, right, float(beta), c, left_transposed, right_transposed, 1
+    calls.append((GEMM[c.dtype], float(alpha), left, right, 1.0, c, left_transposed, right_transposed, 1))
+    return calls
 
 
 def _columns_first(matrix: Array) -> tuple[Array, int]:
@@ -304,9 +302,6 @@ def _columns_first(matrix: Array) -> tuple[Array, int]:
     if matrix.flags.c_contiguous:
         return matrix.T, 1
     return np.asfortranarray(matrix), 0
-
-
-_nothing = dict  # a call that does nothing, and that runs in C like the others
 
 
 # ---- convolution and pooling ----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import linecache
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count, starmap
+from keyword import iskeyword
 from math import prod
 from operator import call
 from typing import Any
@@ -13,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from symgrad.backends.numpy.convolution import Workspace
-from symgrad.backends.numpy.library import ROUTINES, gemm_call
+from symgrad.backends.numpy.library import ROUTINES, gemm_calls
 from symgrad.backends.numpy.views import make_view, view_text
 from symgrad.compile.plan import Action, Change, Commit, Home, Place, Plan, takes_out
-from symgrad.errors import ShapeError
 from symgrad.graph.variables import Constant, Container, Variable
+from symgrad.kernels.checks import same_sizes
 from symgrad.kernels.grammar import Evaluate, Kernel, Library, Map, Reduction, View
 from symgrad.lowering import Step
 
@@ -32,18 +33,6 @@ class NumpyBackend:
     def compile(self, plan: Plan, containers: Sequence[Container]) -> NumpyProgram:
         """Return the program of a plan."""
         return NumpyProgram(plan, containers)
-
-
-def same_sizes(axes: Sequence[int], name: str, *operands: np.ndarray) -> None:
-    """Raise unless the operands' sizes agree on `axes`, which the graph couldn't compare.
-
-    NumPy would stretch a size that happens to be 1; the graph's gradient wouldn't know.
-    """
-    for axis in axes:
-        sizes = {x.shape[axis] for x in operands if x.ndim >= -axis}
-        if len(sizes) > 1:
-            found = " and ".join(str(size) for size in sorted(sizes))
-            raise ShapeError(f"Input dimension mis-match: {name} got sizes {found} on axis {axis}")
 
 
 class NumpyProgram:
@@ -91,7 +80,7 @@ class _Writer:
             "copyto": np.copyto,
             "errstate": np.errstate,
             "same_sizes": same_sizes,
-            "gemm_call": gemm_call,
+            "gemm_calls": gemm_calls,
         }
         self.names: dict[Variable, str] = {}
         self.functions: dict[Kernel, str] = {}
@@ -129,6 +118,8 @@ class _Writer:
 
     def _function(self, name: str, function: Any) -> str:
         """Enter a function under its name, or a numbered one if that is taken by another."""
+        if iskeyword(name):  # and, or, not
+            name += "_"
         known = self.namespace.setdefault(name, function)
         if known is function:
             return name
@@ -145,8 +136,8 @@ class _Writer:
             self._write_view(step)
             return
         operands = [self.names[variable] for variable in step.inputs]
-        if action.checked_axes:
-            self._line(f"same_sizes({action.checked_axes}, {step.name!r}, {', '.join(operands)})", step)
+        if action.comparisons:
+            self._line(f"same_sizes({action.comparisons}, {step.name!r}, {', '.join(operands)})", step)
         function = self._kernel_function(step.kernel)
         if isinstance(step.kernel, Evaluate):
             results = ", ".join(self._new_name(output) for output in step.outputs)
@@ -240,8 +231,8 @@ class _Writer:
         if isinstance(step.kernel, Map):
             function = self._kernel_function(step.kernel)
             return f"({function}, {', '.join(operands)}, {target})"
-        self._line(f"u{index} = gemm_call({', '.join(operands)})", step)
-        return f"u{index}"
+        self._line(f"u{index} = gemm_calls({', '.join(operands)})", step)
+        return f"*u{index}"
 
     # ---- text ----
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.kernels.checks import stretched
 from symgrad.kernels.grammar import (
     Broadcast,
     Fixed,
@@ -34,7 +35,7 @@ def make_view(how: How, arrays: Sequence[np.ndarray]) -> np.ndarray:
     if isinstance(how, Slice):
         return np.asarray(x[(*fill_index(how.index, operands), ...)])
     if isinstance(how, Broadcast):
-        return np.broadcast_to(x, _sizes(how.sizes, operands))
+        return stretched(x, _sizes(how.sizes, operands), how.fixed)
     return x
 
 
@@ -60,7 +61,10 @@ def view_text(how: How, operands: Sequence[str], ndim: int, enter: Callable[[str
     if isinstance(how, Slice):
         return f"{x}[{_index_text(how.index, numbers)}, ...]"
     if isinstance(how, Broadcast):
-        return f"{enter('broadcast_to', np.broadcast_to)}({x}, ({_sizes_text(how.sizes, numbers)},))"
+        sizes_text = f"({_sizes_text(how.sizes, numbers)},)" if how.sizes else "()"
+        if how.fixed:
+            return f"{enter('stretched', stretched)}({x}, {sizes_text}, {how.fixed})"
+        return f"{enter('broadcast_to', np.broadcast_to)}({x}, {sizes_text})"
     return x
 
 

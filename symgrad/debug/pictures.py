@@ -1,0 +1,2 @@
+def to_networkx(): pass
+def draw(): pass
