@@ -17,6 +17,9 @@ What a fence's first word says decides what happens to the block:
 
 The page's code is kept in the file ``example.py`` of the working folder, so that errors name its lines as they would
 for a reader who copies the page.
+
+When a page or the program changed, ``python tests/markdown_pages.py PAGE...`` writes the outputs anew. Read the
+difference before you keep it.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import textwrap
 import traceback
 from collections.abc import Iterator
@@ -94,13 +98,17 @@ class Page:
         How failures call the page.
     text : str
         Its Markdown.
+    updating : bool
+        Whether outputs that differ are collected for `updated`, instead of being failures.
     """
 
     name: str
     text: str
+    updating: bool = False
     module: ModuleType = field(default_factory=lambda: ModuleType("example"))
     page_lines: list[int] = field(default_factory=list)
     code_lines: list[str] = field(default_factory=list)
+    edits: list[tuple[int, int, list[str]]] = field(default_factory=list)
 
     def run(self) -> None:
         """Run all blocks in order, in the current folder, and raise `PageError` for the first that fails."""
@@ -130,7 +138,7 @@ class Page:
         pieces = _interactive_pieces(block) if interactive else _plain_pieces(block)
         for piece in pieces:
             printed = self._execute(piece)
-            self._compare(piece.line, printed, piece.expected)
+            self._compare(piece, printed, "" if interactive else "#> ")
 
     def _execute(self, piece: Piece) -> str:
         """Run one piece as the next lines of the example file, and return what it printed."""
@@ -170,7 +178,8 @@ class Page:
             raise self._failure(block.line, "a console block begins with '$ ' and a command")
         for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
             expected = "".join(f"{line}\n" for line in lines[start + 1 : end])
-            self._compare(block.line + start, _output_of(lines[start][2:]), expected)
+            command = Piece(lines[start], expected, block.line + start, "console")
+            self._compare(command, _output_of(command.source[2:]), "")
 
     def _check_quotation(self, block: Block) -> None:
         """A quotation is a run of lines of the file, with more or less indentation."""
@@ -183,14 +192,26 @@ class Page:
         nearest = difflib.unified_diff(_most_alike(quoted, lines), quoted, block.target, self.name, lineterm="")
         raise self._failure(block.line, f"{block.target} has no such lines; the nearest are\n" + "\n".join(nearest))
 
-    def _compare(self, line: int, printed: str, expected: str) -> None:
+    def _compare(self, piece: Piece, printed: str, prefix: str) -> None:
         printed = "".join(f"{row.rstrip()}\n" for row in printed.splitlines())
-        if _CHECKER.check_output(expected, printed, doctest.ELLIPSIS):
+        if _CHECKER.check_output(piece.expected, printed, doctest.ELLIPSIS):
+            return
+        if self.updating:
+            start = piece.line - 1 + len(piece.source.splitlines())
+            rows = [f"{prefix}{row}".rstrip() for row in printed.splitlines()]
+            self.edits.append((start, len(piece.expected.splitlines()), rows))
             return
         difference = difflib.unified_diff(
-            expected.splitlines(), printed.splitlines(), "the page shows", "it prints", lineterm="", n=1000
+            piece.expected.splitlines(), printed.splitlines(), "the page shows", "it prints", lineterm="", n=1000
         )
-        raise self._failure(line, "the output isn't what the page shows\n" + "\n".join(difference))
+        raise self._failure(piece.line, "the output isn't what the page shows\n" + "\n".join(difference))
+
+    def updated(self) -> str:
+        """Return the page with the outputs that running it gave."""
+        lines = self.text.splitlines()
+        for start, count, rows in reversed(self.edits):
+            lines[start : start + count] = rows
+        return "".join(f"{line}\n" for line in lines)
 
     def _failure(self, line: int, message: str) -> PageError:
         return PageError(f"{self.name}:{line}: {message.rstrip()}")
@@ -270,3 +291,17 @@ def _most_alike(quoted: list[str], lines: list[str]) -> list[str]:
     first = difflib.get_close_matches(quoted[0].strip(), stripped, n=1, cutoff=0.0)[0]
     start = stripped.index(first)
     return textwrap.dedent("\n".join(lines[start : start + len(quoted)])).splitlines()
+
+
+def main() -> None:
+    """Write the outputs of the pages that are named on the command line anew."""
+    sys.path.insert(0, str(REPOSITORY))
+    for path in [Path(argument).resolve() for argument in sys.argv[1:]]:
+        page = Page(path.name, path.read_text(), updating=True)
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            page.run()
+        path.write_text(page.updated())
+
+
+if __name__ == "__main__":
+    main()

@@ -13,8 +13,8 @@ from symgrad.graph.op import describe_operands
 from symgrad.graph.traversal import applies_before, graph_inputs, substitute
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Constant, SharedVariable, Variable
-from symgrad.ops.promotion import as_operand, upcast
 from symgrad.ops.casting import cast
+from symgrad.ops.promotion import as_operand, upcast
 from symgrad.ops.sizes import addbroadcast
 
 Pairs = Iterable[tuple[Any, Any]] | Mapping[Any, Any] | None

@@ -17,11 +17,12 @@ from typing import Any
 from symgrad.backends.base import Backend, Program
 from symgrad.compile.binding import Shape, bind_types
 from symgrad.compile.modes import Mode
-from symgrad.compile.plan import Plan, make_plan
+from symgrad.compile.planner import make_plan
 from symgrad.config import config
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.variables import Container, Variable
 from symgrad.lowering import Step, lower
+from symgrad.lowering.plan import Plan
 from symgrad.rewriting.engine import Change, rewrite
 
 

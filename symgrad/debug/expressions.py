@@ -23,11 +23,11 @@ from symgrad.ops.conv import Conv2d
 from symgrad.ops.creation import ARange, Concatenate, Eye
 from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.identity import StopGradient
-from symgrad.ops.indexing import AdvancedIncSubtensor, AdvancedSubtensor, IncSubtensor, Subtensor
 from symgrad.ops.linalg import Dot
 from symgrad.ops.reduction import ArgExtreme, Reduction
 from symgrad.ops.shape import BroadcastTo, ReshapeTo
 from symgrad.ops.sizes import MakeVector, Size, SpecifyShape
+from symgrad.ops.subtensor import AdvancedIncSubtensor, AdvancedSubtensor, IncSubtensor, Subtensor
 
 DEFAULT_MAXIMAL_NODES = 100
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,9 +14,6 @@ from symgrad.errors import DTypeError, Float64Warning, GradientError, OperandDes
 from symgrad.graph.source import Source, attributed_to, current_source, operand_texts
 from symgrad.graph.types import TensorType, Type
 from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
-
-if TYPE_CHECKING:
-    from symgrad.kernels.grammar import Kernel
 
 
 class Operand(NamedTuple):
@@ -115,11 +112,9 @@ class Op:
         """Return the tangent of each output from those of the inputs (None where nothing changes)."""
         raise GradientError(f"{self.name} has no forward derivative")
 
-    def lower(self, apply: Apply) -> Kernel:
-        """Return the work of one application: loops, a view, or a library call. By default `evaluate` itself."""
-        from symgrad.kernels.grammar import Evaluate
-
-        return Evaluate(self.name, self.evaluate)
+    def lower(self, apply: Apply) -> Any:
+        """Return the kernel of one application (see `symgrad.kernels.grammar`); None runs `evaluate` itself."""
+        return None
 
     @classmethod
     def samples(cls) -> Iterable[tuple[Op, Sample]]:

@@ -79,7 +79,7 @@ class TensorType(Type):
     (False, True)
     """
 
-    __slots__ = ("dtype", "shape", "broadcastable", "_hash")
+    __slots__ = ("_hash", "broadcastable", "dtype", "shape")
 
     dtype: str
     shape: tuple[int | None, ...]
@@ -174,9 +174,7 @@ class TensorType(Type):
             exact = self.dtype == "float64" or (type(value) is int and -2048 <= value <= 2048)
             if exact or allow_downcast or (allow_downcast is None and _is_configured_float(self.dtype)):
                 return np.array(value, dtype)
-        elif dtype.kind == "i" and type(value) is int and -128 <= value <= 127:
-            return np.array(value, dtype)
-        elif self.dtype == "int64" and type(value) is int and -(2**63) <= value < 2**63:
+        elif (dtype.kind == "i" and type(value) is int and -128 <= value <= 127) or (self.dtype == "int64" and type(value) is int and -(2**63) <= value < 2**63):
             return np.array(value, dtype)
         return None
 

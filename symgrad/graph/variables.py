@@ -38,7 +38,7 @@ class Variable:
         change those sizes later.
     """
 
-    __slots__ = ("type", "owner", "index", "name", "known", "_expected", "_source", "_tag", "__weakref__")
+    __slots__ = ("__weakref__", "_expected", "_source", "_tag", "index", "known", "name", "owner", "type")
 
     type: Type
     owner: Apply | None
@@ -169,7 +169,7 @@ class Apply:
         The user's line that asked for it.
     """
 
-    __slots__ = ("op", "inputs", "outputs", "source", "record", "__weakref__")
+    __slots__ = ("__weakref__", "inputs", "op", "outputs", "record", "source")
 
     def __init__(self, op: Op, inputs: Sequence[Variable], types: Sequence[Type], source: Source | None) -> None:
         self.op = op

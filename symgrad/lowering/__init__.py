@@ -1,30 +1,5 @@
-"""Lowering: each node of the rewritten graph becomes a kernel with its operands."""
+"""Lowering: kernels with their operands, and the plan that says where each result lives."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-
-from symgrad.graph.closed import ClosedGraph
-from symgrad.graph.source import Source
-from symgrad.graph.variables import Variable
-from symgrad.kernels.grammar import Kernel
+from symgrad.lowering.steps import Step, lower
 
 __all__ = ["Step", "lower"]
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One kernel with what it reads and writes, and the user's line that it came from."""
-
-    kernel: Kernel
-    name: str
-    inputs: tuple[Variable, ...]
-    outputs: tuple[Variable, ...]
-    source: Source | None
-
-
-def lower(graph: ClosedGraph) -> list[Step]:
-    """Return the kernels of a graph, causes first."""
-    return [
-        Step(node.op.lower(node), str(node.op), node.inputs, node.outputs, node.source) for node in graph.order
-    ]

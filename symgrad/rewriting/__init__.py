@@ -1,6 +1,7 @@
 """Rewriting: rules with names, in phases, that keep what a graph means and change what it costs."""
 
 from symgrad.rewriting.engine import PHASES, RULES, Rule, rewrite
+
 from symgrad.rewriting import canonicalize, randomness, specialize, stabilize  # isort: skip  # they enter their rules
 
 __all__ = ["PHASES", "RULES", "Rule", "canonicalize", "randomness", "rewrite", "specialize", "stabilize"]

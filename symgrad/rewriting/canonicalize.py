@@ -14,13 +14,13 @@ from symgrad.ops.conv import Conv2d
 from symgrad.ops.creation import ARange
 from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.identity import StopGradient
-from symgrad.ops.indexing import AdvancedIncSubtensor, IncSubtensor, Subtensor
 from symgrad.ops.linalg import Dot
 from symgrad.ops.pool import MaxPoolGradient
 from symgrad.ops.promotion import scalar_constant
 from symgrad.ops.shape import BroadcastTo, ReshapeTo
 from symgrad.ops.sizes import MakeVector, Size, SpecifyShape, size_of
 from symgrad.ops.softmax import LogSoftmax, Softmax, SoftmaxGradient
+from symgrad.ops.subtensor import AdvancedIncSubtensor, IncSubtensor, Subtensor
 from symgrad.rewriting.engine import Context, rule
 from symgrad.rewriting.integers import polynomial_form
 from symgrad.rewriting.patterns import call, fills, is_function, is_number, made_by, made_by_function

@@ -12,11 +12,11 @@ from symgrad.kernels.grammar import FromArray
 from symgrad.ops.axes import DimShuffle
 from symgrad.ops.creation import ARange
 from symgrad.ops.elementwise_op import Elementwise
-from symgrad.ops.indexing import AdvancedIncSubtensor, AdvancedSubtensor
 from symgrad.ops.linalg import Dot, Gemm
 from symgrad.ops.reduction import Reduction, SumOfSquares
 from symgrad.ops.shape import BroadcastTo
 from symgrad.ops.softmax import LabelGradient, LogSoftmax, LogSoftmaxAt, Softmax
+from symgrad.ops.subtensor import AdvancedIncSubtensor, AdvancedSubtensor
 from symgrad.rewriting.engine import Context, rule
 from symgrad.rewriting.patterns import (
     call,

@@ -16,11 +16,11 @@ import numpy as np
 from symgrad.backends.numpy.convolution import Workspace
 from symgrad.backends.numpy.library import ROUTINES, gemm_calls
 from symgrad.backends.numpy.views import make_view, view_text
-from symgrad.compile.plan import Action, Change, Commit, Home, Place, Plan, takes_out
 from symgrad.graph.variables import Constant, Container, Variable
 from symgrad.kernels.checks import same_sizes
 from symgrad.kernels.grammar import Evaluate, Kernel, Library, Map, Reduction, View
 from symgrad.lowering import Step
+from symgrad.lowering.plan import Action, Change, Commit, Home, Place, Plan, takes_out
 
 _numbers = count(1)
 

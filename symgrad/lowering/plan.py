@@ -1,0 +1,138 @@
+"""What a plan is: in which order kernels run, where each result lives, and what is updated in place.
+
+Every result has one of four homes: a part of the arena, whose place is fixed for all calls (`Home.ARENA`); memory that
+each call allocates anew, for what the caller keeps and for sizes that only the call knows (`Home.FRESH`); the memory of
+another variable, seen otherwise (`Home.VIEW`); or the storage of a shared variable, for updates in place
+(`Home.STORAGE`).
+
+`symgrad.compile.planner` makes plans, backends turn them into programs.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from symgrad.graph.closed import ClosedGraph
+from symgrad.graph.op import Operand
+from symgrad.graph.variables import SharedVariable, Variable
+from symgrad.kernels.checks import Comparisons
+from symgrad.kernels.grammar import Evaluate, Kernel, Library, Map
+from symgrad.lowering.steps import Step
+
+
+class Home(enum.Enum):
+    """Where a result lives."""
+
+    ARENA = "arena"
+    FRESH = "fresh"
+    VIEW = "view"
+    STORAGE = "storage"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A part of the arena, in bytes."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, eq=False)
+class Action:
+    """One kernel, planned.
+
+    Attributes
+    ----------
+    step : Step
+        The kernel and its variables.
+    homes : tuple of Home
+        Of each output.
+    places : tuple of (Place or None)
+        Of each output, in the arena.
+    comparisons : Comparisons
+        What of the operands' sizes only the call can compare.
+    """
+
+    step: Step
+    homes: tuple[Home, ...]
+    places: tuple[Place | None, ...]
+    comparisons: Comparisons = ()
+
+
+class Change(enum.Enum):
+    """How a shared variable gets its new value."""
+
+    WRITTEN = "written"
+    """A kernel writes it into the storage."""
+    COPIED = "copied"
+    """It is copied into the storage."""
+    MOVED = "moved"
+    """Its array, which nobody else holds, becomes the storage."""
+    SNAPSHOT = "snapshot"
+    """It is somebody's memory: a copy, taken before anything changes, becomes the storage."""
+
+
+@dataclass(frozen=True, eq=False)
+class Commit:
+    """The update of one shared variable: the last thing that a call does.
+
+    Attributes
+    ----------
+    target : SharedVariable
+        What is updated.
+    value : Variable
+        Its new value.
+    change : Change
+        How.
+    action : Action or None
+        The kernel that writes into the storage, for `Change.WRITTEN`.
+    """
+
+    target: SharedVariable
+    value: Variable
+    change: Change
+    action: Action | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything a backend needs to write a program."""
+
+    graph: ClosedGraph
+    types: Mapping[Variable, Operand]
+    shared: tuple[SharedVariable, ...]
+    actions: tuple[Action, ...]
+    commits: tuple[Commit, ...]
+    copied_outputs: tuple[bool, ...]
+    arena_size: int
+
+    def type_of(self, variable: Variable) -> Any:
+        """Return the type of a variable, with all sizes that binding knows."""
+        return self.types[variable].type
+
+
+def takes_out(kernel: Kernel) -> bool:
+    """Whether a kernel can write into memory that it is given."""
+    if isinstance(kernel, Library):
+        return kernel.name in LIBRARY_WITH_OUT
+    return not isinstance(kernel, Evaluate)
+
+
+LIBRARY_WITH_OUT = frozenset((
+    "dot", "matmul", "gemm", "concatenate", "write", "write_at", "softmax", "softmax_gradient", "log_softmax",
+    "label_gradient", "conv2d", "conv2d_input_gradient", "conv2d_filter_gradient", "pool2d", "max_pool_gradient",
+    "max_pool_pushforward", "sum_pool_gradient", "sum_of_squares", "random_sample",
+))  # fmt: skip
+"""Library routines that write into given memory; the others return new arrays."""
+
+
+def overwritable(kernel: Kernel, inputs: Sequence[Variable]) -> list[Variable]:
+    """Return the operands whose memory the output may take over."""
+    if isinstance(kernel, Map) and kernel.function.in_place:
+        return list(inputs)
+    if isinstance(kernel, Library) and kernel.overwrites is not None:
+        return [inputs[kernel.overwrites]]
+    return []

@@ -1,0 +1,317 @@
+"""The ops of indexing: parts of a tensor, and tensors with a part replaced or added to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from symgrad.errors import IndexingError, ShapeError
+from symgrad.graph.op import Disconnected, InferenceError, Op, Operand, register
+from symgrad.graph.types import TensorType
+from symgrad.graph.variables import Apply
+from symgrad.kernels.grammar import (
+    Fixed,
+    FromArray,
+    FromOperand,
+    IndexEntry,
+    Kernel,
+    Library,
+    Range,
+    Slice,
+    View,
+    fill_index,
+)
+from symgrad.ops.creation import zeros_like
+from symgrad.ops.elementwise_op import broadcast_shapes
+from symgrad.ops.promotion import is_discrete, zero_of
+from symgrad.ops.shape import sum_to_type
+
+Index = tuple[IndexEntry, ...]
+
+
+def _index_text(index: Index) -> str:
+    def bound(value: Any) -> str:
+        return "" if value is None else "i" if isinstance(value, FromOperand) else str(value)
+
+    def entry_text(entry: IndexEntry) -> str:
+        if isinstance(entry, Fixed):
+            return str(entry.value)
+        if isinstance(entry, Range):
+            step = f":{bound(entry.step)}" if entry.step is not None else ""
+            return f"{bound(entry.start)}:{bound(entry.stop)}{step}"
+        return "i" if isinstance(entry, FromOperand) else "array"
+
+    return f"[{', '.join(entry_text(entry) for entry in index)}]"
+
+
+def _range_size(entry: Range, size: int | None, bounds: Sequence[int | None]) -> int | None:
+    """The number of elements that a range takes of `size`, None if that isn't known."""
+    start, stop, step = bounds
+    unknown = [
+        given is not None and value is None
+        for given, value in zip((entry.start, entry.stop, entry.step), bounds, strict=True)
+    ]
+    if step == 0:
+        raise InferenceError(IndexingError, "a slice needs a step other than 0")
+    if size is None or any(unknown):
+        return size if entry == Range() else None
+    return len(range(*slice(start, stop, step).indices(size)))
+
+
+def _infer_basic(x: Any, index: Index, operands: Sequence[Any]) -> tuple[list[int | None], list[bool]]:
+    """Return sizes and broadcast pattern of ``x[index]`` for a basic index."""
+    if len(index) > x.type.ndim:
+        raise InferenceError(IndexingError, f"too many indices: {len(index)} for {x.type}")
+    given = iter(operands)
+    shape: list[int | None] = []
+
+    def value_of(bound: Any) -> int | None:
+        if isinstance(bound, FromOperand):
+            known = next(given).known
+            return None if known is None else int(known)
+        return bound
+
+    for entry, size in zip(index, x.type.shape, strict=False):
+        if isinstance(entry, Range):
+            shape.append(_range_size(entry, size, [value_of(b) for b in (entry.start, entry.stop, entry.step)]))
+            continue
+        position = value_of(FromOperand()) if isinstance(entry, FromOperand) else entry.value  # type: ignore[union-attr]
+        if position is not None and size is not None and not -size <= position < size:
+            raise InferenceError(IndexingError, f"index {position} is out of bounds for size {size} of {x.type}")
+    shape += x.type.shape[len(index) :]
+    whole = [
+        x.type.broadcastable[axis] and entry == Range() for axis, entry in enumerate(index) if isinstance(entry, Range)
+    ] + list(x.type.broadcastable[len(index) :])
+    pattern = [keeps or size == 1 and x.type.is_static for keeps, size in zip(whole, shape, strict=True)]
+    return shape, pattern
+
+
+@register
+@dataclass(frozen=True)
+class Subtensor(Op):
+    """``x[index]`` with integers and slices: a view. Bounds that aren't in `index` arrive as scalar operands."""
+
+    index: Index
+
+    @property
+    def name(self) -> str:
+        return f"subtensor{_index_text(self.index)}"
+
+    def infer(self, x: Any, *operands: Any) -> list[TensorType]:
+        shape, pattern = _infer_basic(x, self.index, operands)
+        return [TensorType(x.type.dtype, shape, pattern)]
+
+    def evaluate(self, x: np.ndarray, *operands: np.ndarray) -> list[np.ndarray]:
+        return [np.asarray(x[fill_index(self.index, operands)])]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        x, *operands = inputs
+        if is_discrete(x.type.dtype):
+            return [Disconnected(f"{x} is {x.type.dtype}")] * len(inputs)
+        scattered = IncSubtensor(self.index, False)(zeros_like(x), cotangents[0], *operands)
+        return [scattered, *[Disconnected("it is an index") for _ in operands]]
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """Index the tangent likewise."""
+        return [None if tangents[0] is None else self(tangents[0], *inputs[1:])]
+
+    def lower(self, apply: Apply) -> Kernel:
+        return View(Slice(self.index))
+
+
+@register
+@dataclass(frozen=True)
+class IncSubtensor(Op):
+    """`x` with `y` added to (or put in place of) the part ``x[index]``."""
+
+    index: Index
+    sets: bool
+
+    @property
+    def name(self) -> str:
+        return f"{'set' if self.sets else 'inc'}_subtensor{_index_text(self.index)}"
+
+    def infer(self, x: Any, y: Any, *operands: Any) -> list[TensorType]:
+        shape, pattern = _infer_basic(x, self.index, operands)
+        _check_written(self.name, TensorType(x.type.dtype, shape, pattern), y)
+        return [x.type]
+
+    def known_value(self, *inputs: Any) -> np.ndarray | None:
+        return None
+
+    def evaluate(self, x: np.ndarray, y: np.ndarray, *operands: np.ndarray) -> list[np.ndarray]:
+        result = x.copy()
+        index = fill_index(self.index, operands)
+        if self.sets:
+            result[index] = y
+        else:
+            result[index] += y
+        return [result]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        x, y, *operands = inputs
+        return _written_gradient(self.sets, x, y, operands, cotangents[0], Subtensor(self.index), self)
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """Write the tangent of `y` into that of `x`."""
+        return [_written_tangent(self, inputs, tangents)]
+
+    def lower(self, apply: Apply) -> Kernel:
+        return Library("write", (("index", self.index), ("sets", self.sets)), overwrites=0)
+
+
+def _written_tangent(op: Op, inputs: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    x, y, *operands = inputs
+    if tangents[0] is None and tangents[1] is None:
+        return None
+    dx, dy = [zeros_like(v) if t is None else t for v, t in zip((x, y), tangents[:2], strict=True)]
+    return op(dx, dy, *operands)
+
+
+def _written_gradient(
+    sets: bool, x: Any, y: Any, operands: Sequence[Any], cotangent: Any, read: Op, write: Op
+) -> list[Any]:
+    of_x: Any = cotangent
+    if is_discrete(x.type.dtype):
+        of_x = Disconnected(f"{x} is {x.type.dtype}")
+    elif sets:
+        of_x = write(cotangent, zero_of(y.type.dtype), *operands)
+    of_y: Any = Disconnected(f"{y} is {y.type.dtype}")
+    if not is_discrete(y.type.dtype):
+        of_y = sum_to_type(read(cotangent, *operands), y)
+    return [of_x, of_y, *[Disconnected("it is an index") for _ in operands]]
+
+
+def _check_written(name: str, target: TensorType, y: Any) -> None:
+    if y.type.ndim > target.ndim:
+        raise InferenceError(ShapeError, f"{name} can't write {y.type} into a part of {target}: too many axes")
+    for axis in range(-y.type.ndim, 0):
+        found, wanted = y.type.shape[axis], target.shape[axis]
+        if not y.type.broadcastable[axis] and None not in (found, wanted) and found != wanted:
+            raise InferenceError(ShapeError, f"{name} can't write {y.type} into a part of {target}")
+
+
+@register
+@dataclass(frozen=True)
+class AdvancedSubtensor(Op):
+    """``x[index]`` where arrays of positions or masks are among the indices: a copy, as in NumPy."""
+
+    index: Index
+
+    @property
+    def name(self) -> str:
+        return f"advanced_subtensor{_index_text(self.index)}"
+
+    def infer(self, x: Any, *operands: Any) -> list[TensorType]:
+        return [_infer_advanced(x, self.index, operands)]
+
+    def evaluate(self, x: np.ndarray, *operands: np.ndarray) -> list[np.ndarray]:
+        return [np.asarray(x[fill_index(self.index, operands)])]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        x, *operands = inputs
+        if is_discrete(x.type.dtype):
+            return [Disconnected(f"{x} is {x.type.dtype}")] * len(inputs)
+        scattered = AdvancedIncSubtensor(self.index, False)(zeros_like(x), cotangents[0], *operands)
+        return [scattered, *[Disconnected("it is an index") for _ in operands]]
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """Index the tangent likewise."""
+        return [None if tangents[0] is None else self(tangents[0], *inputs[1:])]
+
+    def lower(self, apply: Apply) -> Kernel:
+        return Library("take", (("index", self.index),))
+
+
+@register
+@dataclass(frozen=True)
+class AdvancedIncSubtensor(Op):
+    """`x` with `y` added to (or put in place of) ``x[index]``; additions at repeated positions accumulate."""
+
+    index: Index
+    sets: bool
+
+    @property
+    def name(self) -> str:
+        return f"advanced_{'set' if self.sets else 'inc'}_subtensor{_index_text(self.index)}"
+
+    def infer(self, x: Any, y: Any, *operands: Any) -> list[TensorType]:
+        _check_written(self.name, _infer_advanced(x, self.index, operands), y)
+        return [x.type]
+
+    def known_value(self, *inputs: Any) -> np.ndarray | None:
+        return None
+
+    def evaluate(self, x: np.ndarray, y: np.ndarray, *operands: np.ndarray) -> list[np.ndarray]:
+        result = x.copy()
+        index = fill_index(self.index, operands)
+        if self.sets:
+            result[index] = y
+        else:
+            np.add.at(result, index, y)
+        return [result]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        x, y, *operands = inputs
+        return _written_gradient(self.sets, x, y, operands, cotangents[0], AdvancedSubtensor(self.index), self)
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """Write the tangent of `y` into that of `x`."""
+        return [_written_tangent(self, inputs, tangents)]
+
+    def lower(self, apply: Apply) -> Kernel:
+        return Library("write_at", (("index", self.index), ("sets", self.sets)), overwrites=0)
+
+
+def _infer_advanced(x: Any, index: Index, operands: Sequence[Any]) -> TensorType:
+    """The type of ``x[index]`` by NumPy's rules for advanced indexing."""
+    given = list(operands)
+    kept: list[tuple[int | None, bool]] = []
+    joined_at: list[int] = []
+    arrays: list[TensorType] = []
+    axis = 0
+    for position, entry in enumerate(index):
+        if axis >= x.type.ndim:
+            raise InferenceError(IndexingError, f"too many indices for {x.type}")
+        if isinstance(entry, Range):
+            count = sum(isinstance(bound, FromOperand) for bound in (entry.start, entry.stop, entry.step))
+            bounds, given = given[:count], given[count:]
+            part = Operand(TensorType(x.type.dtype, x.type.shape[axis : axis + 1],
+                                      x.type.broadcastable[axis : axis + 1]))  # fmt: skip
+            shape, pattern = _infer_basic(part, (entry,), bounds)
+            kept.append((shape[0], pattern[0]))
+            axis += 1
+            continue
+        if isinstance(entry, FromArray):
+            array = given.pop(0).type
+            if array.dtype == "bool":
+                _check_mask(x.type, array, axis)
+                axis += array.ndim
+                array = TensorType("int64", (None,))
+            else:
+                axis += 1
+            arrays.append(array)
+        else:
+            if isinstance(entry, FromOperand):
+                given.pop(0)
+            axis += 1
+        joined_at.append(position)
+    shape_joined, pattern_joined = broadcast_shapes("the index arrays", arrays)
+    rest = list(zip(x.type.shape[axis:], x.type.broadcastable[axis:], strict=True))
+    adjacent = joined_at == list(range(joined_at[0], joined_at[-1] + 1))
+    before = sum(isinstance(entry, Range) for entry in index[: joined_at[0]]) if adjacent else 0
+    joined = list(zip(shape_joined, pattern_joined, strict=True))
+    all_axes = kept[:before] + joined + kept[before:] + rest
+    return TensorType(x.type.dtype, [size for size, _ in all_axes], [ones for _, ones in all_axes])
+
+
+def _check_mask(kind: TensorType, mask: TensorType, axis: int) -> None:
+    for offset, size in enumerate(mask.shape):
+        if axis + offset >= kind.ndim:
+            raise InferenceError(IndexingError, f"a mask of {mask.ndim} axes doesn't fit {kind}")
+        wanted = kind.shape[axis + offset]
+        if None not in (size, wanted) and size != wanted:
+            raise InferenceError(IndexingError, f"a mask of size {size} doesn't fit size {wanted} of {kind}")
