@@ -88,6 +88,10 @@ class IndexingError(SymgradError, IndexError):
     """An index that is out of bounds or of a kind that can't index."""
 
 
+class RangeError(SymgradError, ValueError):
+    """A value outside of what an operation accepts, such as a probability above 1."""
+
+
 class Float64Warning(UserWarning):
     """A result became float64 while ``floatX`` is float32 (``warn_float64 = warn``)."""
 
@@ -134,3 +138,7 @@ class DataError(SymgradError, ValueError):
 
 class CheckpointError(SymgradError, ValueError):
     """A checkpoint that is missing, corrupt, or belongs to another network."""
+
+
+class PictureError(SymgradError, ValueError):
+    """A graph that can't be drawn as asked."""

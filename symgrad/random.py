@@ -21,7 +21,7 @@ from functools import reduce
 from typing import Any
 
 from symgrad.config import config
-from symgrad.errors import DTypeError, ShapeError
+from symgrad.errors import DTypeError, RangeError, ShapeError
 from symgrad.graph.variables import Constant, Variable
 from symgrad.kernels.philox import KEY_BITS, initial_state
 from symgrad.ops.casting import cast
@@ -55,7 +55,7 @@ class RandomStreams:
 
     Raises
     ------
-    TypeError, ValueError
+    DTypeError, RangeError
         If the seed isn't an integer of that range.
 
     Notes
@@ -69,9 +69,9 @@ class RandomStreams:
 
     >>> import symgrad, symgrad.tensor as T
     >>> x = T.matrix("x")
-    >>> mask = RandomStreams(1).binomial(size=x.shape, n=1, p=0.5)
+    >>> mask = RandomStreams(2).binomial(size=x.shape, n=1, p=0.5)
     >>> symgrad.function([x], x * mask)([[1.0, 2.0, 3.0, 4.0]])
-    array([[0., 2., 3., 4.]], dtype=float32)
+    array([[1., 2., 0., 4.]], dtype=float32)
     """
 
     def __init__(self, seed: int | None = None) -> None:
@@ -117,8 +117,10 @@ class RandomStreams:
         Raises
         ------
         DTypeError, ShapeError
-            If dtype, size and parameters don't fit, or `high` is below `low`: on this line as far as values are known,
-            else when the function is called. So it is in all methods.
+            If dtype, size and parameters don't fit.
+        RangeError
+            If `high` is below `low`. All methods raise these errors: on this line as far as sizes and values are known,
+            else when the function is called.
         """
         return self._draw("uniform", size, (low, high), dtype or config.floatX, ndim)
 
@@ -330,7 +332,7 @@ def _checked_seed(seed: Any) -> int:
     except TypeError:
         raise DTypeError(f"a seed must be an integer, got {type(seed).__name__} {seed!r:.60}") from None
     if not 0 <= key < 1 << KEY_BITS:
-        raise ValueError(f"a seed must lie between 0 and 2**{KEY_BITS} - 1, got {key}")
+        raise RangeError(f"a seed must lie between 0 and 2**{KEY_BITS} - 1, got {key}")
     return key
 
 

@@ -18,8 +18,8 @@ What a fence's first word says decides what happens to the block:
 The page's code is kept in the file ``example.py`` of the working folder, so that errors name its lines as they would
 for a reader who copies the page.
 
-When a page or the program changed, ``python tests/markdown_pages.py PAGE...`` writes the outputs anew. Read the
-difference before you keep it.
+When the program changed, ``python tests/markdown_pages.py PAGE...`` writes the outputs into the pages anew: read the
+difference before you keep it. Where an error is new, first write the line ``Traceback (most recent call last):``.
 """
 
 from __future__ import annotations
@@ -296,9 +296,13 @@ def _most_alike(quoted: list[str], lines: list[str]) -> list[str]:
 def main() -> None:
     """Write the outputs of the pages that are named on the command line anew."""
     sys.path.insert(0, str(REPOSITORY))
+    import symgrad
+    from symgrad.config import SETTINGS
+
     for path in [Path(argument).resolve() for argument in sys.argv[1:]]:
         page = Page(path.name, path.read_text(), updating=True)
-        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        defaults = {name: setting.default for name, setting in SETTINGS.items()}
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), symgrad.config.change_flags(**defaults):
             page.run()
         path.write_text(page.updated())
 

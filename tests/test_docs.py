@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from markdown_pages import REPOSITORY, Page, PageError, blocks_of
 
 import symgrad
 from symgrad.config import SETTINGS
-from markdown_pages import REPOSITORY, Page, PageError, blocks_of
 
 DOCS = REPOSITORY / "docs"
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,14 +14,17 @@ from symgrad.lowering import Step
 class Program(Protocol):
     """A plan made executable, for fixed sizes of inputs and shared variables."""
 
-    source: str
-    """The program as text."""
+    @property
+    def source(self) -> str:
+        """The program as text."""
 
-    steps_by_line: Mapping[int, Step]
-    """Which step each line of the text belongs to."""
+    @property
+    def steps_by_line(self) -> Mapping[int, Step]:
+        """Which step each line of the text belongs to."""
 
-    def run(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Compute the outputs from inputs and shared values, and carry out the updates."""
+    @property
+    def run(self) -> Callable[..., tuple[np.ndarray, ...]]:
+        """Computes the outputs from inputs and shared values, in order, and carries out the updates."""
 
     def owns(self, code: Any) -> bool:
         """Whether a traceback's code object is this program's text."""
@@ -30,7 +33,9 @@ class Program(Protocol):
 class Backend(Protocol):
     """Where programs run."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in the configuration."""
 
     def compile(self, plan: Any, containers: Sequence[Container]) -> Program:
         """Write and load the program of a plan; `containers` hold the shared variables in the plan's order."""

@@ -9,8 +9,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from symgrad.backends import find_backend
 from symgrad.compile.modes import Mode
 from symgrad.compile.pipeline import Compiled, compile_graph, program_for
+from symgrad.config import config
 from symgrad.errors import (
     CallError,
     DTypeError,
@@ -67,6 +69,7 @@ class Function:
     def __post_init__(self) -> None:
         if self._compiled is None:
             self._compiled = compile_graph(self.graph, self.mode, str(self))
+        self._backend = find_backend(config.backend)
         shared = self.rewritten.shared()
         if self.containers is None:
             self.containers = [variable.container for variable in shared]
@@ -108,8 +111,7 @@ class Function:
     def _run(self, arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
         with self._lock:
             count = len(arrays)
-            for container in self.containers or ():
-                arrays.append(container.value)
+            arrays.extend([container.value for container in self.containers or ()])
             key = tuple([array.shape for array in arrays])
             found = self._programs.get(key)
             if found is None:
@@ -129,10 +131,8 @@ class Function:
         return found
 
     def _program(self, shapes: Mapping[Any, Any]) -> tuple[Any, Any]:
-        from symgrad.backends.numpy import NumpyBackend
-
         assert self._compiled is not None and self.containers is not None
-        return program_for(self._compiled, shapes, NumpyBackend(), self.containers, str(self))
+        return program_for(self._compiled, shapes, self._backend, self.containers, str(self))
 
     def _complete(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """Return one value for each input, from positions, names and defaults."""

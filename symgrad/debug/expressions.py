@@ -7,7 +7,7 @@ with its parameters as keywords, so a new op needs nothing here.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from enum import IntEnum
 from functools import singledispatch
@@ -24,7 +24,7 @@ from symgrad.ops.creation import ARange, Concatenate, Eye
 from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.identity import StopGradient
 from symgrad.ops.linalg import Dot
-from symgrad.ops.reduction import ArgExtreme, Reduction
+from symgrad.ops.reduction_op import ArgExtreme, Reduction
 from symgrad.ops.shape import BroadcastTo, ReshapeTo
 from symgrad.ops.sizes import MakeVector, Size, SpecifyShape
 from symgrad.ops.subtensor import AdvancedIncSubtensor, AdvancedSubtensor, IncSubtensor, Subtensor
@@ -66,6 +66,9 @@ class Text:
     def within(self, precedence: Precedence) -> str:
         """Return the text, in parentheses if it binds less tightly than `precedence`."""
         return self.text if self.precedence >= precedence else f"({self.text})"
+
+
+PLACEHOLDER = Text("·")
 
 
 @dataclass
@@ -142,7 +145,13 @@ def pp(x: Any, stop_on_name: bool = False, max_nodes: int = DEFAULT_MAXIMAL_NODE
     return "\n".join(lines)
 
 
-def _parts(top: Variable, owner: Any, stop_on_name: bool, max_nodes: int) -> list[_Part]:
+def label_of(node: Apply, owner: Callable[[Variable], Apply | None]) -> str:
+    """Return how one node would be written, with a dot for each operand that `owner` says other nodes compute."""
+    inputs = [_leaf(variable) if owner(variable) is None else PLACEHOLDER for variable in node.inputs]
+    return write(node.op, Written(node, inputs, tight=False)).text
+
+
+def _parts(top: Variable, owner: Callable[[Variable], Apply | None], stop_on_name: bool, max_nodes: int) -> list[_Part]:
     """Return the occurrences of variables in the line, breadth first, so that what is left out lies deepest."""
     parts = [_Part(top, tight=False)]
     waiting = deque(parts)

@@ -8,7 +8,9 @@ from typing import Any
 from symgrad.errors import GradientError
 from symgrad.graph.op import attributed_to
 from symgrad.graph.traversal import applies_before
+from symgrad.graph.types import TensorType
 from symgrad.ops.creation import zeros_like
+from symgrad.ops.promotion import is_discrete
 
 
 def Rop(f: Any, wrt: Any, eval_points: Any) -> Any:
@@ -59,7 +61,8 @@ def _push_forward(outputs: Sequence[Any], seeds: dict[Any, Any]) -> dict[Any, An
     tangents = dict(seeds)
     for node in applies_before(outputs):
         given = [tangents.get(variable) for variable in node.inputs]
-        if all(tangent is None for tangent in given):
+        discrete = all(isinstance(v.type, TensorType) and is_discrete(v.type.dtype) for v in node.outputs)
+        if discrete or all(tangent is None for tangent in given):
             continue
         with attributed_to(node.source):
             results = node.op.pushforward(node.inputs, node.outputs, given)

@@ -14,6 +14,7 @@ from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply, Variable
 from symgrad.ops.creation import ones_like, zeros_like
 from symgrad.ops.promotion import is_discrete
+from symgrad.ops.sizes import Size
 
 CHOICES = ("raise", "warn", "ignore")
 
@@ -220,11 +221,19 @@ def _explain(cost: Any, target: Variable, cuts: Mapping[Variable, tuple[Apply, s
 
 
 def _first_cut(target: Variable, cuts: Mapping[Variable, tuple[Apply, str]]) -> tuple[Apply, str] | None:
-    """Find an op that the target leads into and that stopped the gradient."""
+    """Find an op that the target leads into and that stopped the gradient; by its values rather than its sizes."""
     if target in cuts:
         return cuts[target]
-    for variable, cut in cuts.items():
-        for node in applies_before([variable]):
-            if target in node.inputs:
+    for through_sizes in (False, True):
+        for variable, cut in cuts.items():
+            if _leads_to(target, variable, through_sizes):
                 return cut
     return None
+
+
+def _leads_to(target: Variable, variable: Variable, through_sizes: bool) -> bool:
+    reached = {target}
+    for node in applies_before([variable]):
+        if (through_sizes or not isinstance(node.op, Size)) and not reached.isdisjoint(node.inputs):
+            reached.update(node.outputs)
+    return variable in reached

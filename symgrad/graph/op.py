@@ -199,10 +199,16 @@ def _is_float64(variable: Variable) -> bool:
 
 
 def _locate(error: InferenceError, op: Op, inputs: Sequence[Variable], location: str) -> SymgradError:
-    texts = operand_texts()
-    labels = texts if len(texts) == len(inputs) else [""] * len(inputs)
-    operands = describe_operands(inputs, labels)
+    operands = describe_operands(inputs, operand_texts(inputs))
     return error.error(render(error.headline, location, operands, error.remedy))
+
+
+def user_error(
+    error: type[Exception], headline: str, operands: Sequence[Variable] = (), remedy: str = ""
+) -> Exception:
+    """Return an error about the user's line that is running, for functions that don't get as far as an op."""
+    described = describe_operands(operands, operand_texts(operands))
+    return error(render(headline, str(current_source() or ""), described, remedy))
 
 
 def describe_operands(
@@ -230,5 +236,5 @@ def _origin(variable: Variable) -> str:
 
 __all__ = [
     "Apply", "Disconnected", "InferenceError", "Op", "Operand", "Sample", "apply_op", "attributed_to",
-    "describe_operands", "register", "registry",
+    "describe_operands", "register", "registry", "user_error",
 ]  # fmt: skip

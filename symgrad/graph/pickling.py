@@ -15,7 +15,7 @@ from symgrad.graph.source import Source
 from symgrad.graph.types import Type
 from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
 
-LeafState = tuple[type[Variable], Type, str | None, Source | None, dict[str, Any] | None]
+LeafState = tuple[type[Variable], Type, str | None, Source | None]
 
 
 class GraphRecord:
@@ -35,9 +35,23 @@ class GraphRecord:
                 (position[variable.owner], variable.index) if variable.owner in position else variable
                 for variable in node.inputs
             ]
-            outputs = [(v.type, v.name, v.known, v._expected, _tag_state(v)) for v in node.outputs]
+            outputs = [(v.type, v.name, v.known, v._expected) for v in node.outputs]
             rows.append((node.op, inputs, outputs, node.source.with_text() if node.source else None))
-        return _rebuild_record, (rows,)
+        return _rebuild_record, (rows,), self._tags()
+
+    def _tags(self) -> list[tuple[int, int, Any]] | None:
+        """Tags may refer to variables of the same record, so they are restored after it."""
+        found = [
+            (position, variable.index, variable._tag)
+            for position, node in enumerate(self.nodes)
+            for variable in node.outputs
+            if variable._tag is not None
+        ]
+        return found or None
+
+    def __setstate__(self, tags: list[tuple[int, int, Any]]) -> None:
+        for position, index, tag in tags:
+            self.nodes[position].outputs[index]._tag = tag
 
 
 def _rebuild_record(rows: list[tuple[Any, ...]]) -> GraphRecord:
@@ -45,11 +59,10 @@ def _rebuild_record(rows: list[tuple[Any, ...]]) -> GraphRecord:
     for op, inputs, outputs, source in rows:
         variables = [nodes[entry[0]].outputs[entry[1]] if isinstance(entry, tuple) else entry for entry in inputs]
         node = Apply(op, variables, [output[0] for output in outputs], source)
-        for variable, (_, name, known, expected, tag) in zip(node.outputs, outputs, strict=True):
+        for variable, (_, name, known, expected) in zip(node.outputs, outputs, strict=True):
             variable.name = name
             variable.known = known
             variable._expected = expected
-            _restore_tag(variable, tag)
         nodes.append(node)
     return GraphRecord(nodes)
 
@@ -57,7 +70,7 @@ def _rebuild_record(rows: list[tuple[Any, ...]]) -> GraphRecord:
 def reduce_variable(variable: Variable) -> tuple[Any, ...]:
     """Return what pickles `variable`: its own state for an input, else its place in a record."""
     if variable.owner is None:
-        return _rebuild_leaf, (_leaf_state(variable), _leaf_value(variable)), _default_update_of(variable)
+        return _rebuild_leaf, (_leaf_state(variable), _leaf_value(variable)), _later_state(variable)
     record = _live_record(variable.owner)
     if record is None:
         record = GraphRecord(_nodes_without_record(variable))
@@ -80,7 +93,7 @@ def _output_of(record: GraphRecord, position: int, index: int) -> Variable:
 
 def _leaf_state(variable: Variable) -> LeafState:
     source = variable.source.with_text() if variable.source else None
-    return type(variable), variable.type, variable.name, source, _tag_state(variable)
+    return type(variable), variable.type, variable.name, source
 
 
 def _leaf_value(variable: Variable) -> Any:
@@ -89,15 +102,18 @@ def _leaf_value(variable: Variable) -> Any:
     return variable.data if isinstance(variable, Constant) else None
 
 
-def _default_update_of(variable: Variable) -> tuple[None, dict[str, Any]] | None:
-    """A default update refers back to its variable, so it is restored after the variable itself."""
+def _later_state(variable: Variable) -> tuple[None, dict[str, Any]] | None:
+    """A default update refers back to its variable, and a tag may, so both are restored after the variable itself."""
+    slots: dict[str, Any] = {}
+    if variable._tag is not None:
+        slots["_tag"] = variable._tag
     if isinstance(variable, SharedVariable) and variable.default_update is not None:
-        return None, {"default_update": variable.default_update}
-    return None
+        slots["default_update"] = variable.default_update
+    return (None, slots) if slots else None
 
 
 def _rebuild_leaf(state: LeafState, value: Any) -> Variable:
-    kind, type_, name, source, tag = state
+    kind, type_, name, source = state
     variable: Variable
     if issubclass(kind, SharedVariable):
         variable = kind(type_, value.value, name)
@@ -107,15 +123,4 @@ def _rebuild_leaf(state: LeafState, value: Any) -> Variable:
     else:
         variable = kind(type_, name=name)
     variable._source = source
-    _restore_tag(variable, tag)
     return variable
-
-
-def _tag_state(variable: Variable) -> dict[str, Any] | None:
-    return None if variable._tag is None else dict(vars(variable._tag))
-
-
-def _restore_tag(variable: Variable, tag: dict[str, Any] | None) -> None:
-    if tag is not None:
-        vars(variable.tag).update(tag)
-

@@ -6,11 +6,11 @@ import ast
 import linecache
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import FrameType
-from typing import NamedTuple
+from types import FrameType, ModuleType
+from typing import Any, NamedTuple
 
 PACKAGE_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -88,38 +88,62 @@ def attributed_to(source: Source | None) -> Iterator[None]:
         _override.reset(token)
 
 
-def operand_texts() -> list[str]:
-    """Return the texts of the operands in the expression that the user's frame is evaluating.
+def operand_texts(operands: Sequence[Any]) -> list[str]:
+    """Return how the expression that the user's frame is evaluating writes each operand; empty where it doesn't.
 
     Python records the columns of each instruction, so while the line still runs, the very call or operator that
-    failed can be cut out of it. Returns an empty list if that isn't possible.
+    failed can be cut out of it.
     """
     frame = user_frame()
-    if frame is None:
-        return []
+    expression = None if frame is None else _running_expression(frame)
+    if frame is None or expression is None:
+        return [""] * len(operands)
+    found = {id(_resolve(node, frame)): ast.unparse(node) for node in ast.walk(expression)}
+    texts = [found.get(id(operand), "") for operand in operands]
+    written = _operands_of(expression, frame)
+    for candidates in (written, [node for node in written if not isinstance(node, ast.Constant | ast.Tuple | ast.List)]):
+        if len(candidates) == len(operands):
+            return [text or ast.unparse(node) for text, node in zip(texts, candidates, strict=True)]
+    return texts
+
+
+def _running_expression(frame: FrameType) -> ast.expr | None:
+    """Return the call or operator that a frame is evaluating."""
     positions = list(frame.f_code.co_positions())
     line, end_line, column, end_column = positions[frame.f_lasti // 2]
     if line is None or end_line is None or column is None or end_column is None:
-        return []
+        return None
     lines = [linecache.getline(frame.f_code.co_filename, number) for number in range(line, end_line + 1)]
     if not lines or not lines[0]:
-        return []
+        return None
     lines[-1] = lines[-1].encode()[:end_column].decode(errors="replace")
     lines[0] = lines[0].encode()[column:].decode(errors="replace")
-    return _operands_of("".join(lines))
-
-
-def _operands_of(expression: str) -> list[str]:
-    """Return the source texts of the arguments of a call, or of both sides of an operator."""
     try:
-        node: ast.AST = ast.parse(f"({expression})", mode="eval").body
+        return ast.parse(f"({''.join(lines)})", mode="eval").body
     except SyntaxError:
+        return None
+
+
+def _operands_of(expression: ast.expr, frame: FrameType) -> list[ast.expr]:
+    """Return both sides of an operator, or the arguments of a call, after the object whose method is called."""
+    if isinstance(expression, ast.BinOp):
+        return [expression.left, expression.right]
+    if isinstance(expression, ast.Compare):
+        return [expression.left, *expression.comparators]
+    if isinstance(expression, ast.Subscript):
+        return [expression.value]
+    if not isinstance(expression, ast.Call):
         return []
-    operands: list[ast.expr] = []
-    if isinstance(node, ast.BinOp):
-        operands = [node.left, node.right]
-    elif isinstance(node, ast.Compare):
-        operands = [node.left, *node.comparators]
-    elif isinstance(node, ast.Call):
-        operands = [*node.args, *(keyword.value for keyword in node.keywords)]
-    return [ast.unparse(operand) for operand in operands]
+    arguments = [*expression.args, *(keyword.value for keyword in expression.keywords)]
+    function = expression.func
+    is_method = isinstance(function, ast.Attribute) and not isinstance(_resolve(function.value, frame), ModuleType)
+    return [function.value, *arguments] if is_method else arguments  # type: ignore[attr-defined]
+
+
+def _resolve(node: ast.AST, frame: FrameType) -> Any:
+    """Return the object that a name, or an attribute of one, means; no user's code runs. None if that isn't known."""
+    if isinstance(node, ast.Name):
+        return frame.f_locals.get(node.id, frame.f_globals.get(node.id))
+    if isinstance(node, ast.Attribute):
+        return getattr(_resolve(node.value, frame), "__dict__", {}).get(node.attr)
+    return None

@@ -84,6 +84,7 @@ class TensorType(Type):
     dtype: str
     shape: tuple[int | None, ...]
     broadcastable: tuple[bool, ...]
+    _hash: int
 
     def __init__(
         self,
@@ -170,13 +171,14 @@ class TensorType(Type):
         if self.shape:
             return None
         dtype = NUMPY_DTYPES[self.dtype]
+        is_small = type(value) is int and -128 <= value <= 127
         if dtype.kind == "f":
-            exact = self.dtype == "float64" or (type(value) is int and -2048 <= value <= 2048)
-            if exact or allow_downcast or (allow_downcast is None and _is_configured_float(self.dtype)):
-                return np.array(value, dtype)
-        elif (dtype.kind == "i" and type(value) is int and -128 <= value <= 127) or (self.dtype == "int64" and type(value) is int and -(2**63) <= value < 2**63):
-            return np.array(value, dtype)
-        return None
+            is_default = allow_downcast is None and self.dtype == config.floatX and type(value) is float
+            fits = is_small or self.dtype == "float64" or is_default
+        else:
+            is_long = self.dtype == "int64" and type(value) is int and -(2**63) <= value < 2**63
+            fits = dtype.kind == "i" and (is_small or is_long)
+        return np.array(value, dtype) if fits else None
 
     def _cast(self, value: Any, strict: bool, allow_downcast: bool | None) -> np.ndarray:
         if strict:

@@ -108,7 +108,7 @@ class Constant(Variable):
         if self.name is not None:
             return self.name
         if self.data.size <= 4:
-            return np.array2string(self.data, separator=", ")
+            return np.array2string(self.data, separator=", ").replace("\n", "")
         return f"<constant {self.type}>"
 
 

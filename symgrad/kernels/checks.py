@@ -60,6 +60,12 @@ def same_sizes(comparisons: Comparisons, name: str, *operands: Any) -> None:
             raise mismatch(name, sizes, axis + max([x.ndim for x in operands]))
 
 
+def same_positions(comparisons: Comparisons, index: Sequence[Any]) -> None:
+    """Raise unless the sizes of the arrays in a NumPy index agree; a mask counts as the positions that it picks."""
+    arrays = [entry for entry in index if isinstance(entry, np.ndarray)]
+    same_sizes(comparisons, "the index arrays", *[x.nonzero()[0] if x.dtype == bool else x for x in arrays])
+
+
 def check_stretch(name: str, shape: Sequence[int], target: Sequence[int], fixed: Sequence[int]) -> None:
     """Raise unless `shape` equals `target` on the axes `fixed`, counted from the last."""
     for axis in fixed:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from symgrad.errors import RangeError
 from symgrad.kernels.binomial import binomial
 from symgrad.kernels.categorical import choice, multinomial, permutation
 from symgrad.kernels.distributions import bernoulli, normal, random_integers, uniform
@@ -90,8 +91,11 @@ class Distribution:
 
         Raises
         ------
-        TypeError, ValueError
-            If a parameter is out of range or doesn't fit the sizes, or a result may not fit the dtype.
+        RangeError
+            If a parameter is out of range or doesn't fit the sizes, a result may not fit the dtype, or `state` isn't a
+            state.
+        TypeError
+            If a parameter has a wrong dtype.
 
         Examples
         --------
@@ -99,7 +103,10 @@ class Distribution:
         >>> DISTRIBUTIONS["bernoulli"].sample(initial_state(0), (8,), [0.5], "int8")
         array([1, 0, 0, 0, 0, 1, 0, 1], dtype=int8)
         """
-        return self.sampler(state, sizes, *parameters, dtype, out)
+        try:
+            return self.sampler(state, sizes, *parameters, dtype, out)
+        except ValueError as error:
+            raise RangeError(f"{self.name}: {error}") from None
 
 
 @lru_cache(maxsize=64)

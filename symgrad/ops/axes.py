@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import ShapeError
-from symgrad.graph.op import InferenceError, Op, register
+from symgrad.graph.op import InferenceError, Op, register, user_error
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.grammar import Permute, View
@@ -89,10 +89,10 @@ def dimshuffle(x: Any, *pattern: Any) -> Any:
     x = as_operand(x)
     if len(pattern) == 1 and isinstance(pattern[0], list | tuple):
         pattern = tuple(pattern[0])
-    order = tuple([None if a in ("x", None) else _axis(a, x.type.ndim, "dimshuffle") for a in pattern])
+    order = tuple([None if a is None or a == "x" else checked_axis(a, x, "dimshuffle") for a in pattern])
     axes = [axis for axis in order if axis is not None]
     if len(set(axes)) != len(axes):
-        raise ShapeError(f"dimshuffle names an axis twice: {pattern}")
+        raise user_error(ShapeError, f"dimshuffle names an axis twice: {pattern}", [x])
     if order == tuple(range(x.type.ndim)):
         return x
     return DimShuffle(order)(x)
@@ -104,25 +104,32 @@ def transpose(x: Any, *axes: Any) -> Any:
     if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], list | tuple)):
         axes = () if axes[0] is None else tuple(axes[0])
     order = tuple(axes) or tuple(reversed(range(x.type.ndim)))
-    if sorted(_axis(axis, x.type.ndim, "transpose") for axis in order) != list(range(x.type.ndim)):
-        raise ShapeError(f"transpose needs each of the {x.type.ndim} axes once, got {order}")
+    if sorted([checked_axis(axis, x, "transpose") for axis in order]) != list(range(x.type.ndim)):
+        raise user_error(ShapeError, f"transpose needs each of the {x.type.ndim} axes once, got {order}", [x])
     return dimshuffle(x, *order)
 
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     """Return `x` with two axes exchanged."""
     x = as_operand(x)
+    first, second = [checked_axis(axis, x, "swapaxes") for axis in (axis1, axis2)]
     order = list(range(x.type.ndim))
-    order[axis1], order[axis2] = order[axis2], order[axis1]
+    order[first], order[second] = second, first
     return dimshuffle(x, *order)
 
 
-def moveaxis(x: Any, source: int, destination: int) -> Any:
-    """Return `x` with one axis moved to another place."""
+def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
+    """Return `x` with axes moved to other places, as `numpy.moveaxis`; the others stay in order."""
     x = as_operand(x)
-    order = list(range(x.type.ndim))
-    axis = order.pop(_axis(source, x.type.ndim, "moveaxis"))
-    order.insert(_axis(destination, x.type.ndim, "moveaxis"), axis)
+    sources, destinations = [
+        [checked_axis(axis, x, "moveaxis") for axis in (axes if isinstance(axes, list | tuple) else [axes])]
+        for axes in (source, destination)
+    ]
+    if len(set(sources)) != len(destinations) or len(set(destinations)) != len(sources):
+        raise user_error(ShapeError, f"moveaxis needs different axes, one place each: {source} to {destination}", [x])
+    order = [axis for axis in range(x.type.ndim) if axis not in sources]
+    for place, axis in sorted(zip(destinations, sources, strict=True)):
+        order.insert(place, axis)
     return dimshuffle(x, *order)
 
 
@@ -142,31 +149,51 @@ def shape_padaxis(x: Any, axis: int) -> Any:
     """Return `x` with a new axis of size 1 that becomes axis `axis` of the result."""
     x = as_operand(x)
     order: list[Any] = list(range(x.type.ndim))
-    order.insert(_axis(axis, x.type.ndim + 1, "shape_padaxis"), "x")
+    order.insert(checked_axis(axis, x, "shape_padaxis", x.type.ndim + 1), "x")
     return dimshuffle(x, *order)
 
 
-def expand_dims(x: Any, axis: int) -> Any:
-    """Return `x` with a new axis of size 1, as `numpy.expand_dims`."""
-    return shape_padaxis(x, axis)
+def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
+    """Return `x` with new axes of size 1, at places of the result, as `numpy.expand_dims`."""
+    x = as_operand(x)
+    axes = list(axis) if isinstance(axis, list | tuple) else [axis]
+    ndim = x.type.ndim + len(axes)
+    places = {checked_axis(number, x, "expand_dims", ndim) for number in axes}
+    if len(places) != len(axes):
+        raise user_error(ShapeError, f"expand_dims got an axis twice: {axis}", [x])
+    rest = iter(range(x.type.ndim))
+    return dimshuffle(x, *["x" if number in places else next(rest) for number in range(ndim)])
 
 
 def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
     """Return `x` without the axes that the graph knows to have size 1 (or without `axis`)."""
     x = as_operand(x)
     if axis is None:
-        dropped = {number for number, ones in enumerate(x.type.broadcastable) if ones}
+        dropped = [number for number, ones in enumerate(x.type.broadcastable) if ones]
     else:
-        axes = [axis] if isinstance(axis, int) else axis
-        dropped = {_axis(number, x.type.ndim, "squeeze") for number in axes}
+        dropped = list(checked_axes(axis, x, "squeeze"))
     return dimshuffle(x, *[number for number in range(x.type.ndim) if number not in dropped])
 
 
-def _axis(axis: Any, ndim: int, where: str) -> int:
-    number = int(axis)
-    if not -ndim <= number < ndim:
-        raise ShapeError(f"{where} got axis {number} for a tensor of {ndim} axes")
-    return number % ndim
+def checked_axis(axis: Any, x: Any, where: str, ndim: int | None = None) -> int:
+    """Return an axis of `x`, counted from the first; `ndim` is the number of axes if not that of `x`."""
+    count = x.type.ndim if ndim is None else ndim
+    if not isinstance(axis, int | np.integer) or isinstance(axis, bool):
+        raise user_error(TypeError, f"{where} needs integers as axes, got {type(axis).__name__} {axis!r:.60}", [x])
+    if not -count <= axis < count:
+        raise user_error(ShapeError, f"{where} got axis {int(axis)} for a tensor of {count} axes", [x])
+    return int(axis) % count
+
+
+def checked_axes(axis: Any, x: Any, where: str) -> tuple[int, ...]:
+    """Return axes of `x`, ascending: of an integer, of several, or all for None."""
+    if axis is None:
+        return tuple(range(x.type.ndim))
+    axes = list(axis) if isinstance(axis, list | tuple | np.ndarray) else [axis]
+    found = sorted([checked_axis(number, x, where) for number in axes])
+    if len(set(found)) != len(found):
+        raise user_error(ShapeError, f"{where} got an axis twice: {tuple(axes)}", [x])
+    return tuple(found)
 
 
 __all__ = [

@@ -105,6 +105,10 @@ class ARange(Op):
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         return [Disconnected("a range depends on its bounds only in steps")] * 3
 
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """The elements count as constant."""
+        return [None]
+
     def lower(self, apply: Apply) -> Kernel:
         return Library("arange", (("dtype", self.dtype),))
 
@@ -206,6 +210,15 @@ class Concatenate(Op):
                 results.append(cast(_as_declared(piece, part), part.type.dtype))
             start = stop
         return results
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """Join the tangents likewise."""
+        dtype = outputs[0].type.dtype
+        parts = [
+            zeros_like(part, dtype) if tangent is None else cast(tangent, dtype)
+            for part, tangent in zip(inputs, tangents, strict=True)
+        ]
+        return [self(*parts)]
 
     def lower(self, apply: Apply) -> Kernel:
         return Library("concatenate", (("axis", self.axis),))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from symgrad.graph.variables import Constant
 from symgrad.ops.elementwise_op import (
     Chosen,
     Over,
@@ -21,6 +22,7 @@ from symgrad.ops.elementwise_op import (
     elementwise,
     floating,
     predicate,
+    quotient,
     selection,
     unchanged,
 )
@@ -91,28 +93,31 @@ def multiply(x, y, output):
     return y, x
 
 
-@elementwise(np.true_divide, floating, symbol="/")
+@elementwise(np.true_divide, quotient, symbol="/", domain=(0.3, 2))
 def true_divide(x, y, output):
-    """Quotient ``x / y``, as a float: integers become ``floatX`` first."""
+    """Quotient ``x / y``, as a float: integers become ``floatX`` first (under both cast policies)."""
     return Over(y), -output / y
 
 
-@elementwise(np.floor_divide, arithmetic, kinds=REALS, symbol="//")
+@elementwise(np.floor_divide, arithmetic, kinds=REALS, symbol="//", domain=(0.3, 2))
 def floor_divide(x, y, output):
     """Quotient rounded towards minus infinity, ``floor(x / y)``."""
     return None, None
 
 
-@elementwise(np.remainder, arithmetic, kinds=REALS, symbol="%")
+@elementwise(np.remainder, arithmetic, kinds=REALS, symbol="%", domain=(0.3, 2))
 def mod(x, y, output):
     """Remainder of `floor_divide`, with the sign of `y`."""
     return 1, -floor_divide(x, y)
 
 
-@elementwise(np.power, arithmetic, kinds=SIGNED, symbol="**")
+@elementwise(np.power, arithmetic, kinds=SIGNED, symbol="**", domain=(0.3, 2))
 def power(x, y, output):
     """Power ``x ** y``."""
-    return y * x ** (y - 1), output * switch(eq(x, 0), 0, log(x))
+    slope = y * x ** (y - 1)
+    if not (isinstance(y, Constant) and np.all(y.data)):
+        slope = switch(eq(y, 0), 0, slope)
+    return slope, output * switch(eq(x, 0), 0, log(x))
 
 
 @elementwise(np.negative, arithmetic, kinds=SIGNED)
@@ -121,7 +126,7 @@ def negative(x, output):
     return -1
 
 
-@elementwise(np.reciprocal, floating)
+@elementwise(np.reciprocal, floating, domain=(0.3, 2))
 def reciprocal(x, output):
     """Reciprocal ``1 / x``, as a float."""
     return -output * output
@@ -145,7 +150,7 @@ def sqr(x, output):
     return 2 * x
 
 
-@elementwise(np.sqrt, floating)
+@elementwise(np.sqrt, floating, domain=(0.1, 2))
 def sqrt(x, output):
     """Square root. The derivative at 0 is inf."""
     return Over(2 * output)
@@ -199,25 +204,25 @@ def expm1(x, output):
     return exp(x)
 
 
-@elementwise(np.log, floating)
+@elementwise(np.log, floating, domain=(0.1, 3))
 def log(x, output):
     """Natural logarithm."""
     return Over(x)
 
 
-@elementwise(np.log2, floating)
+@elementwise(np.log2, floating, domain=(0.1, 3))
 def log2(x, output):
     """Logarithm to base 2."""
     return Over(x * math.log(2))
 
 
-@elementwise(np.log10, floating)
+@elementwise(np.log10, floating, domain=(0.1, 3))
 def log10(x, output):
     """Logarithm to base 10."""
     return Over(x * math.log(10))
 
 
-@elementwise(np.log1p, floating)
+@elementwise(np.log1p, floating, domain=(-0.8, 2))
 def log1p(x, output):
     """``log(1 + x)``, exact for small `x`."""
     return Over(1 + x)
@@ -244,19 +249,19 @@ def cos(x, output):
     return -sin(x)
 
 
-@elementwise(np.tan, floating)
+@elementwise(np.tan, floating, domain=(-1.2, 1.2))
 def tan(x, output):
     """Tangent."""
     return 1 + sqr(output)
 
 
-@elementwise(np.arcsin, floating)
+@elementwise(np.arcsin, floating, domain=(-0.9, 0.9))
 def arcsin(x, output):
     """Inverse sine."""
     return Over(sqrt(1 - sqr(x)))
 
 
-@elementwise(np.arccos, floating)
+@elementwise(np.arccos, floating, domain=(-0.9, 0.9))
 def arccos(x, output):
     """Inverse cosine."""
     return -1 / sqrt(1 - sqr(x))
@@ -299,13 +304,13 @@ def arcsinh(x, output):
     return Over(sqrt(sqr(x) + 1))
 
 
-@elementwise(np.arccosh, floating)
+@elementwise(np.arccosh, floating, domain=(1.2, 3))
 def arccosh(x, output):
     """Inverse hyperbolic cosine."""
     return Over(sqrt(sqr(x) - 1))
 
 
-@elementwise(np.arctanh, floating)
+@elementwise(np.arctanh, floating, domain=(-0.9, 0.9))
 def arctanh(x, output):
     """Inverse hyperbolic tangent."""
     return Over(1 - sqr(x))
@@ -314,13 +319,13 @@ def arctanh(x, output):
 @elementwise(np.deg2rad, floating, kinds=REALS)
 def deg2rad(x, output):
     """Degrees to radians."""
-    return 0 * x + math.pi / 180
+    return math.pi / 180
 
 
 @elementwise(np.rad2deg, floating, kinds=REALS)
 def rad2deg(x, output):
     """Radians to degrees."""
-    return 0 * x + 180 / math.pi
+    return 180 / math.pi
 
 
 # ---- activations and special functions ------------------------------------------------------------------------------
@@ -387,8 +392,9 @@ def minimum(x, y, output):
 
 @elementwise(np.clip, arithmetic, kinds="iuf")
 def clip(x, low, high, output):
-    """`x` limited to the range from `low` to `high`. The derivative at both edges is 1."""
-    return Chosen(and_(ge(x, low), le(x, high))), Chosen(lt(x, low)), Chosen(gt(x, high))
+    """`x` limited to the range from `low` to `high` (which wins over `low`). The derivative at both edges is 1."""
+    inside = and_(ge(x, low), le(x, high))
+    return Chosen(inside), Chosen(and_(lt(x, low), le(low, high))), Chosen(or_(gt(x, high), gt(low, high)))
 
 
 @elementwise(_switch, selection)
@@ -503,7 +509,8 @@ def relu(x: Any, alpha: Any = 0) -> Any:
 
 def round_half_away_from_zero(x: Any) -> Any:
     """Nearest integer, halves away from zero."""
-    return sign(x) * floor(abs_(x) + 0.5)
+    whole = trunc(x)
+    return whole + sign(x) * ge(abs_(x - whole), 0.5)
 
 
 def round(x: Any, mode: str = "half_to_even") -> Any:
@@ -538,7 +545,7 @@ __all__ = [
     "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clip", "cos", "cosh", "deg2rad", "eq", "erf", "erfc", "exp",
     "exp2", "expm1", "floor", "floor_div", "floor_divide", "ge", "gt", "int_div", "inv", "invert", "isfinite",
     "isinf", "isnan", "le", "log", "log10", "log1p", "log2", "logaddexp", "lt", "maximum", "minimum", "mod", "mul",
-    "multiply", "neg", "negative", "neq", "not_", "or_", "pow", "power", "rad2deg", "reciprocal", "rectify", "rectify_gradient", "relu",
-    "rint", "round", "sgn", "sigmoid", "sign", "sin", "sinh", "softplus", "sqr", "sqrt", "square", "step", "sub",
+    "multiply", "neg", "negative", "neq", "not_", "or_", "pow", "power", "rad2deg", "reciprocal", "rectify",
+    "rectify_gradient", "relu", "rint", "round", "sgn", "sigmoid", "sign", "sin", "sinh", "softplus", "sqr", "sqrt", "square", "step", "sub",
     "subtract", "switch", "tan", "tanh", "true_div", "true_divide", "trunc", "where", "xor",
 ]  # fmt: skip

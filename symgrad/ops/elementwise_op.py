@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from symgrad.config import config
 from symgrad.errors import DTypeError, ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, register
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
 from symgrad.graph.types import NUMPY_DTYPES, TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.checks import mismatch
 from symgrad.kernels.grammar import Map, ScalarFunction
 from symgrad.ops.promotion import as_operands, float_of, is_discrete, upcast
+from symgrad.ops.sampling import spread
 
 DtypeRule = Callable[..., tuple[tuple[str, ...], str]]
 """Given the operands' dtypes, the dtypes that they are cast to, and the dtype of the result."""
@@ -30,6 +31,13 @@ def arithmetic(*dtypes: str) -> tuple[tuple[str, ...], str]:
 def floating(*dtypes: str) -> tuple[tuple[str, ...], str]:
     """Operands become floats, and so is the result."""
     common = float_of(upcast(*dtypes))
+    return (common,) * len(dtypes), common
+
+
+def quotient(*dtypes: str) -> tuple[tuple[str, ...], str]:
+    """Floats meet in their common dtype; integers become ``floatX``."""
+    common = upcast(*dtypes)
+    common = str(config.floatX) if is_discrete(common) else common
     return (common,) * len(dtypes), common
 
 
@@ -67,12 +75,16 @@ class Row:
     dtype_rule : callable
         See `DtypeRule`.
     partials : callable
-        ``partials(*inputs, output)`` returns the partial derivative for each input: a variable, 1, -1, or None where
-        it is zero or doesn't exist.
+        ``partials(*inputs, output)`` returns the partial derivative for each input: a variable, a number, or None
+        where it is zero or doesn't exist.
     kinds : str
         NumPy dtype kinds that the function accepts.
     symbol : str
         How an expression shows it: ``+`` between operands; empty for a call.
+    summary : str
+        What it does, in a line.
+    domain : pair of float
+        Where its samples lie: where the function is defined and smooth.
     """
 
     function: ScalarFunction
@@ -82,6 +94,7 @@ class Row:
     kinds: str
     symbol: str
     summary: str
+    domain: tuple[float, float] = (-2.0, 2.0)
 
 
 rows: dict[str, Row] = {}
@@ -145,17 +158,51 @@ class Elementwise(Op):
 
     def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
         """Return the tangent of the output: the sum of each partial derivative times its input's tangent."""
-        partials = self.row.partials(*inputs, *outputs)
+        from symgrad.ops.shape import stretch_to
+
+        (output,) = outputs
+        if is_discrete(output.type.dtype):
+            return [None]
+        partials = self.row.partials(*inputs, output)
         partials = partials if isinstance(partials, tuple) else (partials,)
         terms = [
             _scaled(tangent, partial)
             for tangent, partial in zip(tangents, partials, strict=True)
             if tangent is not None and partial is not None
         ]
-        return [sum(terms[1:], terms[0]) if terms else None]
+        return [stretch_to(sum(terms[1:], terms[0]), output) if terms else None]
 
     def lower(self, apply: Apply) -> Map:
         return Map(self.row.function)
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Elementwise, Sample]]:
+        for name, row in rows.items():
+            for dtype in NUMPY_DTYPES:
+                error = None if NUMPY_DTYPES[dtype].kind in row.kinds else DTypeError
+                yield cls(name), Sample(_operands(row, dtype, [(2, 3)] * row.arity), error)
+            dtype = "float64" if "f" in row.kinds else "int64"
+            for shapes in ([(2, 3), (3,), ()], [(1, 3), (2, 1), (1, 1)], [(0, 2), (0, 2), (1, 1)]):
+                yield cls(name), Sample(_operands(row, dtype, shapes))
+            zeros = [np.zeros((2,), kind) for kind in _operand_dtypes(row, dtype)]
+            yield cls(name), Sample(tuple(zeros), differentiable=False)
+            if row.arity > 1:
+                yield cls(name), Sample(_operands(row, dtype, [(2, 3), (2, 2), (2, 3)]), ShapeError)
+
+
+def _operand_dtypes(row: Row, dtype: str) -> list[str]:
+    kinds = [dtype] * row.arity
+    return list(row.dtype_rule(*kinds)[0]) if _accepts(row, kinds) else kinds
+
+
+def _operands(row: Row, dtype: str, shapes: Sequence[tuple[int, ...]]) -> tuple[np.ndarray, ...]:
+    """Sample operands of a row, cast as `call_row` casts them."""
+    low, high = row.domain
+    dtypes = _operand_dtypes(row, dtype)
+    return tuple([
+        spread(*shape, low=low, high=high, dtype=kind, start=7 * position)
+        for position, (shape, kind) in enumerate(zip(shapes, dtypes, strict=False))
+    ])  # fmt: skip
 
 
 def _scaled(cotangent: Any, partial: Any) -> Any:
@@ -268,11 +315,13 @@ def elementwise(
     dtype: DtypeRule,
     kinds: str = "iubfc",
     symbol: str = "",
+    domain: tuple[float, float] = (-2.0, 2.0),
 ) -> Callable[[Callable[..., Any]], ElementwiseFunction]:
     """Declare an elementwise function.
 
     The decorated function returns its partial derivatives: called with the inputs and the output, it returns for each
-    input a variable, 1, -1, an object with ``apply(cotangent)`` such as `Chosen` or `Over`, or None. Its name becomes the op's name, its docstring the reference page.
+    input a variable, a number, an object with ``apply(cotangent)`` such as `Chosen` or `Over`, or None. Its name
+    becomes the op's name, its docstring the reference page.
 
     Parameters
     ----------
@@ -284,20 +333,17 @@ def elementwise(
         Accepted NumPy dtype kinds, of ``iubfc``.
     symbol : str
         How printing shows it.
+    domain : pair of float
+        Where its samples lie: where the function is defined and smooth.
     """
 
     def declare(partials: Callable[..., Any]) -> ElementwiseFunction:
         name = partials.__name__.rstrip("_")
         arity = partials.__code__.co_argcount - 1
         summary = (partials.__doc__ or "").strip().splitlines()[0]
-        row = Row(ScalarFunction(name, numpy), arity, dtype, partials, kinds, symbol, summary)
+        row = Row(ScalarFunction(name, numpy), arity, dtype, partials, kinds, symbol, summary, domain)
         rows[name] = row
         return ElementwiseFunction(row, partials.__doc__)
 
     return declare
 
-
-def accepted_dtypes(row: Row) -> list[tuple[str, ...]]:
-    """Return the combinations of equal dtypes that a row accepts, for the conformance suite."""
-    dtypes = [name for name, dtype in NUMPY_DTYPES.items() if dtype.kind in row.kinds]
-    return [tuple(itertools.repeat(name, row.arity)) for name in dtypes]

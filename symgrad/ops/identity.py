@@ -33,6 +33,10 @@ class StopGradient(Op):
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         return [Disconnected("disconnected_grad stops the gradient")]
 
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """The output counts as constant."""
+        return [None]
+
     def lower(self, apply: Apply) -> View:
         return View(Same())
 

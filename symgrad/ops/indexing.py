@@ -13,6 +13,7 @@ from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Fixed, FromArray, FromOperand, IndexEntry, Range
 from symgrad.ops.axes import DimShuffle, dimshuffle
 from symgrad.ops.casting import cast
+from symgrad.ops.creation import stack
 from symgrad.ops.promotion import as_operand, is_discrete, upcast
 from symgrad.ops.shape import alloc
 from symgrad.ops.sizes import MakeVector, size_of
@@ -28,18 +29,21 @@ from symgrad.ops.subtensor import (
 def get_item(x: Any, key: Any) -> Any:
     """Return ``x[key]``: integers, slices, newaxis, ellipsis, integer scalars, arrays of positions, masks."""
     entries = _expand_ellipsis(key if isinstance(key, tuple) else (key,), x.type.ndim)
-    made_of = x.owner is not None and isinstance(x.owner.op, MakeVector)
-    if made_of and len(entries) == 1 and isinstance(entries[0], int | np.integer):
-        if -len(x.owner.inputs) <= entries[0] < len(x.owner.inputs):
-            return cast(x.owner.inputs[int(entries[0])], x.type.dtype)
+    if len(entries) == 1 and isinstance(entries[0], int | np.integer) and _is_element(x, entries[0]):
+        return cast(x.owner.inputs[int(entries[0])], x.type.dtype)
     index, operands = _index_of([entry for entry in entries if entry is not None])
+    has_new_axes = any(entry is None for entry in entries)
     if any(isinstance(entry, FromArray) for entry in index):
-        result = AdvancedSubtensor(index)(x, *operands)
-    elif any(entry != Range() for entry in index):
-        result = Subtensor(index)(x, *operands)
-    else:
-        result = x
-    return _with_new_axes(result, entries, index) if None in [e if e is None else 0 for e in entries] else result
+        return _advanced_item(x, entries) if has_new_axes else AdvancedSubtensor(index)(x, *operands)
+    whole = has_new_axes and all(entry == Range() for entry in index)
+    result = x if whole else Subtensor(index)(x, *operands)
+    return _with_new_axes(result, entries) if has_new_axes else result
+
+
+def _is_element(x: Any, position: int) -> bool:
+    """Whether ``x[position]`` is one of the scalars that a vector was made of."""
+    made = x.owner is not None and isinstance(x.owner.op, MakeVector)
+    return made and -len(x.owner.inputs) <= position < len(x.owner.inputs)
 
 
 def _expand_ellipsis(key: tuple[Any, ...], ndim: int) -> list[Any]:
@@ -85,7 +89,9 @@ def _index_of(entries: Sequence[Any]) -> tuple[Index, list[Any]]:
 
 
 def _array_or_scalar(entry: Any, operands: list[Any]) -> IndexEntry:
-    variable = as_operand(np.asarray(entry) if isinstance(entry, list) else entry)
+    if isinstance(entry, list):
+        entry = stack(entry) if any(isinstance(element, Variable) for element in entry) else _list_index(entry)
+    variable = as_operand(entry)
     if not is_discrete(variable.type.dtype):
         raise IndexingError(f"an index must be made of integers or bools, got {variable.type}")
     if variable.type.ndim == 0 and variable.type.dtype != "bool":
@@ -97,9 +103,31 @@ def _array_or_scalar(entry: Any, operands: list[Any]) -> IndexEntry:
     return FromArray()
 
 
-def _with_new_axes(result: Any, entries: Sequence[Any], index: Index) -> Any:
-    if any(isinstance(entry, FromArray) for entry in index):
-        raise IndexingError("newaxis (None) next to index arrays isn't supported; index first, then use dimshuffle")
+def _list_index(entry: list[Any]) -> np.ndarray:
+    """A list as an index, as in NumPy: an empty one picks nothing."""
+    array = np.asarray(entry)
+    return array.astype("int64") if array.size == 0 else array
+
+
+def _advanced_item(x: Any, entries: Sequence[Any]) -> Any:
+    """Index with arrays and new axes: the axes are put in first, and stand as whole slices in the index."""
+    order: list[Any] = []
+    axis = 0
+    for entry in entries:
+        if entry is None:
+            order.append("x")
+        else:
+            taken = _axes_taken(entry)
+            order += range(axis, axis + taken)
+            axis += taken
+    if axis > x.type.ndim:
+        raise IndexingError(f"too many indices: {axis} for {x.type}")
+    widened = dimshuffle(x, *order, *range(axis, x.type.ndim))
+    index, operands = _index_of([slice(None) if entry is None else entry for entry in entries])
+    return AdvancedSubtensor(index)(widened, *operands)
+
+
+def _with_new_axes(result: Any, entries: Sequence[Any]) -> Any:
     order: list[Any] = []
     axis = 0
     for entry in entries:

@@ -12,6 +12,7 @@ from symgrad.errors import ShapeError
 from symgrad.graph.op import Disconnected, InferenceError, Op, register
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
+from symgrad.kernels.checks import open_comparisons
 from symgrad.kernels.grammar import Kernel, Library
 from symgrad.ops.axes import dimshuffle, swapaxes
 from symgrad.ops.casting import cast
@@ -157,17 +158,24 @@ class BatchedMatrixProduct(Op):
         (x, y), (cotangent,) = inputs, cotangents
         if is_discrete(outputs[0].type.dtype):
             return [Disconnected("the product is of integers")] * 2
+        results = self(cotangent, swapaxes(y, -1, -2)), self(swapaxes(x, -1, -2), cotangent)
         return [
-            sum_to_type(self(cotangent, swapaxes(y, -1, -2)), x),
-            sum_to_type(self(swapaxes(x, -1, -2), cotangent), y),
-        ]
+            Disconnected(f"{variable} is {variable.type.dtype}") if is_discrete(variable.type.dtype)
+            else sum_to_type(result, variable)
+            for variable, result in zip(inputs, results, strict=True)
+        ]  # fmt: skip
 
     def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
         """The product rule."""
         return [product_rule(self, inputs, tangents)]
 
     def lower(self, apply: Apply) -> Kernel:
-        return Library("matmul")
+        stacks = [variable.type for variable in apply.inputs]
+        comparisons = open_comparisons(
+            [(*kind.broadcastable[:-2], True, True) for kind in stacks],  # type: ignore[attr-defined]
+            [kind.shape for kind in stacks],  # type: ignore[attr-defined]
+        )
+        return Library("matmul", (("stacks", comparisons),))
 
 
 def matmul(x: Any, y: Any) -> Any:

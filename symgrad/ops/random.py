@@ -13,14 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.errors import DTypeError, ShapeError, render
+from symgrad.errors import DTypeError, RangeError, ShapeError, render
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, describe_operands, register
 from symgrad.graph.source import current_source
 from symgrad.graph.types import NUMPY_DTYPES, TensorType, dtype_name, shape_text
 from symgrad.graph.variables import Apply, Constant, Variable, make_constant
 from symgrad.kernels.grammar import Kernel, Library
 from symgrad.kernels.philox import initial_state
-from symgrad.kernels.random_sample import DISTRIBUTIONS, FLOAT_DTYPES, WHOLE, Distribution, Parameter, sample_sizes
+from symgrad.kernels.random_sample import (
+    DISTRIBUTIONS,
+    FLOAT_DTYPES,
+    REAL,
+    WHOLE,
+    Distribution,
+    Parameter,
+    sample_sizes,
+)
 from symgrad.ops.creation import stack
 from symgrad.ops.elementwise_op import call_row, rows
 from symgrad.ops.promotion import as_operand
@@ -116,21 +124,20 @@ class RandomSample(Op):
             wanted = prod(sizes)  # type: ignore[arg-type]
             if population is not None and wanted > population:
                 raise InferenceError(
-                    ShapeError, f"can't choose {wanted} elements without replacement from {population}"
+                    RangeError, f"can't choose {wanted} elements without replacement from {population}"
                 )
-        values = [_value(operand) for operand in parameters]
-        if any(value is None for value in values):
+        values = [value for value in map(_value, parameters) if value is not None]
+        if len(values) < len(parameters):
             return
-        if self.distribution.startswith("weighted") and len(values[1]) != int(values[0]):  # type: ignore[arg-type]
+        if self.distribution.startswith("weighted") and len(values[1]) != int(values[0]):
             raise InferenceError(
-                ShapeError, f"p must have one probability for each of {values[0]} elements, got {len(values[1])}"  # type: ignore[arg-type]
+                ShapeError, f"p must have one probability for each of {values[0]} elements, got {len(values[1])}"
             )
-        single = [value.ndim == declared.own_axes for value, declared in zip(values, self.declared.parameters)]  # type: ignore[union-attr]
-        if all(single):
+        if all(v.ndim == declared.own_axes for v, declared in zip(values, self.declared.parameters, strict=True)):
             try:
-                self.declared.sample(initial_state(0), (0,), values, self.dtype)  # type: ignore[arg-type]
-            except ValueError as error:
-                raise InferenceError(ShapeError, f"{self.name}: {error}") from None
+                self.declared.sample(initial_state(0), (0,), values, self.dtype)
+            except RangeError as error:
+                raise InferenceError(RangeError, str(error)) from None
 
     def _sizes_of_one_draw(self, parameters: Sequence[Any]) -> Sizes:
         if self.distribution == "multinomial":
@@ -158,14 +165,14 @@ class RandomSample(Op):
         return [None]
 
     def lower(self, apply: Apply) -> Kernel:
-        equal_axes = tuple(
+        fixed_axes = tuple(
             [
-                _axes_to_compare(operand.type, declared.own_axes, self.sizes)  # type: ignore[arg-type]
+                _open_axes(operand.type, declared.own_axes, self.sizes)  # type: ignore[arg-type]
                 for operand, declared in zip(apply.inputs[1:], self.declared.parameters, strict=False)
             ]
         )
         attributes = {
-            "distribution": self.distribution, "dtype": self.dtype, "sizes": self.sizes, "equal_axes": equal_axes,
+            "distribution": self.distribution, "dtype": self.dtype, "sizes": self.sizes, "fixed_axes": fixed_axes,
         }  # fmt: skip
         return Library("random_sample", tuple(attributes.items()))
 
@@ -210,7 +217,7 @@ def _value(operand: Any) -> np.ndarray | None:
     return operand.data if isinstance(operand, Constant) else operand.known
 
 
-def _axes_to_compare(kind: TensorType, own_axes: int, sizes: Sizes) -> tuple[int, ...]:
+def _open_axes(kind: TensorType, own_axes: int, sizes: Sizes) -> tuple[int, ...]:
     """Return the axes, counted from the last, on which only the call can tell whether a parameter fits the sample."""
     return tuple(
         [
@@ -254,7 +261,9 @@ def sample_from(
     Raises
     ------
     DTypeError, ShapeError
-        If parameters, sizes and dtype don't fit; as far as values are known, also if a parameter is out of range.
+        If parameters, sizes and dtype don't fit.
+    RangeError
+        If a parameter is out of range, as far as its value is known; else the call raises it.
 
     Examples
     --------
@@ -289,9 +298,9 @@ def _parameter(value: Any, declared: Parameter, float_dtype: str) -> Any:
     if isinstance(value, list | tuple) and any(isinstance(element, Variable) for element in value):
         return stack(list(value))
     array = np.asarray(value)
-    if declared.kinds != WHOLE and array.dtype.kind in declared.kinds:
-        array = array.astype(float_dtype)
-    return as_operand(array)
+    if array.dtype.kind not in REAL:
+        return as_operand(value)
+    return as_operand(array if declared.kinds == WHOLE else array.astype(float_dtype))
 
 
 def _common_sizes(declared: Distribution, variables: Sequence[Any], ndim: int | None) -> list[Any]:

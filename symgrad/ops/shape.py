@@ -236,6 +236,14 @@ def broadcast_to(x: Any, shape: Any) -> Any:
     return alloc(x, shape if isinstance(shape, Variable) else list(shape))
 
 
+def stretch_to(tangent: Any, output: Any) -> Any:
+    """Give a tangent the dtype and sizes of the output that it belongs to."""
+    tangent = cast(tangent, output.type.dtype)
+    if tangent.type.broadcastable == output.type.broadcastable:
+        return tangent
+    return alloc(tangent, *[size_of(output, axis) for axis in range(output.type.ndim)])
+
+
 def sum_to_type(cotangent: Any, variable: Any) -> Any:
     """Sum a cotangent over the axes along which `variable` was stretched."""
     from symgrad.ops.reduction import sum as sum_over

@@ -12,9 +12,9 @@ from symgrad.errors import ShapeError
 from symgrad.graph.op import Disconnected, InferenceError, Op, register
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
-from symgrad.kernels.grammar import Evaluate, Kernel, Library, Same, View
+from symgrad.kernels.grammar import Kernel, Library, Same, View
 from symgrad.ops.casting import cast
-from symgrad.ops.promotion import as_operand, is_discrete
+from symgrad.ops.promotion import as_operand, is_discrete, scalar_constant
 
 Sizes = tuple[int | None, ...]
 
@@ -80,8 +80,12 @@ class MakeVector(Op):
             for index, scalar in enumerate(inputs)
         ]  # fmt: skip
 
-    def lower(self, apply: Apply) -> Kernel:
-        return Evaluate(self.name, self.evaluate)
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """Put the tangents together likewise."""
+        parts = [
+            scalar_constant(0, self.dtype) if tangent is None else cast(tangent, self.dtype) for tangent in tangents
+        ]
+        return [self(*parts)]
 
 
 def shape(x: Any) -> Any:

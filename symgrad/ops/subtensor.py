@@ -12,6 +12,7 @@ from symgrad.errors import IndexingError, ShapeError
 from symgrad.graph.op import Disconnected, InferenceError, Op, Operand, register
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
+from symgrad.kernels.checks import Comparisons, mismatch, open_comparisons
 from symgrad.kernels.grammar import (
     Fixed,
     FromArray,
@@ -82,11 +83,7 @@ def _infer_basic(x: Any, index: Index, operands: Sequence[Any]) -> tuple[list[in
         if position is not None and size is not None and not -size <= position < size:
             raise InferenceError(IndexingError, f"index {position} is out of bounds for size {size} of {x.type}")
     shape += x.type.shape[len(index) :]
-    whole = [
-        x.type.broadcastable[axis] and entry == Range() for axis, entry in enumerate(index) if isinstance(entry, Range)
-    ] + list(x.type.broadcastable[len(index) :])
-    pattern = [keeps or size == 1 and x.type.is_static for keeps, size in zip(whole, shape, strict=True)]
-    return shape, pattern
+    return shape, [size == 1 for size in shape]
 
 
 @register
@@ -136,7 +133,7 @@ class IncSubtensor(Op):
 
     def infer(self, x: Any, y: Any, *operands: Any) -> list[TensorType]:
         shape, pattern = _infer_basic(x, self.index, operands)
-        _check_written(self.name, TensorType(x.type.dtype, shape, pattern), y)
+        _check_written(self.sets, TensorType(x.type.dtype, shape, pattern), y)
         return [x.type]
 
     def known_value(self, *inputs: Any) -> np.ndarray | None:
@@ -160,7 +157,17 @@ class IncSubtensor(Op):
         return [_written_tangent(self, inputs, tangents)]
 
     def lower(self, apply: Apply) -> Kernel:
-        return Library("write", (("index", self.index), ("sets", self.sets)), overwrites=0)
+        target = Subtensor(self.index).infer(apply.inputs[0], *apply.inputs[2:])[0]
+        fixed = _fixed_axes(apply.inputs[1].type, target)
+        return Library("write", (("index", self.index), ("sets", self.sets), ("fixed", fixed)), overwrites=0)
+
+
+def _fixed_axes(written: Any, target: TensorType) -> tuple[int, ...]:
+    """Return the axes, from the last, on which only a call can tell whether what is written fits its place."""
+    return tuple([
+        axis for axis in range(-written.ndim, 0)
+        if not written.broadcastable[axis] and None in (written.shape[axis], target.shape[axis])
+    ])  # fmt: skip
 
 
 def _written_tangent(op: Op, inputs: Sequence[Any], tangents: Sequence[Any]) -> Any:
@@ -185,13 +192,14 @@ def _written_gradient(
     return [of_x, of_y, *[Disconnected("it is an index") for _ in operands]]
 
 
-def _check_written(name: str, target: TensorType, y: Any) -> None:
+def _check_written(sets: bool, target: TensorType, y: Any) -> None:
+    name = "set_subtensor" if sets else "inc_subtensor"
     if y.type.ndim > target.ndim:
         raise InferenceError(ShapeError, f"{name} can't write {y.type} into a part of {target}: too many axes")
     for axis in range(-y.type.ndim, 0):
         found, wanted = y.type.shape[axis], target.shape[axis]
         if not y.type.broadcastable[axis] and None not in (found, wanted) and found != wanted:
-            raise InferenceError(ShapeError, f"{name} can't write {y.type} into a part of {target}")
+            raise mismatch(name, (found, wanted), axis + target.ndim)
 
 
 @register
@@ -223,7 +231,7 @@ class AdvancedSubtensor(Op):
         return [None if tangents[0] is None else self(tangents[0], *inputs[1:])]
 
     def lower(self, apply: Apply) -> Kernel:
-        return Library("take", (("index", self.index),))
+        return Library("take", (("index", self.index), ("arrays", _array_comparisons(apply.inputs[1:], self.index))))
 
 
 @register
@@ -239,7 +247,7 @@ class AdvancedIncSubtensor(Op):
         return f"advanced_{'set' if self.sets else 'inc'}_subtensor{_index_text(self.index)}"
 
     def infer(self, x: Any, y: Any, *operands: Any) -> list[TensorType]:
-        _check_written(self.name, _infer_advanced(x, self.index, operands), y)
+        _check_written(self.sets, _infer_advanced(x, self.index, operands), y)
         return [x.type]
 
     def known_value(self, *inputs: Any) -> np.ndarray | None:
@@ -263,7 +271,29 @@ class AdvancedIncSubtensor(Op):
         return [_written_tangent(self, inputs, tangents)]
 
     def lower(self, apply: Apply) -> Kernel:
-        return Library("write_at", (("index", self.index), ("sets", self.sets)), overwrites=0)
+        target = _infer_advanced(apply.inputs[0], self.index, apply.inputs[2:])
+        attributes = (
+            ("index", self.index),
+            ("sets", self.sets),
+            ("fixed", _fixed_axes(apply.inputs[1].type, target)),
+            ("arrays", _array_comparisons(apply.inputs[2:], self.index)),
+        )
+        return Library("write_at", attributes, overwrites=0)
+
+
+def _array_comparisons(operands: Sequence[Any], index: Index) -> Comparisons:
+    """Return what of the sizes of the index arrays only a call can compare; a mask counts as its positions."""
+    types = []
+    given = list(operands)
+    for entry in index:
+        if isinstance(entry, FromArray):
+            kind = given.pop(0).type
+            types.append(TensorType("int64", (None,)) if kind.dtype == "bool" else kind)
+        elif isinstance(entry, Range):
+            del given[: sum(isinstance(bound, FromOperand) for bound in (entry.start, entry.stop, entry.step))]
+        elif isinstance(entry, FromOperand):
+            del given[0]
+    return open_comparisons([kind.broadcastable for kind in types], [kind.shape for kind in types])
 
 
 def _infer_advanced(x: Any, index: Index, operands: Sequence[Any]) -> TensorType:

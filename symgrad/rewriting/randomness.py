@@ -21,7 +21,7 @@ def cast_of_bernoulli_draw_is_drawn_in_that_dtype(node: Apply, context: Context)
     if inner is None or inner.op.distribution != "bernoulli" or context.uses(draw) != 1:  # type: ignore[attr-defined]
         return None
     dtype = node.op.dtype  # type: ignore[attr-defined]
-    return replace(inner.op, dtype=dtype)(*inner.inputs) if dtype in COUNT_DTYPES else None  # type: ignore[type-var, operator]
+    return replace(inner.op, dtype=dtype)(*inner.inputs) if dtype in COUNT_DTYPES else None  # type: ignore[type-var]
 
 
 def _given_size_of_sample(node: Apply, axis: int) -> Any:

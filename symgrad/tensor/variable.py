@@ -22,24 +22,24 @@ class TensorOperators:
     __array_priority__ = 1000
     __array_ufunc__ = None
 
-    type: TensorType
+    type: Any
 
     # ---- what is known about it ----
 
     @property
     def dtype(self) -> str:
         """Element type, such as ``'float32'``."""
-        return self.type.dtype
+        return str(self.type.dtype)
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return self.type.ndim
+        return int(self.type.ndim)
 
     @property
     def broadcastable(self) -> tuple[bool, ...]:
         """Which axes are known to have size 1, and therefore stretch."""
-        return self.type.broadcastable
+        return tuple(self.type.broadcastable)
 
     @property
     def shape(self) -> Any:
@@ -320,13 +320,13 @@ class TensorOperators:
         return function(list(given), self, on_unused_input="ignore")(*given.values())
 
 
-class TensorVariable(TensorOperators, Variable):
+class TensorVariable(TensorOperators, Variable):  # type: ignore[misc]
     """A symbolic tensor."""
 
     __slots__ = ()
 
 
-class TensorConstant(TensorOperators, Constant):
+class TensorConstant(TensorOperators, Constant):  # type: ignore[misc]
     """A tensor whose value is part of the graph."""
 
     __slots__ = ()
@@ -337,7 +337,7 @@ class TensorConstant(TensorOperators, Constant):
         return self.data
 
 
-class TensorSharedVariable(TensorOperators, SharedVariable):
+class TensorSharedVariable(TensorOperators, SharedVariable):  # type: ignore[misc]
     """A tensor that keeps its value between calls of compiled functions."""
 
     __slots__ = ()

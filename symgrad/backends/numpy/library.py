@@ -11,6 +11,7 @@ import scipy.linalg.blas as blas
 from symgrad.backends.numpy import convolution, pooling
 from symgrad.backends.numpy.convolution import Workspace
 from symgrad.errors import ShapeError
+from symgrad.kernels.checks import check_stretch, same_positions, same_sizes
 from symgrad.kernels.grammar import fill_index
 
 Array = np.ndarray[Any, Any]
@@ -41,8 +42,16 @@ def dot(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
 
 @routine
 def matmul(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
-    """`numpy.matmul`."""
-    return np.matmul
+    """`numpy.matmul`; stacks of sizes that only the call knows are compared."""
+    comparisons = attributes["stacks"]
+    if not comparisons:
+        return np.matmul
+
+    def run(x: Array, y: Array, out: Array | None = None) -> Array:
+        same_sizes(comparisons, "matmul", x, y)
+        return np.matmul(x, y, out)
+
+    return run
 
 
 @routine
@@ -76,7 +85,7 @@ def arange(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     dtype = attributes["dtype"]
 
     def run(start: Array, stop: Array, step: Array) -> Array:
-        return np.arange(start[()], stop[()], step[()], dtype=dtype)
+        return np.arange(start.item(), stop.item(), step.item(), dtype=dtype)
 
     return run
 
@@ -115,10 +124,13 @@ def concatenate(attributes: Attributes, workspace: Workspace) -> Callable[..., A
 @routine
 def take(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """Advanced indexing."""
-    index = attributes["index"]
+    index, comparisons = attributes["index"], attributes["arrays"]
 
     def run(x: Array, *operands: Array) -> Array:
-        return np.asarray(x[fill_index(index, operands)])
+        place = fill_index(index, operands)
+        if comparisons:
+            same_positions(comparisons, place)
+        return np.asarray(x[place])
 
     return run
 
@@ -135,11 +147,14 @@ def _into(x: Array, out: Array | None) -> Array:
 @routine
 def write(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """Replace or add to a part given by integers and slices."""
-    index, sets = attributes["index"], attributes["sets"]
+    index, sets, fixed = attributes["index"], attributes["sets"], attributes["fixed"]
+    name = "set_subtensor" if sets else "inc_subtensor"
 
     def run(x: Array, y: Array, *operands: Array, out: Array | None = None) -> Array:
         result = _into(x, out)
         place = fill_index(index, operands)
+        if fixed:
+            check_stretch(name, y.shape, x[place].shape, fixed)
         if sets:
             result[place] = y
         else:
@@ -153,10 +168,16 @@ def write(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
 def write_at(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """Replace or add to elements given by index arrays; repeated positions accumulate."""
     index, sets = attributes["index"], attributes["sets"]
+    fixed, comparisons = attributes["fixed"], attributes["arrays"]
+    name = "set_subtensor" if sets else "inc_subtensor"
 
     def run(x: Array, y: Array, *operands: Array, out: Array | None = None) -> Array:
         result = _into(x, out)
         place = fill_index(index, operands)
+        if comparisons:
+            same_positions(comparisons, place)
+        if fixed:
+            check_stretch(name, y.shape, x[place].shape, fixed)
         if sets:
             result[place] = y
         else:

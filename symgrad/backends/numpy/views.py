@@ -59,7 +59,7 @@ def view_text(how: How, operands: Sequence[str], ndim: int, enter: Callable[[str
     if isinstance(how, Reshape):
         return f"{x}.reshape({_sizes_text(how.sizes, numbers)})"
     if isinstance(how, Slice):
-        return f"{x}[{_index_text(how.index, numbers)}, ...]"
+        return f"{x}[{_index_text(how.index, numbers)}...]"
     if isinstance(how, Broadcast):
         sizes_text = f"({_sizes_text(how.sizes, numbers)},)" if how.sizes else "()"
         if how.fixed:
@@ -114,4 +114,4 @@ def _index_text(index: Sequence[IndexEntry], numbers: Sequence[str]) -> str:
             words.append(f"{start}:{stop}" + (f":{step}" if step else ""))
         else:
             words.append(str(entry.value) if isinstance(entry, Fixed) else next(given))
-    return ", ".join(words)
+    return "".join(f"{word}, " for word in words)
