@@ -18,8 +18,7 @@ def align(
     up: Neighbours,
     boxes: int,
     widths: Sequence[float],
-    box_gap: float,
-    bend_gap: float,
+    separation: Callable[[int, int], float],
 ) -> list[float]:
     """Return the centre of each vertex.
 
@@ -33,16 +32,11 @@ def align(
         Vertices from this number on are bends of wires.
     widths : sequence of float
         The width of each vertex.
-    box_gap, bend_gap : float
-        The gap beside a box, and between two bends.
+    separation : callable
+        The least distance of the centres of two neighbours on a rank.
     """
     down, up = [[list(dict.fromkeys(row)) for row in rows] for rows in (down, up)]
     conflicts = _conflicts(orders, up, boxes)
-
-    def separation(left: int, right: int) -> float:
-        gap = bend_gap if left >= boxes and right >= boxes else box_gap
-        return (widths[left] + widths[right]) / 2 + gap
-
     candidates: list[list[float]] = []
     for neighbours, ranks in ((up, list(orders)), (down, list(reversed(orders)))):
         for sign in (1, -1):

@@ -34,8 +34,8 @@ class Box:
     node : str
         The node of the graph; several boxes may show the same one.
     style : str
-        What it is, and hence its colour: ``input``, ``shared``, ``constant``, ``output``, ``update``, or the work of
-        an application (``elementwise``, ...).
+        What it is, and hence its colour: ``input``, ``shared``, ``constant``, ``output``, ``update``, ``index``
+        for the arithmetic of sizes and indices, or the work of an application (``elementwise``, ...).
     title, lines, tooltip : str, tuple of str, str
         Its texts.
     """
@@ -81,8 +81,13 @@ def make_diagram(graph: networkx.MultiDiGraph) -> Diagram:
             data = graph.edges[source, target, position]
             diagram.wires.append(Wire(box_of[source, target], box_of[target, target], port, len(wires)))
             diagram.tooltips.append(_wire_tooltip(data))
-            diagram.thin.append(data["shape"] == () and data["dtype"].startswith(("int", "uint")))
+            diagram.thin.append(_is_integer_scalar(data))
     return diagram
+
+
+def _is_integer_scalar(data: dict[str, Any]) -> bool:
+    """Whether a node or an edge is a size or an index."""
+    return data["shape"] == () and data["dtype"].startswith(("int", "uint"))
 
 
 def _stands_inside(graph: networkx.MultiDiGraph, node: str, data: dict[str, Any]) -> bool:
@@ -102,11 +107,25 @@ def _ranks(graph: networkx.MultiDiGraph) -> dict[str, int]:
     ranks: dict[str, int] = {}
     for node in computed:
         ranks[node] = 1 + max([ranks[cause] for cause in above[node]], default=0)
+    users = {node: list(graph.successors(node)) for node in computed}
+    movable: set[str] = set()
+    for node in computed:
+        if all(cause in movable and len(users[cause]) == 1 for cause in above[node]):
+            movable.add(node)
     for node in reversed(computed):
-        below = list(graph.successors(node))
-        if len(below) > len(above[node]):
-            ranks[node] = min(ranks[user] for user in below) - 1
+        lowest = min([ranks[user] for user in users[node]], default=0) - 1
+        if lowest > ranks[node] and not any(_stretches(node, lowest, cause, users, ranks, movable) for cause in above[node]):
+            ranks[node] = lowest
     return ranks
+
+
+def _stretches(
+    node: str, rank: int, cause: str, users: dict[str, list[str]], ranks: dict[str, int], movable: set[str]
+) -> bool:
+    """Whether moving a node down to `rank` would make the trunk of wires from `cause` longer."""
+    if cause in movable and len(users[cause]) == 1:
+        return False
+    return all(ranks[user] < rank for user in users[cause] if user != node)
 
 
 def _copies(
@@ -131,22 +150,21 @@ def _copies(
 
 
 def shorten(text: str, longest: int) -> str:
-    """Return `text` with its middle left out if it is longer than `longest` characters."""
-    if len(text) <= longest:
-        return text
-    half = (longest - 1) // 2
-    return f"{text[:longest - 1 - half]}…{text[-half:]}"
+    """Return `text`, with its end left out if it is longer than `longest` characters."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _box(node: str, data: dict[str, Any]) -> Box:
     kind = data["kind"]
     title, type_text = data["label"], _type_text(data)
+    style = data["work"] if kind == "apply" else kind
     lines = [f"{kind} {type_text}" if kind in LEAVES else type_text]
     if kind == "apply":
         title = _title(data)
         if data["file"] is not None:
             lines.append(f"{PurePath(data['file']).name}:{data['line']}")
-    style = data["work"] if kind == "apply" else kind
+        if _is_integer_scalar(data):
+            style, lines = "index", []
     shown = tuple([shorten(one_line(line), LONGEST_LINE) for line in lines])
     return Box(node, style, shorten(one_line(title), LONGEST_TITLE), shown, _tooltip(data))
 

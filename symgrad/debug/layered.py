@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from symgrad.debug.alignment import align
+from symgrad.debug.relaxation import Pull, relax
 
-RANK_GAP = 34.0
+RANK_GAP = 30.0
 STEEPNESS = 0.07
 WIDEST_RANK_GAP = 110.0
 BOX_GAP = 22.0
 BEND_GAP = 12.0
+PORT_SPREAD = 40.0
 SWEEPS = 16
 PORTS = 64
 MAXIMAL_EXCHANGED = 4000
@@ -94,8 +96,7 @@ def lay_out(
     ranked = _with_bends(list(ranks), wires)
     _order(ranked)
     sizes = [*widths, *[1.0] * (len(ranked.rank) - ranked.boxes)]
-    xs = align(ranked.orders, [[v for v, _ in row] for row in ranked.down], ranked.up, ranked.boxes, sizes,
-               BOX_GAP, BEND_GAP)  # fmt: skip
+    xs = _positions(ranked, sizes)
     left = min(x - size / 2 for x, size in zip(xs, sizes, strict=True))
     xs = [x - left for x in xs]
     width = max(x + size / 2 for x, size in zip(xs, sizes, strict=True))
@@ -248,6 +249,23 @@ def _pairs_inverted(left: Sequence[float], right: Sequence[float]) -> int:
 
 
 # ---- coordinates ----------------------------------------------------------------------------------------------------
+
+
+def _positions(ranked: Ranked, widths: Sequence[float]) -> list[float]:
+    """Return the centre of each vertex."""
+
+    def separation(left: int, right: int) -> float:
+        gap = BEND_GAP if ranked.is_bend(left) and ranked.is_bend(right) else BOX_GAP
+        return (widths[left] + widths[right]) / 2 + gap
+
+    xs = align(ranked.orders, [[v for v, _ in row] for row in ranked.down], ranked.up, ranked.boxes, widths, separation)
+    pulls = [
+        Pull(upper, lower, 0.0 if ranked.is_bend(lower) else (port - 0.5) * min(PORT_SPREAD, widths[lower]))
+        for upper, row in enumerate(ranked.down)
+        for lower, port in row
+    ]
+    relax(xs, ranked.orders, pulls, ranked.boxes, separation)
+    return xs
 
 
 def _rank_bounds(

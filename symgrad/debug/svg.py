@@ -23,6 +23,7 @@ STYLES = {
     "input": ("#dbeafe", "#2563eb", "input"),
     "shared": ("#d1fae5", "#059669", "shared variable"),
     "constant": ("#f1f5f9", "#64748b", "constant"),
+    "index": ("#f8fafc", "#cbd5e1", "size or index"),
     "elementwise": ("#fef9c3", "#ca8a04", "elementwise"),
     "reduction": ("#ffedd5", "#ea580c", "reduction"),
     "view": ("#ffffff", "#94a3b8", "view: no work"),

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from symgrad.errors import ShapeError
-from symgrad.graph.op import InferenceError, Op, register, user_error
+from symgrad.graph.op import InferenceError, Op, Sample, register, user_error
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.grammar import Permute, View
 from symgrad.ops.promotion import as_operand
+from symgrad.ops.sampling import spread
 
 
 @register
@@ -63,6 +64,16 @@ class DimShuffle(Op):
 
     def lower(self, apply: Apply) -> View:
         return View(Permute(self.order))
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls((1, 0)), Sample((spread(2, 3),))
+        yield cls((2, None, 0, 1, None)), Sample((spread(2, 0, 3),))
+        yield cls((1,)), Sample((spread(1, 3),))
+        yield cls(()), Sample((spread(1, 1, dtype="int32"),))
+        yield cls((None, None)), Sample((spread(),))
+        yield cls((0,)), Sample((spread(2, 3),), ShapeError)
+        yield cls((0, 1, 2)), Sample((spread(2, 3),), ShapeError)
 
 
 def dimshuffle(x: Any, *pattern: Any) -> Any:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from symgrad.errors import DTypeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, register
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
 from symgrad.graph.types import NUMPY_DTYPES, TensorType, dtype_name
 from symgrad.graph.variables import Apply, Constant, make_constant
 from symgrad.kernels.grammar import Map, ScalarFunction
 from symgrad.ops.promotion import as_operand, is_discrete
+from symgrad.ops.sampling import spread
 
 
 @register
@@ -50,6 +51,16 @@ class Cast(Op):
 
     def lower(self, apply: Apply) -> Map:
         return Map(ScalarFunction(self.name, _CastFunction(self.dtype)))
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        for source in NUMPY_DTYPES:
+            for target in ("bool", "int8", "uint16", "int64", "float16", "float32", "float64", "complex64"):
+                loses = source.startswith("complex") and not target.startswith("complex")
+                yield cls(target), Sample((spread(2, 3, low=0, high=90, dtype=source),), DTypeError if loses else None)
+        yield cls("int32"), Sample((np.array([-1.5, 300.7, 0.0]),))
+        yield cls("int8"), Sample((np.array([-129, 128, 255]),))
+        yield cls("float64"), Sample((spread(0, 2),))
 
 
 @dataclass(frozen=True)

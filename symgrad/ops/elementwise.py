@@ -1,7 +1,7 @@
 """The elementwise functions: one declaration each.
 
 Under each declaration stand its partial derivatives: called with the inputs and the output, the function returns for
-each input a variable, 1, -1, a `Chosen`, an `Over`, or None where the derivative is zero or doesn't exist.
+each input a variable, a number, a `Chosen`, an `Over`, or None where the derivative is zero or doesn't exist.
 """
 
 from __future__ import annotations
@@ -541,11 +541,12 @@ bitwise_not = invert
 not_ = invert
 
 __all__ = [
-    "abs", "abs_", "add", "and_", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "bitwise_and",
-    "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clip", "cos", "cosh", "deg2rad", "eq", "erf", "erfc", "exp",
-    "exp2", "expm1", "floor", "floor_div", "floor_divide", "ge", "gt", "int_div", "inv", "invert", "isfinite",
-    "isinf", "isnan", "le", "log", "log10", "log1p", "log2", "logaddexp", "lt", "maximum", "minimum", "mod", "mul",
-    "multiply", "neg", "negative", "neq", "not_", "or_", "pow", "power", "rad2deg", "reciprocal", "rectify",
-    "rectify_gradient", "relu", "rint", "round", "sgn", "sigmoid", "sign", "sin", "sinh", "softplus", "sqr", "sqrt", "square", "step", "sub",
-    "subtract", "switch", "tan", "tanh", "true_div", "true_divide", "trunc", "where", "xor",
+    "abs", "abs_", "add", "and_", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
+    "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clip", "cos", "cosh", "deg2rad", "eq",
+    "erf", "erfc", "exp", "exp2", "expm1", "floor", "floor_div", "floor_divide", "ge", "gt", "int_div", "inv",
+    "invert", "isfinite", "isinf", "isnan", "le", "log", "log10", "log1p", "log2", "logaddexp", "lt", "maximum",
+    "minimum", "mod", "mul", "multiply", "neg", "negative", "neq", "not_", "or_", "pow", "power", "rad2deg",
+    "reciprocal", "rectify", "rectify_gradient", "relu", "rint", "round", "sgn", "sigmoid", "sign", "sin", "sinh",
+    "softplus", "sqr", "sqrt", "square", "step", "sub", "subtract", "switch", "tan", "tanh", "true_div",
+    "true_divide", "trunc", "where", "xor",
 ]  # fmt: skip

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from symgrad.graph.op import Disconnected, Op, register
+from symgrad.graph.op import Disconnected, Op, Sample, register
 from symgrad.graph.types import Type
 from symgrad.graph.variables import Apply
 from symgrad.kernels.grammar import Same, View
 from symgrad.ops.promotion import as_operand
+from symgrad.ops.sampling import spread
 
 
 @register
@@ -39,6 +40,11 @@ class StopGradient(Op):
 
     def lower(self, apply: Apply) -> View:
         return View(Same())
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls(), Sample((spread(2, 1, 0),))
+        yield cls(), Sample((spread(3),), differentiable=False)
 
 
 def disconnected_grad(x: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import DTypeError, ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, register
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register, user_error
 from symgrad.graph.types import TensorType, shape_text
 from symgrad.graph.variables import Apply, Constant, Variable
 from symgrad.kernels.checks import mismatch
 from symgrad.kernels.grammar import Broadcast, Reshape, View
 from symgrad.ops.casting import cast
 from symgrad.ops.promotion import as_operand, is_discrete
+from symgrad.ops.sampling import number, spread
 from symgrad.ops.sizes import MakeVector, Sizes, size_of
 
 
@@ -35,6 +36,7 @@ class ReshapeTo(Op):
         sizes = _fill(self.sizes, operands)
         if sum(size == -1 for size in sizes) > 1:
             raise InferenceError(ShapeError, f"reshape can work out one size, got {shape_text(sizes)}")
+        _check_not_negative("reshape", sizes, -1)
         known = [size for size in sizes if size is not None and size != -1]
         total = prod(x.type.shape) if x.type.is_static else None  # type: ignore[arg-type]
         if total is not None and None not in sizes:
@@ -67,12 +69,31 @@ class ReshapeTo(Op):
     def lower(self, apply: Apply) -> View:
         return View(Reshape(self.sizes))
 
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls((3, 2)), Sample((spread(2, 3),))
+        yield cls((-1,)), Sample((spread(2, 3),))
+        yield cls(()), Sample((spread(1, 1),))
+        yield cls((None, 1, -1)), Sample((spread(2, 3), number(3)))
+        yield cls((None, None)), Sample((spread(4, dtype="int8"), number(2), number(2, "int32")))
+        yield cls((2, 0)), Sample((spread(0, 3),))
+        yield cls((4, 2)), Sample((spread(2, 3),), ShapeError)
+        yield cls((4, -1)), Sample((spread(2, 3),), ShapeError)
+        yield cls((-1, -1)), Sample((spread(2, 3),), ShapeError)
+        yield cls((-2, 3)), Sample((spread(2, 3),), ShapeError)
+        yield cls((None, 2)), Sample((spread(2, 3), number(5)), ShapeError)
+
 
 def _check_divisible(kind: TensorType, sizes: Sizes) -> None:
     known = prod(size for size in kind.shape if size is not None)
     total = prod(size for size in sizes if size is not None)
     if known and total % known:
         raise InferenceError(ShapeError, f"reshape can't turn {shape_text(kind.shape)} into {shape_text(sizes)}")
+
+
+def _check_not_negative(name: str, sizes: Sizes, least: int) -> None:
+    if any(size is not None and size < least for size in sizes):
+        raise InferenceError(ShapeError, f"{name} can't make a negative size, got {shape_text(sizes)}")
 
 
 def _fill(sizes: Sizes, operands: Sequence[Any]) -> Sizes:
@@ -104,7 +125,7 @@ def split_sizes(sizes: Any, where: str) -> tuple[Sizes, list[Any]]:
     for size in sizes:
         if isinstance(size, Variable):
             if size.type.ndim != 0 or not is_discrete(size.type.dtype):  # type: ignore[attr-defined]
-                raise DTypeError(f"{where} needs integer scalars as sizes, got {size.type}")
+                raise user_error(DTypeError, f"{where} needs integer scalars as sizes, got {size.type}", [size])
             value = None if size.known is None else int(size.known)
             known.append(value)
             if value is None:
@@ -112,7 +133,7 @@ def split_sizes(sizes: Any, where: str) -> tuple[Sizes, list[Any]]:
         elif isinstance(size, int | np.integer) or (isinstance(size, np.ndarray) and size.ndim == 0):
             known.append(int(size))
         else:
-            raise DTypeError(f"{where} needs integers as sizes, got {type(size).__name__} {size!r}")
+            raise user_error(DTypeError, f"{where} needs integers as sizes, got {type(size).__name__} {size!r:.60}")
     return tuple(known), operands
 
 
@@ -125,9 +146,10 @@ def elements_of(vector: Any, where: str) -> list[Any]:
     if vector.owner is not None and isinstance(vector.owner.op, MakeVector):
         return list(vector.owner.inputs)
     if vector.type.ndim != 1 or vector.type.shape[0] is None:
-        raise ShapeError(
-            f"{where} needs to know how many sizes there are, got {vector.type}; pass a list, or ndim where it is taken"
-        )
+        raise user_error(
+            ShapeError, f"{where} needs to know how many sizes there are, got {vector.type}", [vector],
+            "Pass a list, or ndim where it is taken.",
+        )  # fmt: skip
     return [vector[index] for index in range(vector.type.shape[0])]
 
 
@@ -161,7 +183,7 @@ def flatten(x: Any, ndim: int = 1, outdim: int | None = None) -> Any:
     x = as_operand(x)
     ndim = outdim if outdim is not None else ndim
     if not 1 <= ndim <= max(x.type.ndim, 1):
-        raise ShapeError(f"flatten can leave 1 to {max(x.type.ndim, 1)} axes of {x.type}, got {ndim}")
+        raise user_error(ShapeError, f"flatten can leave 1 to {max(x.type.ndim, 1)} axes of {x.type}, got {ndim}", [x])
     if ndim == x.type.ndim:
         return x
     rest = x.type.shape[ndim - 1 :]
@@ -187,6 +209,7 @@ class BroadcastTo(Op):
 
     def infer(self, x: Any, *operands: Any) -> list[TensorType]:
         sizes = _fill(self.sizes, operands)
+        _check_not_negative("alloc", sizes, 0)
         if x.type.ndim > len(sizes):
             raise InferenceError(ShapeError, f"alloc can't turn {x.type} into {shape_text(sizes)}: too few sizes")
         for axis in range(-x.type.ndim, 0):
@@ -218,6 +241,17 @@ class BroadcastTo(Op):
             if not kind.broadcastable[axis] and (kind.shape[axis] is None or self.sizes[axis] is None)
         ]  # fmt: skip
         return View(Broadcast(self.sizes, tuple(fixed)))
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls((2, 3)), Sample((spread(),))
+        yield cls((2, 2, 3)), Sample((spread(2, 1),))
+        yield cls((None, 3)), Sample((spread(3), number(4)))
+        yield cls((0, None)), Sample((spread(1, 1, dtype="int16"), number(2)))
+        yield cls((3,)), Sample((spread(2, 3),), ShapeError)
+        yield cls((2, 2)), Sample((spread(2, 3),), ShapeError)
+        yield cls((None,)), Sample((spread(2), number(3)), ShapeError)
+        yield cls((-1,)), Sample((spread(1),), ShapeError)
 
 
 def alloc(value: Any, *sizes: Any) -> Any:

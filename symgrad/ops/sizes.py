@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from symgrad.errors import ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, register
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.grammar import Kernel, Library, Same, View
+from symgrad.ops.axes import checked_axis
 from symgrad.ops.casting import cast
 from symgrad.ops.promotion import as_operand, is_discrete, scalar_constant
+from symgrad.ops.sampling import number, spread
 
 Sizes = tuple[int | None, ...]
 
@@ -45,6 +47,11 @@ class Size(Op):
 
     def lower(self, apply: Apply) -> Library:
         return Library("size", (("axis", self.axis),))
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls(1), Sample((spread(2, 3),))
+        yield cls(0), Sample((spread(0, 1, dtype="bool"),))
 
 
 def size_of(x: Any, axis: int) -> Any:
@@ -87,6 +94,13 @@ class MakeVector(Op):
         ]
         return [self(*parts)]
 
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls("float64"), Sample((number(0.5, "float64"), number(2, "int32"), number(1.5, "float32")))
+        yield cls("int64"), Sample((number(3), number(1, "bool")))
+        yield cls("int64"), Sample(())
+        yield cls("float64"), Sample((spread(2), number(1.5, "float64")), ShapeError)
+
 
 def shape(x: Any) -> Any:
     """Return the sizes of `x` as an int64 vector."""
@@ -128,6 +142,14 @@ class SpecifyShape(Op):
         """Say the same of the tangent."""
         return [None if tangents[0] is None else self(tangents[0])]
 
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls((2, None)), Sample((spread(2, 3),))
+        yield cls((1, None, 0)), Sample((spread(1, 3, 0),))
+        yield cls((None, None)), Sample((spread(1, 2, dtype="int32"),))
+        yield cls((4,)), Sample((spread(3),), ShapeError)
+        yield cls((3, 1)), Sample((spread(3),), ShapeError)
+
     def lower(self, apply: Apply) -> Kernel:
         settled = apply.inputs[0].type.shape == apply.outputs[0].type.shape  # type: ignore[attr-defined]
         return View(Same()) if settled else Library("specify_shape", (("sizes", self.sizes),))
@@ -143,7 +165,8 @@ def specify_shape(x: Any, shape: Sequence[int | None]) -> Any:
     """
     x = as_operand(x)
     sizes = tuple([None if size is None else int(size) for size in shape])
-    if all(said is None or said == known for said, known in zip(sizes, x.type.shape, strict=False)):
+    kind = x.type
+    if len(sizes) == kind.ndim and kind.with_shape([s if k is None else k for s, k in zip(sizes, kind.shape)]) == kind:
         return x
     return SpecifyShape(sizes)(x)
 
@@ -151,7 +174,50 @@ def specify_shape(x: Any, shape: Sequence[int | None]) -> Any:
 def addbroadcast(x: Any, *axes: int) -> Any:
     """Return `x` with `axes` known to have size 1, so that they stretch. Checked at run time."""
     x = as_operand(x)
-    return specify_shape(x, [1 if axis in axes else None for axis in range(x.type.ndim)])
+    ones = [checked_axis(axis, x, "addbroadcast") for axis in axes]
+    return specify_shape(x, [1 if axis in ones else None for axis in range(x.type.ndim)])
 
 
-__all__ = ["addbroadcast", "shape", "specify_shape"]
+@register
+@dataclass(frozen=True)
+class Unbroadcast(Op):
+    """The operand, whose `axes` don't stretch although their size is known to be 1."""
+
+    axes: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return f"unbroadcast{{{','.join(map(str, self.axes))}}}"
+
+    def infer(self, x: Any) -> list[TensorType]:
+        pattern = [ones and axis not in self.axes for axis, ones in enumerate(x.type.broadcastable)]
+        return [TensorType(x.type.dtype, x.type.shape, pattern)]
+
+    def evaluate(self, x: np.ndarray) -> list[np.ndarray]:
+        return [x]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        ones = [axis for axis in self.axes if inputs[0].type.broadcastable[axis]]
+        return [addbroadcast(cotangents[0], *ones)]
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """Say the same of the tangent."""
+        return [None if tangents[0] is None else self(tangents[0])]
+
+    def lower(self, apply: Apply) -> View:
+        return View(Same())
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls((0,)), Sample((spread(1, 3),))
+        yield cls((0, 1)), Sample((spread(1, 1, dtype="int8"),))
+
+
+def unbroadcast(x: Any, *axes: int) -> Any:
+    """Return `x`, whose `axes` don't stretch any more although the graph knows that their size is 1."""
+    x = as_operand(x)
+    held = tuple(sorted({checked_axis(axis, x, "unbroadcast") for axis in axes}))
+    return Unbroadcast(held)(x) if any(x.type.broadcastable[axis] for axis in held) else x
+
+
+__all__ = ["addbroadcast", "shape", "specify_shape", "unbroadcast"]

@@ -243,7 +243,7 @@ def stretched_operands_stay_small(node: Apply, context: Context) -> Any:
     return None
 
 
-@rule("canonicalize", Elementwise, reason="a function of copies is copies of the function")
+@rule("canonicalize", Elementwise, Cast, reason="a function of copies is copies of the function")
 def function_of_a_stretched_operand_is_stretched(node: Apply, context: Context) -> Any:
     if len(node.inputs) != 1:
         return None

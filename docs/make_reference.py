@@ -1,0 +1,254 @@
+"""Write docs/reference.md from the docstrings of the program: ``python docs/make_reference.py``."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import symgrad
+import symgrad.tensor as T
+from symgrad.config import SETTINGS, text_of
+from symgrad.graph.op import Op, registry
+from symgrad.ops import elementwise_op
+from symgrad.ops.elementwise_op import ElementwiseFunction
+from symgrad.rewriting.engine import ENGINE_RULES, RULES
+
+PAGE = Path(__file__).with_name("reference.md")
+HEADER = """\
+# Reference
+
+This page is made from the docstrings of the program by `docs/make_reference.py`. Don't edit it: edit them.
+
+In signatures, `T` is `symgrad.tensor`.
+"""
+OTHER_MODULES = ("symgrad.random", "symgrad.debug", "symgrad.data", "symgrad.checkpoint")
+KIND_NAMES = {"i": "integers", "u": "unsigned integers", "b": "bools", "f": "floats", "c": "complex numbers"}
+DTYPE_RULES = ("arithmetic", "floating", "comparison", "predicate", "unchanged", "selection")
+
+_SECTION = re.compile(r"^([A-Z][a-z]+)\n-{3,}\n", re.MULTILINE)
+
+
+def reference() -> str:
+    """Return the text of the page."""
+    parts = [
+        HEADER,
+        *_module_part(symgrad, "symgrad", symgrad.__all__),
+        *_language_parts(),
+        *_elementwise_part(),
+        *_constructor_part(),
+        *[part for name in OTHER_MODULES for part in _other_module_part(name)],
+        *_op_part(),
+        *_rule_part(),
+        *_setting_part(),
+    ]
+    return "\n".join(part.rstrip() + "\n" for part in parts)
+
+
+# ---- parts of the page ----------------------------------------------------------------------------------------------
+
+
+def _module_part(module: ModuleType, prefix: str, names: Iterable[str]) -> Iterator[str]:
+    yield f"## `{module.__name__}`"
+    members = {name: getattr(module, name) for name in sorted(names, key=str.lower)}
+    yield from _entries({name: member for name, member in members.items() if callable(member)}, prefix)
+
+
+def _other_module_part(name: str) -> Iterator[str]:
+    module = importlib.import_module(name)
+    names = getattr(module, "__all__", None)
+    if names is None:
+        names = [key for key, value in vars(module).items() if _is_own_function(value, module) and key[0] != "_"]
+    yield from _module_part(module, name, names)
+
+
+def _is_own_function(value: Any, module: ModuleType) -> bool:
+    return inspect.isfunction(value) and value.__module__ == module.__name__
+
+
+def _language_parts() -> Iterator[str]:
+    """The functions of the T namespace, by the file that declares them."""
+    yield "## `symgrad.tensor`: the user's language"
+    groups: dict[str, dict[str, Any]] = {}
+    for name, member in sorted(vars(T).items()):
+        if inspect.isfunction(member) and name not in T.CONSTRUCTORS and not name.startswith("_"):
+            groups.setdefault(member.__module__, {})[name] = member
+    for module_name in sorted(groups):
+        yield f"### {_summary(importlib.import_module(module_name))}"
+        yield from _entries(groups[module_name], "T", level=4)
+
+
+def _entries(members: Mapping[str, Any], prefix: str, level: int = 3) -> Iterator[str]:
+    """One entry for each thing; names that mean the same thing share one."""
+    names: dict[int, list[str]] = {}
+    for name, member in members.items():
+        names.setdefault(id(member), []).append(name)
+    for name, member in members.items():
+        aliases = names[id(member)]
+        if name != (member.__name__ if member.__name__ in aliases else aliases[0]):
+            continue
+        others = [f"`{prefix}.{other}`" for other in aliases if other != name]
+        yield f"{'#' * level} `{prefix}.{name}{_signature(member)}`"
+        if others:
+            yield f"Also {', '.join(others)}."
+        yield markdown_of(inspect.getdoc(member) or "")
+        if inspect.isclass(member):
+            yield from _methods(member, f"{prefix}.{name}", level + 1)
+
+
+def _methods(owner: type, prefix: str, level: int) -> Iterator[str]:
+    for name, member in vars(owner).items():
+        if name.startswith("_"):
+            continue
+        plain = member.__func__ if isinstance(member, classmethod) else member
+        if inspect.isfunction(plain):
+            yield f"{'#' * level} `{prefix}.{name}{_signature(plain)}`"
+            yield markdown_of(inspect.getdoc(plain) or "")
+
+
+def _elementwise_part() -> Iterator[str]:
+    yield "## Elementwise functions"
+    yield "All of them broadcast their operands. The last column is the dtype rule, explained below the table."
+    names: dict[ElementwiseFunction, list[str]] = {}
+    for name, member in sorted(vars(T).items()):
+        if isinstance(member, ElementwiseFunction):
+            names.setdefault(member, []).append(name)
+    rows = []
+    for function, aliases in names.items():
+        own = function.__name__
+        name = next(choice for choice in (own, f"{own}_", aliases[0]) if choice in aliases)
+        arguments = ", ".join(inspect.getfullargspec(function.row.partials).args[:-1])
+        symbol = f", `{function.row.symbol}`" if function.row.symbol else ""
+        others = "".join(f", `T.{other}`" for other in aliases if other != name)
+        meaning = _one_line(function.__doc__ or "")
+        rows.append((f"`T.{name}({arguments})`{others}{symbol}", meaning, function.row.dtype_rule.__name__))
+    yield _table(("function", "value", "dtypes"), sorted(rows))
+    rules = [(rule, _one_line(getattr(elementwise_op, rule).__doc__)) for rule in DTYPE_RULES]
+    yield _table(("dtype rule", "meaning"), rules)
+
+
+def _constructor_part() -> Iterator[str]:
+    yield "## Constructors"
+    yield (
+        "The names of constructors are a letter for the dtype and a word for the axes. Each takes `name` (and those "
+        "without a letter `dtype`); the plural forms take several names, or a number."
+    )
+    plain = [name for name, function in T.CONSTRUCTORS.items() if "floatX" in (function.__doc__ or "")]
+    rows = [
+        (f"`T.{name}`", ", ".join(f"`T.{other}`" for other in T.CONSTRUCTORS if other[1:] == name))
+        for name in plain
+    ]
+    yield _table(("floatX", "other dtypes"), rows)
+
+
+def _op_part() -> Iterator[str]:
+    yield "## Ops"
+    yield "What the functions above are made of. These classes appear in printed graphs, and in rewrite rules."
+    rows = [
+        (f"`{name}`", f"`{op.__module__.removeprefix('symgrad.')}`", _summary(op), _abilities(op))
+        for name, op in sorted(registry.ops.items())
+    ]
+    yield _table(("op", "declared in", "value", "has"), rows)
+
+
+def _abilities(op: type[Op]) -> str:
+    parts = {"gradient": "gradient", "pushforward": "forward derivative", "lower": "kernel"}
+    return ", ".join(text for name, text in parts.items() if getattr(op, name) is not getattr(Op, name))
+
+
+def _rule_part() -> Iterator[str]:
+    yield "## Rewrite rules"
+    yield "In the order in which they are offered a node. A mode may leave out each of them."
+    rows = [(f"`{name}`", "engine", reason) for name, reason in ENGINE_RULES.items()]
+    rows += [(f"`{rule.name}`", rule.phase, rule.reason) for rule in RULES.values()]
+    yield _table(("rule", "phase", "reason"), rows)
+
+
+def _setting_part() -> Iterator[str]:
+    yield "## Settings"
+    rows = [
+        (f"`{setting.name}`", setting.kind.valid, text_of(setting.default) or "(empty)", setting.help)
+        for setting in SETTINGS.values()
+    ]
+    yield _table(("setting", "values", "default", "meaning"), rows)
+
+
+# ---- text -----------------------------------------------------------------------------------------------------------
+
+
+def markdown_of(docstring: str) -> str:
+    """Return a numpydoc docstring as Markdown."""
+    pieces = _SECTION.split(docstring)
+    text = [pieces[0].strip()]
+    for title, body in zip(pieces[1::2], pieces[2::2], strict=True):
+        text.append(f"**{title}**")
+        text.append(_SECTION_WRITERS.get(title, _definitions)(body.strip("\n")))
+    return "\n\n".join(_outside_code(part) for part in text if part) + "\n"
+
+
+def _definitions(body: str) -> str:
+    """Return a list of names with descriptions, each ``name : type`` or a type alone."""
+    entries: list[str] = []
+    for line in body.splitlines():
+        if line.startswith(" ") and entries:
+            entries[-1] += f" {line.strip()}"
+        elif line.strip():
+            name, separator, kind = line.replace("`", "").partition(" : ")
+            entries.append(f"- `{name}` ({kind}):" if separator else f"- `{name}`:")
+    return "\n".join(entry.removesuffix(":") for entry in entries)
+
+
+def _paragraphs(body: str) -> str:
+    return body
+
+
+def _session(body: str) -> str:
+    """Return examples: prose as it is, sessions fenced. They run as doctests of the program."""
+    parts = []
+    for block in re.split(r"\n\s*\n", body):
+        parts.append(f"```pycon\n{block}\n```" if block.lstrip().startswith(">>>") else block)
+    return "\n\n".join(parts)
+
+
+_SECTION_WRITERS: dict[str, Callable[[str], str]] = {"Notes": _paragraphs, "Examples": _session}
+
+
+def _outside_code(text: str) -> str:
+    """Turn double backticks into Markdown's single ones, but not inside fences."""
+    return text if "```" in text else text.replace("``", "`")
+
+
+def _signature(member: Any) -> str:
+    signature = inspect.signature(member)
+    parameters = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for name, parameter in signature.parameters.items()
+        if name not in ("self", "cls") and not name.startswith("_")
+    ]
+    return str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
+
+
+def _summary(documented: Any) -> str:
+    return (inspect.getdoc(documented) or "").split("\n\n")[0].replace("\n", " ").replace("``", "`").rstrip(".")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).replace("``", "`")
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    cells = [header, ("---",) * len(header), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in cells)
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(reference())
+
+
+if __name__ == "__main__":
+    main()

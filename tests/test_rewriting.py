@@ -1,0 +1,289 @@
+"""Every rewrite rule: an example on which it fires, with the same results before and after."""
+
+import numpy as np
+import pytest
+
+import symgrad
+import symgrad.tensor as T
+from symgrad.compile.closing import close_graph
+from symgrad.graph.traversal import applies_before
+from symgrad.rewriting.engine import ENGINE_RULES, RULES, all_rule_names, rewrite
+
+RNG = np.random.RandomState(0)
+
+
+def floats(*shape):
+    return RNG.uniform(0.1, 2.0, shape)
+
+
+# ---- one example a rule: inputs, values, expression, and what must (not) be left --------------------------------------
+
+
+def merge():
+    x = T.dvector("x")
+    return [x], [floats(3)], T.exp(x) * T.exp(x), {"exp": 1}
+
+
+def fold():
+    x = T.dvector("x")
+    return [x], [floats(3)], x * (T.constant(2.0) + T.constant(3.0)), {"add": 0}
+
+
+def size_of_result():
+    x, y = T.dmatrices("x", "y")
+    z = T.tanh(T.dot(x, y)).T
+    return [x, y], [floats(2, 3), floats(3, 4)], z.shape[0] * 10 + z.shape[1], {"dot": 0, "tanh": 0}
+
+
+def known_sizes():
+    x = T.tensor("float64", (2, 6), name="x")
+    y = T.dmatrix("y")
+    return [x, y], [floats(2, 6), floats(3, 4)], x.reshape((y.shape[0] * 0 + 3, 4)) + y, {}
+
+
+def polynomial():
+    i, b = T.lscalars("i", "b")
+    return [i, b], [np.int64(3), np.int64(7)], (i + 1) * b - i * b, {"multiply": 0, "add": 0, "subtract": 0}
+
+
+def element_of_made_vector():
+    a, b = T.dscalars("a", "b")
+    vector = T.stack([a, b])
+    return [a, b], [np.float64(1), np.float64(2)], vector[T.constant(1)] * 3, {"make_vector": 0}
+
+
+def slice_before_cast():
+    x, i = T.dvector("x"), T.lscalar("i")
+    return [x, i], [floats(9), np.int64(2)], T.cast(T.exp(x), "float32")[i : i + 3], {}
+
+
+def dimshuffles():
+    x = T.dmatrix("x")
+    return [x], [floats(2, 3)], x.T.dimshuffle("x", 1, 0), {"dimshuffle{1,0}": 0}
+
+
+def reshapes():
+    x = T.tensor("float64", (2, 6), name="x")
+    return [x], [floats(2, 6)], x.reshape((12,)).reshape((4, 3)), {"reshape": 1}
+
+
+def same_type():
+    x = T.tensor("float64", (2, 6), name="x")
+    return [x], [floats(2, 6)], x.reshape((2, 6)) + 1, {"reshape": 0}
+
+
+def neutral():
+    x = T.dvector("x")
+    return [x], [floats(3)], ((x + 0) * 1 - 0) / 1, {"add": 0, "multiply": 0, "subtract": 0, "true_divide": 0}
+
+
+def negations():
+    x, y = T.dvectors("x", "y")
+    return [x, y], [floats(3), floats(3)], -(-x) + (-y), {"negative": 0}
+
+
+def stretched():
+    x = T.dmatrix("x")
+    return [x], [floats(2, 3)], x * T.alloc(2.0, x.shape[0], x.shape[1]), {"alloc": 0}
+
+
+def function_of_stretched():
+    x, n = T.dscalar("x"), T.lscalar("n")
+    return [x, n], [np.float64(0.5), np.int64(4)], T.exp(T.alloc(x, n)), {}
+
+
+def log_softmax():
+    x = T.dmatrix("x")
+    return [x], [floats(2, 3)], T.log(T.softmax(x)), {"softmax": 0, "log_softmax": 1}
+
+
+def picked_log_softmax():
+    x, y = T.dmatrix("x"), T.ivector("y")
+    picked = T.log(T.softmax(x)[T.arange(y.shape[0]), y])
+    return [x, y], [floats(2, 3), np.array([2, 0], "int32")], picked, {"softmax": 0}
+
+
+def log_softmax_gradient():
+    x = T.dmatrix("x")
+    return [x], [floats(2, 3)], symgrad.grad(T.sum(T.log(T.softmax(x))[:, 0]), x), {"softmax_gradient": 0}
+
+
+def softplus():
+    x = T.dvector("x")
+    return [x], [floats(3)], T.log(1 + T.exp(x)) + T.log1p(T.exp(x)), {"exp": 0, "softplus": 1}
+
+
+def log_sigmoid():
+    x = T.dvector("x")
+    return [x], [floats(3)], T.log(T.sigmoid(x)) + T.log(1 - T.sigmoid(x)), {"sigmoid": 0, "log": 0}
+
+
+def crossentropy_gradient():
+    x, t = T.dvectors("x", "t")
+    cost = T.sum(T.binary_crossentropy(T.sigmoid(x), t))
+    return [x, t], [floats(3), np.array([0.0, 1.0, 0.3])], symgrad.grad(cost, x), {"true_divide": 0}
+
+
+def square():
+    x = T.dvector("x")
+    return [x], [floats(3)], x**2 + x**0.5 + x**-1, {"power": 0}
+
+
+def sum_of_squares():
+    x = T.dmatrix("x")
+    return [x], [floats(3, 2)], T.sum(x**2), {"sum_of_squares": 1, "sqr": 0}
+
+
+def constant_factors():
+    x = T.dvector("x")
+    return [x], [floats(3)], -(3.0 * (x / 4.0)), {"multiply": 1, "true_divide": 0, "negative": 0}
+
+
+def picked_row():
+    x, y = T.dmatrix("x"), T.ivector("y")
+    picked = T.log_softmax(x)[T.arange(y.shape[0]), y]
+    return [x, y], [floats(2, 3), np.array([2, 0], "int32")], picked, {"log_softmax": 0, "log_softmax_at": 1}
+
+
+def softmax_minus_one_hot():
+    x, y = T.dmatrix("x"), T.ivector("y")
+    cost = -T.mean(T.log(T.softmax(x))[T.arange(y.shape[0]), y])
+    return [x, y], [floats(2, 3), np.array([2, 0], "int32")], symgrad.grad(cost, x), {"label_gradient": 1}
+
+
+def gemm():
+    w, h, d = T.dmatrices("w", "h", "d")
+    step = w - 0.1 * (T.dot(h.T, d) + 0.5 * w)
+    return [w, h, d], [floats(4, 3), floats(2, 4), floats(2, 3)], step, {"gemm": 1, "dot": 0, "subtract": 0}
+
+
+EXAMPLES = {
+    "equal_nodes_are_one": merge,
+    "constants_are_folded": fold,
+    "size_of_a_result_is_a_size_of_its_operand": size_of_result,
+    "known_sizes_move_into_the_op": known_sizes,
+    "integer_arithmetic_is_a_polynomial": polynomial,
+    "element_of_a_made_vector_is_the_scalar": element_of_made_vector,
+    "slice_comes_before_cast_and_functions_of_one_operand": slice_before_cast,
+    "dimshuffle_of_dimshuffle_is_one": dimshuffles,
+    "reshape_of_reshape_is_one": reshapes,
+    "conversion_to_the_same_type_disappears": same_type,
+    "neutral_operands_disappear": neutral,
+    "negations_cancel": negations,
+    "stretched_operands_stay_small": stretched,
+    "function_of_a_stretched_operand_is_stretched": function_of_stretched,
+    "log_of_softmax_is_log_softmax": log_softmax,
+    "log_of_picked_softmax_is_picked_log_softmax": picked_log_softmax,
+    "softmax_gradient_of_log_is_log_softmax_gradient": log_softmax_gradient,
+    "log_of_one_plus_exp_is_softplus": softplus,
+    "log_of_sigmoid_is_softplus": log_sigmoid,
+    "quotient_by_sigmoid_cancels_in_its_gradient": crossentropy_gradient,
+    "power_two_is_square": square,
+    "sum_of_squares_is_one_op": sum_of_squares,
+    "constant_factors_meet": constant_factors,
+    "picked_log_softmax_is_one_op": picked_row,
+    "softmax_minus_one_hot_is_one_op": softmax_minus_one_hot,
+    "step_on_a_matrix_is_one_gemm": gemm,
+}
+
+
+def rewritten(inputs, output, rules):
+    fired = []
+    graph = close_graph(inputs, [output], None, None, "ignore", False)
+    return rewrite(graph, rules, lambda change: fired.append(change.rule)), fired
+
+
+def test_every_rule_has_an_example():
+    assert set(all_rule_names()) - {"cast_of_bernoulli_draw_is_drawn_in_that_dtype"} == set(EXAMPLES)
+    for rule in RULES.values():
+        assert rule.reason and rule.phase in ("canonicalize", "stabilize", "specialize")
+    assert all(ENGINE_RULES.values())
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_rule_fires_and_keeps_the_meaning(name):
+    inputs, values, output, counts = EXAMPLES[name]()
+    graph, fired = rewritten(inputs, output, all_rule_names())
+    assert name in fired
+    ops = [str(node.op) for node in graph.order]
+    for op, count in counts.items():
+        assert ops.count(op) == count, (op, ops)
+    expected = symgrad.function(inputs, output, mode="none", on_unused_input="ignore")(*values)
+    found = symgrad.function(inputs, output, mode="default", on_unused_input="ignore")(*values)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert found.dtype == expected.dtype
+    alone = symgrad.function(inputs, output, mode=symgrad.Mode([name]), on_unused_input="ignore")(*values)
+    np.testing.assert_allclose(alone, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_rule_can_be_left_out(name):
+    inputs, values, output, _ = EXAMPLES[name]()
+    mode = symgrad.Mode.named("default").excluding(name)
+    graph, fired = rewritten(inputs, output, mode.rewrites)
+    assert name not in fired
+    expected = symgrad.function(inputs, output, mode="none", on_unused_input="ignore")(*values)
+    found = symgrad.function(inputs, output, mode=mode, on_unused_input="ignore")(*values)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_rewriting_carries_the_users_lines():
+    x = T.dmatrix("x")
+    y = T.log(T.softmax(x))  # here it was written
+    graph, _ = rewritten([x], y, all_rule_names())
+    (node,) = graph.order
+    assert node.op.name == "log_softmax" and "here it was written" in node.source.text
+
+
+def test_the_users_graph_stays_as_it_is():
+    x = T.dmatrix("x")
+    y = T.log(T.softmax(x)) * 1.0 + 0.0
+    before = [str(node) for node in applies_before([y])]
+    rewritten([x], y, all_rule_names())
+    assert [str(node) for node in applies_before([y])] == before
+
+
+# ---- stability: finite where the plain expression isn't ----------------------------------------------------------------
+
+
+def test_the_softmax_cost_is_finite_far_from_the_label():
+    x, y = T.dmatrix("x"), T.ivector("y")
+    cost = -T.mean(T.log(T.softmax(x))[T.arange(y.shape[0]), y])
+    f = symgrad.function([x, y], [cost, symgrad.grad(cost, x)])
+    value, gradient = f([[0.0, 2000.0], [1000.0, -1000.0]], np.array([0, 1], "int32"))
+    assert value == 2000.0
+    np.testing.assert_array_equal(gradient, [[-0.5, 0.5], [0.5, -0.5]])
+
+
+def test_picked_probabilities_are_finite_too():
+    x, y = T.dmatrix("x"), T.ivector("y")
+    cost = T.mean(T.categorical_crossentropy(T.softmax(x), y))
+    f = symgrad.function([x, y], [cost, symgrad.grad(cost, x)])
+    value, gradient = f([[0.0, 2000.0]], np.array([0], "int32"))
+    assert value == 2000.0
+    np.testing.assert_array_equal(gradient, [[-1.0, 1.0]])
+
+
+def test_true_probabilities_as_targets_are_finite():
+    x, t = T.dmatrices("x", "t")
+    cost = T.mean(T.categorical_crossentropy(T.softmax(x), t))
+    f = symgrad.function([x, t], [cost, symgrad.grad(cost, x)])
+    value, gradient = f([[0.0, 2000.0]], [[1.0, 0.0]])
+    assert value == 2000.0
+    np.testing.assert_array_equal(gradient, [[-1.0, 1.0]])
+
+
+def test_binary_crossentropy_is_finite_at_both_ends():
+    x, t = T.dvectors("x", "t")
+    cost = T.sum(T.binary_crossentropy(T.sigmoid(x), t))
+    f = symgrad.function([x, t], [cost, symgrad.grad(cost, x)])
+    value, gradient = f([-800.0, 800.0, 800.0], [1.0, 0.0, 1.0])
+    assert value == 1600.0
+    np.testing.assert_allclose(gradient, [-1.0, 1.0, 0.0], atol=1e-12)
+
+
+def test_an_unknown_rule_is_an_error_with_the_nearest_name():
+    with pytest.raises(ValueError, match="did you mean 'constants_are_folded'"):
+        symgrad.Mode(["constant_are_folded"])
+    with pytest.raises(ValueError, match="there is no mode 'fast'"):
+        symgrad.function([], 1, mode="fast")
