@@ -6,7 +6,7 @@ What a fence's first word says decides what happens to the block:
     Runs, in one namespace for the whole page. If the block begins with ``>>>``, the lines below each prompt are the
     output, as in doctest. Otherwise lines that begin with ``#>`` are the output of the statement above them. Output
     that the page doesn't show is a failure too. ``...`` stands for anything.
-``python file=PATH``
+``python file=PATH``, ``text file=PATH``
     Must be lines of that file of the repository, word for word apart from common indentation. Doesn't run.
 ``python write=NAME``, ``ini write=NAME``
     Becomes a file in the page's working folder. Doesn't run.
@@ -16,7 +16,7 @@ What a fence's first word says decides what happens to the block:
     Are left alone.
 
 The page's code is kept in the file ``example.py`` of the working folder, so that errors name its lines as they would
-for a reader who copies the page.
+for a reader who copies the page. The repository's ``models`` are there too, as if the folder were the repository.
 
 When the program changed, ``python tests/markdown_pages.py PAGE...`` writes the outputs into the pages anew: read the
 difference before you keep it. Where an error is new, first write the line ``Traceback (most recent call last):``.
@@ -113,6 +113,7 @@ class Page:
     def run(self) -> None:
         """Run all blocks in order, in the current folder, and raise `PageError` for the first that fails."""
         sys.modules["example"] = self.module
+        Path("models").symlink_to(REPOSITORY / "models")
         try:
             for block in blocks_of(self.text):
                 self._run_block(block)

@@ -19,11 +19,12 @@ from symgrad.graph.variables import Apply, Constant, Variable
 from symgrad.kernels.grammar import Fixed, FromArray, FromOperand, Range
 from symgrad.ops.axes import DimShuffle
 from symgrad.ops.casting import Cast
-from symgrad.ops.conv import Conv2d
+from symgrad.ops.conv import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
 from symgrad.ops.creation import ARange, Concatenate, Eye
 from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.identity import StopGradient
 from symgrad.ops.linalg import Dot
+from symgrad.ops.pool import MaxPoolGradient, Pool2d
 from symgrad.ops.reduction_op import ArgExtreme, Reduction
 from symgrad.ops.shape import BroadcastTo, ReshapeTo
 from symgrad.ops.sizes import MakeVector, Size, SpecifyShape
@@ -387,16 +388,45 @@ def _(op: Dot, written: Written) -> Text:
 
 @write.register
 def _(op: Conv2d, written: Written) -> Text:
-    (before, after), (left, right) = op.padding
-    keywords: dict[str, Any] = {}
-    if any((before, after, left, right)):
-        keywords["border_mode"] = (before, left) if (before, left) == (after, right) else op.padding
-    if op.stride != (1, 1):
-        keywords["subsample"] = op.stride
-    if not op.flip:
-        keywords["filter_flip"] = False
-    if op.dilation != (1, 1):
-        keywords["filter_dilation"] = op.dilation
-    if op.groups != 1:
-        keywords["num_groups"] = op.groups
-    return written.call("conv2d", *written.texts, **keywords)
+    return written.call("conv2d", *written.texts, **_convolution(op))
+
+
+@write.register
+def _(op: Conv2dInputGradient, written: Written) -> Text:
+    return written.call(op.name, *written.texts, **_convolution(op))
+
+
+@write.register
+def _(op: Conv2dFilterGradient, written: Written) -> Text:
+    return written.call(op.name, *written.texts, **_convolution(op))
+
+
+def _convolution(op: Conv2d | Conv2dInputGradient | Conv2dFilterGradient) -> dict[str, Any]:
+    """Return the parameters of a convolution that aren't the usual ones."""
+    (top, bottom), (left, right) = op.padding
+    given = {
+        "border_mode": (top, left) if (top, left) == (bottom, right) else op.padding, "subsample": op.stride,
+        "filter_flip": op.flip, "filter_dilation": op.dilation, "num_groups": op.groups,
+    }  # fmt: skip
+    usual = {
+        "border_mode": (0, 0), "subsample": (1, 1), "filter_flip": True, "filter_dilation": (1, 1), "num_groups": 1,
+    }  # fmt: skip
+    return {name: value for name, value in given.items() if value != usual[name]}
+
+
+@write.register
+def _(op: Pool2d, written: Written) -> Text:
+    mode = {"mode": op.mode} if op.mode != "max" else {}
+    return written.call("pool_2d", *written.texts, **_pooling(op), **mode)
+
+
+@write.register
+def _(op: MaxPoolGradient, written: Written) -> Text:
+    return written.call(op.name, *written.texts, **_pooling(op))
+
+
+def _pooling(op: Pool2d | MaxPoolGradient) -> dict[str, Any]:
+    """Return the parameters of a pooling that aren't the usual ones."""
+    given = {"ws": op.window, "stride": op.stride, "pad": op.pad, "ignore_border": op.ignore_border}
+    usual = {"stride": op.window, "pad": (0, 0), "ignore_border": True}
+    return {name: value for name, value in given.items() if name == "ws" or value != usual[name]}

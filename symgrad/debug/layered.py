@@ -15,8 +15,8 @@ from symgrad.debug.alignment import align
 from symgrad.debug.relaxation import Pull, relax
 
 RANK_GAP = 30.0
-STEEPNESS = 0.07
-WIDEST_RANK_GAP = 110.0
+STEEPNESS = 0.05
+WIDEST_RANK_GAP = 80.0
 BOX_GAP = 22.0
 BEND_GAP = 12.0
 PORT_SPREAD = 40.0

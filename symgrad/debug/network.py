@@ -18,6 +18,9 @@ WORK: Mapping[type[Kernel], str] = {
     Map: "elementwise", Reduction: "reduction", View: "view", Library: "library", Evaluate: "evaluate",
 }  # fmt: skip
 
+ONLY_LOOK = ("size", "specify_shape")
+"""Library routines that look at sizes only."""
+
 
 def to_networkx(x: Any, which: str = "rewritten") -> networkx.MultiDiGraph:
     """Return a graph for networkx, with data flowing along the edges.
@@ -137,4 +140,6 @@ def _type_of(variable: Variable) -> dict[str, Any]:
 
 def _work_of(node: Apply) -> str:
     kernel = node.op.lower(node)
+    if isinstance(kernel, Library) and kernel.name in ONLY_LOOK:
+        return "view"
     return next((name for kind, name in WORK.items() if isinstance(kernel, kind)), "library")

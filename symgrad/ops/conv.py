@@ -6,14 +6,14 @@ derivatives need nothing new.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from symgrad.errors import ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, register
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels import reference
@@ -21,6 +21,7 @@ from symgrad.kernels.grammar import Kernel, Library
 from symgrad.ops.casting import cast
 from symgrad.ops.linalg import product_rule
 from symgrad.ops.promotion import as_operand, float_of, upcast
+from symgrad.ops.sampling import number, spread
 from symgrad.ops.sizes import size_of, specify_shape
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
@@ -55,6 +56,11 @@ class _Convolution(Op):
             ("padding", self.padding), ("stride", self.stride), ("dilation", self.dilation),
             ("groups", self.groups), ("flip", self.flip),
         )  # fmt: skip
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters by name."""
+        return dict(self.attributes)
 
     def output_shape(self, image: Sequence[int | None], filters: Sequence[int | None]) -> list[int | None]:
         """Return the shape of the output, as far as it is known; raise if a size comes out negative."""
@@ -107,15 +113,14 @@ class Conv2d(_Convolution):
         return [TensorType(upcast(image.type.dtype, filters.type.dtype), shape)]
 
     def evaluate(self, image: np.ndarray, filters: np.ndarray) -> list[np.ndarray]:
-        return [reference.conv2d(image, filters, **dict(self.attributes))]
+        return [reference.conv2d(image, filters, **self.parameters)]
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         (image, filters), (cotangent,) = inputs, cotangents
-        parameters = dict(self.attributes)
         sizes = [size_of(v, axis) for v in (image, filters) for axis in (2, 3)]
         return [
-            specify_shape(Conv2dInputGradient(**parameters)(filters, cotangent, *sizes[:2]), image.type.shape),
-            specify_shape(Conv2dFilterGradient(**parameters)(image, cotangent, *sizes[2:]), filters.type.shape),
+            specify_shape(Conv2dInputGradient(**self.parameters)(filters, cotangent, *sizes[:2]), image.type.shape),
+            specify_shape(Conv2dFilterGradient(**self.parameters)(image, cotangent, *sizes[2:]), filters.type.shape),
         ]
 
     def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
@@ -124,6 +129,26 @@ class Conv2d(_Convolution):
 
     def lower(self, apply: Apply) -> Kernel:
         return Library("conv2d", self.attributes)
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        for op, image, filters in _convolution_samples(cls):
+            yield op, Sample((image, filters))
+        op = cls(((0, 0), (0, 0)))
+        yield op, Sample((spread(0, 1, 3, 3), spread(2, 1, 2, 2)))
+        yield op, Sample((spread(2, 1, 3, 3), spread(1, 2, 2, 2)), ShapeError)
+        yield op, Sample((spread(2, 1, 3, 3), spread(1, 1, 4, 2)), ShapeError)
+        yield op, Sample((spread(1, 3, 3), spread(1, 1, 2, 2)), ShapeError)
+
+
+def _convolution_samples(convolution: Any) -> Iterable[tuple[Any, np.ndarray, np.ndarray]]:
+    """Yield ops, images and filters: strides, dilations, groups, paddings, and sizes that leave pixels over."""
+    none = ((0, 0), (0, 0))
+    yield convolution(none), spread(2, 2, 4, 5), spread(3, 2, 2, 3, start=80)
+    yield convolution(none, flip=False), spread(1, 1, 3, 3), spread(1, 1, 3, 3, start=9)
+    yield convolution(((1, 0), (2, 1)), (2, 1)), spread(1, 2, 4, 3), spread(1, 2, 2, 2, start=24)
+    yield convolution(((1, 1), (1, 1)), (1, 2), (2, 1), 2), spread(1, 2, 5, 4), spread(2, 1, 2, 2, start=40)
+    yield convolution(none, (3, 3)), spread(1, 1, 5, 5, dtype="float32"), spread(2, 1, 1, 1, dtype="float32", start=25)
 
 
 def _known(operand: Any) -> int | None:
@@ -153,16 +178,15 @@ class Conv2dInputGradient(_Convolution):
 
     def evaluate(self, filters: np.ndarray, cotangent: np.ndarray, *sizes: np.ndarray) -> list[np.ndarray]:
         shape = (cotangent.shape[0], filters.shape[1] * self.groups, int(sizes[0]), int(sizes[1]))
-        return [reference.conv2d_input_gradient(filters, cotangent, shape, **dict(self.attributes))]
+        return [reference.conv2d_input_gradient(filters, cotangent, shape, **self.parameters)]
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         (filters, cotangent, *_), (image,) = inputs, cotangents
-        parameters = dict(self.attributes)
         sizes = [size_of(filters, axis) for axis in (2, 3)]
-        of_filters = Conv2dFilterGradient(**parameters)(image, cotangent, *sizes)
+        of_filters = Conv2dFilterGradient(**self.parameters)(image, cotangent, *sizes)
         return [
             specify_shape(of_filters, filters.type.shape),
-            specify_shape(Conv2d(**parameters)(image, filters), cotangent.type.shape),
+            specify_shape(Conv2d(**self.parameters)(image, filters), cotangent.type.shape),
             *_disconnected_sizes(),
         ]
 
@@ -175,6 +199,13 @@ class Conv2dInputGradient(_Convolution):
 
     def lower(self, apply: Apply) -> Kernel:
         return Library("conv2d_input_gradient", self.attributes)
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        for op, image, filters in _convolution_samples(cls):
+            (output,) = Conv2d(**op.parameters).evaluate(image, filters)
+            cotangent = spread(*output.shape, dtype=image.dtype.name, start=60)
+            yield op, Sample((filters, cotangent, number(image.shape[2]), number(image.shape[3])))
 
 
 @register
@@ -196,16 +227,15 @@ class Conv2dFilterGradient(_Convolution):
 
     def evaluate(self, image: np.ndarray, cotangent: np.ndarray, *sizes: np.ndarray) -> list[np.ndarray]:
         shape = (cotangent.shape[1], image.shape[1] // self.groups, int(sizes[0]), int(sizes[1]))
-        return [reference.conv2d_filter_gradient(image, cotangent, shape, **dict(self.attributes))]
+        return [reference.conv2d_filter_gradient(image, cotangent, shape, **self.parameters)]
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         (image, cotangent, *_), (filters,) = inputs, cotangents
-        parameters = dict(self.attributes)
         sizes = [size_of(image, axis) for axis in (2, 3)]
-        of_image = Conv2dInputGradient(**parameters)(filters, cotangent, *sizes)
+        of_image = Conv2dInputGradient(**self.parameters)(filters, cotangent, *sizes)
         return [
             specify_shape(of_image, image.type.shape),
-            specify_shape(Conv2d(**parameters)(image, filters), cotangent.type.shape),
+            specify_shape(Conv2d(**self.parameters)(image, filters), cotangent.type.shape),
             *_disconnected_sizes(),
         ]
 
@@ -218,6 +248,13 @@ class Conv2dFilterGradient(_Convolution):
 
     def lower(self, apply: Apply) -> Kernel:
         return Library("conv2d_filter_gradient", self.attributes)
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        for op, image, filters in _convolution_samples(cls):
+            (output,) = Conv2d(**op.parameters).evaluate(image, filters)
+            cotangent = spread(*output.shape, dtype=image.dtype.name, start=60)
+            yield op, Sample((image, cotangent, number(filters.shape[2]), number(filters.shape[3])))
 
 
 def _pair(value: Any, name: str, least: int = 1) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,14 @@ import numpy as np
 
 from symgrad.config import config
 from symgrad.errors import DTypeError, ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, register
-from symgrad.graph.types import TensorType, dtype_name
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register, user_error
+from symgrad.graph.types import TensorType, dtype_name, shape_text
 from symgrad.graph.variables import Apply, Variable
 from symgrad.kernels.grammar import Kernel, Library
-from symgrad.ops.axes import shape_padaxis
+from symgrad.ops.axes import checked_axis, shape_padaxis
 from symgrad.ops.casting import cast
 from symgrad.ops.promotion import as_operand, as_operands, is_discrete, scalar_constant, upcast
+from symgrad.ops.sampling import number, spread
 from symgrad.ops.shape import alloc
 from symgrad.ops.sizes import MakeVector, size_of
 
@@ -112,6 +113,15 @@ class ARange(Op):
     def lower(self, apply: Apply) -> Kernel:
         return Library("arange", (("dtype", self.dtype),))
 
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls("int64"), Sample((number(0), number(5), number(1)))
+        yield cls("int32"), Sample((number(7), number(-2), number(-3)))
+        yield cls("int64"), Sample((number(3), number(3), number(1)))
+        yield cls("float64"), Sample((number(0.5, "float64"), number(2.25, "float64"), number(0.5, "float64")))
+        yield cls("int64"), Sample((spread(2), number(3), number(1)), ShapeError)
+        yield cls("int64"), Sample((number(0), number(3), number(0)), ShapeError)
+
 
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: str | None = None) -> Any:
     """Return numbers from `start` (0 if only one bound is given) to before `stop`, as `numpy.arange`.
@@ -137,8 +147,12 @@ class Eye(Op):
         return "eye"
 
     def infer(self, rows: Any, columns: Any, k: Any) -> list[TensorType]:
+        if rows.type.ndim or columns.type.ndim or k.type.ndim:
+            raise InferenceError(ShapeError, "eye takes scalars")
         shape = [None if size.known is None else int(size.known) for size in (rows, columns)]
-        return [TensorType(self.dtype, shape, (False, False))]
+        if any(size is not None and size < 0 for size in shape):
+            raise InferenceError(ShapeError, f"eye can't make a negative size, got {shape_text(shape)}")
+        return [TensorType(self.dtype, shape)]
 
     def known_value(self, *inputs: Any) -> np.ndarray | None:
         return None
@@ -149,12 +163,20 @@ class Eye(Op):
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         return [Disconnected("it is a size")] * 3
 
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls("float32"), Sample((number(2), number(3), number(1)))
+        yield cls("int8"), Sample((number(3, "int32"), number(0), number(-1)))
+        yield cls("bool"), Sample((number(2), number(2), number(0)))
+        yield cls("float64"), Sample((spread(2, dtype="int64"), number(2), number(0)), ShapeError)
+        yield cls("float64"), Sample((number(-1), number(2), number(0)), ShapeError)
+
 
 def eye(n: Any, m: Any = None, k: Any = 0, dtype: str | None = None) -> Any:
     """Return an `n` by `m` matrix with ones on its `k`-th diagonal, as `numpy.eye`; `dtype` is ``floatX``."""
     sizes = [as_operand(size) for size in (n, n if m is None else m, k)]
     if not all(is_discrete(size.type.dtype) for size in sizes):
-        raise DTypeError("eye needs integers as sizes")
+        raise user_error(DTypeError, "eye needs integers as sizes", sizes)
     return Eye(dtype_name(dtype or config.floatX))(*sizes)
 
 
@@ -182,9 +204,9 @@ class Concatenate(Op):
             raise InferenceError(ShapeError, f"concatenate needs equal numbers of axes, got {counts}")
         shape: list[int | None] = []
         for axis in range(types[0].ndim):
-            sizes = [kind.shape[axis] for kind in types]
+            sizes: list[Any] = [kind.shape[axis] for kind in types]
             if axis == self.axis:
-                shape.append(None if None in sizes else sum(sizes))  # type: ignore[arg-type]
+                shape.append(None if None in sizes else sum(sizes))
                 continue
             known = sorted({size for size in sizes if size is not None})
             if len(known) > 1:
@@ -192,8 +214,7 @@ class Concatenate(Op):
                     ShapeError, f"concatenate along axis {self.axis} needs equal sizes on axis {axis}, got {known}"
                 )
             shape.append(known[0] if known else None)
-        pattern = [all(k.broadcastable[a] for k in types) if a != self.axis else shape[a] == 1 for a in range(len(shape))]
-        return [TensorType(upcast(*[kind.dtype for kind in types]), shape, pattern)]
+        return [TensorType(upcast(*[kind.dtype for kind in types]), shape)]
 
     def evaluate(self, *parts: np.ndarray) -> list[np.ndarray]:
         return [np.concatenate(parts, axis=self.axis)]
@@ -223,6 +244,15 @@ class Concatenate(Op):
     def lower(self, apply: Apply) -> Kernel:
         return Library("concatenate", (("axis", self.axis),))
 
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls(0), Sample((spread(2, 3), spread(1, 3, start=6)))
+        yield cls(1), Sample((spread(2, 1), spread(2, 0), spread(2, 2, start=2)))
+        yield cls(0), Sample((spread(2, dtype="int8"),))
+        yield cls(0), Sample((spread(0, dtype="float32"), spread(2, dtype="float32")))
+        yield cls(0), Sample((spread(2, 3), spread(2, 2)), ShapeError)
+        yield cls(0), Sample((spread(2, 3), spread(3)), ShapeError)
+
 
 def _as_declared(piece: Any, part: Any) -> Any:
     """Say that a slice has size 1 where the part that it belongs to has."""
@@ -234,10 +264,9 @@ def _as_declared(piece: Any, part: Any) -> Any:
 def concatenate(tensors: Any, axis: int = 0) -> Any:
     """Join tensors along an axis that they have; all other sizes must be equal."""
     parts = _common(list(tensors), "concatenate")
-    ndim = parts[0].type.ndim
-    if ndim == 0 or not -ndim <= axis < ndim:
-        raise ShapeError(f"concatenate got axis {axis} for tensors of {ndim} axes; to join scalars use stack")
-    return Concatenate(axis % ndim)(*parts)
+    if parts[0].type.ndim == 0:
+        raise user_error(ShapeError, "concatenate joins along an axis, and scalars have none", parts, "Use T.stack.")
+    return Concatenate(checked_axis(axis, parts[0], "concatenate"))(*parts)
 
 
 def join(axis: int, *tensors: Any) -> Any:
@@ -252,13 +281,14 @@ def stack(*tensors: Any, axis: int = 0) -> Any:
     parts = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else list(tensors)
     parts = _common(parts, "stack")
     if all(part.type.ndim == 0 for part in parts):
+        checked_axis(axis, parts[0], "stack", 1)
         return MakeVector(parts[0].type.dtype)(*parts)
     return concatenate([shape_padaxis(part, axis) for part in parts], axis)
 
 
 def _common(parts: list[Any], where: str) -> list[Any]:
     if not parts:
-        raise ShapeError(f"{where} needs at least one tensor")
+        raise user_error(ShapeError, f"{where} needs at least one tensor")
     parts = as_operands(*parts)
     dtype = upcast(*[part.type.dtype for part in parts])
     return [cast(part, dtype) for part in parts]

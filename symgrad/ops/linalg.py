@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from symgrad.errors import ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, register
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.checks import open_comparisons
@@ -18,6 +18,7 @@ from symgrad.ops.axes import dimshuffle, swapaxes
 from symgrad.ops.casting import cast
 from symgrad.ops.elementwise_op import broadcast_shapes
 from symgrad.ops.promotion import as_operands, is_discrete, upcast
+from symgrad.ops.sampling import number, spread
 from symgrad.ops.shape import reshape, sum_to_type
 from symgrad.ops.sizes import size_of
 
@@ -74,6 +75,22 @@ class Dot(Op):
 
     def lower(self, apply: Apply) -> Kernel:
         return Library("dot")
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls(), Sample((spread(2, 3), spread(3, 4, start=6)))
+        yield cls(), Sample((spread(3), spread(3, start=3)))
+        yield cls(), Sample((spread(2, 3), spread(3, start=6)))
+        yield cls(), Sample((spread(3), spread(3, 1, start=3)))
+        yield cls(), Sample((spread(1, 1), spread(1, 2)))
+        yield cls(), Sample((spread(2, 0), spread(0, 3)))
+        yield cls(), Sample((spread(0, 2, dtype="float32"), spread(2, 3, dtype="float32")))
+        yield cls(), Sample((spread(2, 3, dtype="int8"), spread(3, dtype="int8", low=-100, high=100)))
+        yield cls(), Sample((spread(2, 2, dtype="bool"), spread(2, 2, dtype="bool", start=4)))
+        yield cls(), Sample((spread(2, 2, dtype="complex64"), spread(2, 2, dtype="complex64", start=4)))
+        yield cls(), Sample((spread(2, 3), spread(2, 3)), ShapeError)
+        yield cls(), Sample((spread(3), spread(2)), ShapeError)
+        yield cls(), Sample((spread(), spread(2)), ShapeError)
 
 
 def product_rule(op: Op, inputs: Sequence[Any], tangents: Sequence[Any]) -> Any:
@@ -176,6 +193,17 @@ class BatchedMatrixProduct(Op):
             [kind.shape for kind in stacks],  # type: ignore[attr-defined]
         )
         return Library("matmul", (("stacks", comparisons),))
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls(), Sample((spread(2, 2, 3), spread(2, 3, 1, start=12)))
+        yield cls(), Sample((spread(2, 1, 2, 3), spread(4, 3, 2, start=12)))
+        yield cls(), Sample((spread(2, 2), spread(3, 2, 2, start=4)))
+        yield cls(), Sample((spread(2, 2, 0), spread(2, 0, 2)))
+        yield cls(), Sample((spread(2, 1, 2, dtype="int32"), spread(2, 2, 1, dtype="int32")))
+        yield cls(), Sample((spread(2, 2, 3), spread(2, 2, 3)), ShapeError)
+        yield cls(), Sample((spread(2, 2, 3), spread(3, 3, 3)), ShapeError)
+        yield cls(), Sample((spread(3), spread(3, 3)), ShapeError)
 
 
 def matmul(x: Any, y: Any) -> Any:
@@ -325,6 +353,17 @@ class Gemm(Op):
 
     def lower(self, apply: Apply) -> Kernel:
         return Library("gemm", overwrites=0)
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        for dtype in ("float64", "float32"):
+            scales = number(0.5, dtype), number(-1.5, dtype)
+            a, b, c = [spread(*shape, dtype=dtype, start=9 * i) for i, shape in enumerate([(2, 3), (3, 4), (2, 4)])]
+            yield cls(), Sample((c, scales[0], a, b, scales[1]))
+            yield cls(), Sample((c, scales[0], a[:, :0], b[:0], scales[1]))
+            yield cls(), Sample((c[:0], scales[0], a[:0], b, scales[1]))
+            yield cls(), Sample((c[:1], scales[0], a, b, scales[1]), ShapeError)
+            yield cls(), Sample((c, scales[0], b, a, scales[1]), ShapeError)
 
 
 __all__ = ["batched_dot", "batched_tensordot", "dot", "matmul", "outer", "tensordot"]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from symgrad.errors import ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, register
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels import reference_pooling as reference
 from symgrad.kernels.grammar import Kernel, Library
 from symgrad.ops.promotion import as_operand, is_discrete
+from symgrad.ops.sampling import number, spread
 from symgrad.ops.sizes import size_of, specify_shape
 
 MODES = ("max", "sum", "average_inc_pad", "average_exc_pad")
@@ -56,6 +57,18 @@ class _Pooling(Op):
         return TensorType(kind.dtype, [*kind.shape[:-2], *sizes])
 
 
+def _pooling_samples(pooling: Any, **options: Any) -> Iterable[tuple[Any, np.ndarray]]:
+    """Yield ops and images: overlapping windows, gaps, padding, partial windows, one that covers everything."""
+    yield pooling((2, 2), (2, 2), **options), spread(2, 1, 4, 4)
+    yield pooling((3, 2), (1, 2), **options), spread(1, 2, 5, 5)
+    yield pooling((2, 1), (3, 2), **options), spread(7, 4)
+    yield pooling((3, 3), (2, 2), (1, 2), **options), spread(1, 4, 3)
+    yield pooling((2, 2), (2, 2), (0, 0), False, **options), spread(1, 1, 5, 3)
+    yield pooling((3, 3), (2, 1), (0, 0), False, **options), spread(2, 4, 2)
+    yield pooling((2, 2), (2, 2), **options), spread(0, 4, 4)
+    yield pooling((2, 2), (2, 2), **options), spread(3, 2, 4, dtype="float32")
+
+
 @register
 @dataclass(frozen=True)
 class Pool2d(_Pooling):
@@ -94,6 +107,15 @@ class Pool2d(_Pooling):
     def lower(self, apply: Apply) -> Kernel:
         return Library("pool2d", (*self.parameters.items(), ("mode", self.mode)))
 
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        for mode in MODES:
+            for op, images in _pooling_samples(cls, mode=mode):
+                yield op, Sample((images,))
+            yield cls((2, 2), (2, 2), mode=mode), Sample((np.zeros((4, 4)),), differentiable=mode != "max")
+        yield cls((2, 2), (1, 1)), Sample((spread(1, 3, 3, dtype="int32", high=9),))
+        yield cls((2, 2), (2, 2)), Sample((spread(4),), ShapeError)
+
 
 @register
 @dataclass(frozen=True)
@@ -121,6 +143,13 @@ class MaxPoolGradient(_Pooling):
     def lower(self, apply: Apply) -> Kernel:
         return Library("max_pool_gradient", tuple(self.parameters.items()))
 
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        for op, images in _pooling_samples(cls):
+            (output,) = Pool2d(**op.parameters).evaluate(images)
+            cotangent = spread(*output.shape, dtype=images.dtype.name, start=50)
+            yield op, Sample((images, output, cotangent), differentiable=False)
+
 
 @register
 @dataclass(frozen=True)
@@ -147,6 +176,13 @@ class MaxPoolPushforward(_Pooling):
 
     def lower(self, apply: Apply) -> Kernel:
         return Library("max_pool_pushforward", tuple(self.parameters.items()))
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        for op, images in _pooling_samples(cls):
+            (output,) = Pool2d(**op.parameters).evaluate(images)
+            tangent = spread(*images.shape, dtype=images.dtype.name, start=50)
+            yield op, Sample((images, output, tangent), differentiable=False)
 
 
 @register
@@ -181,6 +217,14 @@ class SumPoolGradient(_Pooling):
 
     def lower(self, apply: Apply) -> Kernel:
         return Library("sum_pool_gradient", (*self.parameters.items(), ("mode", self.mode)))
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        for mode in MODES[1:]:
+            for op, images in _pooling_samples(cls, mode=mode):
+                (output,) = Pool2d(**op.parameters, mode=mode).evaluate(images)
+                cotangent = spread(*output.shape, dtype=images.dtype.name, start=50)
+                yield op, Sample((cotangent, number(images.shape[-2]), number(images.shape[-1])))
 
 
 def _pair(value: Any, name: str, least: int) -> tuple[int, int]:

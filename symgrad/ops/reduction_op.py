@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from symgrad.errors import DTypeError, ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, register
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.grammar import Kernel, Library, ScalarFunction
@@ -19,6 +19,7 @@ from symgrad.ops.casting import cast
 from symgrad.ops.creation import eye
 from symgrad.ops.elementwise import eq, switch
 from symgrad.ops.promotion import is_discrete
+from symgrad.ops.sampling import spread
 from symgrad.ops.shape import alloc, reshape
 from symgrad.ops.sizes import size_of, specify_shape
 
@@ -60,6 +61,8 @@ class Reduction(Op):
         return f"{self.function}{{{axes}}}"
 
     def infer(self, x: Any) -> list[TensorType]:
+        if self.function in ("max", "min") and x.type.dtype.startswith("complex"):
+            raise InferenceError(DTypeError, f"{self.function} doesn't take complex numbers, which have no order")
         if self.axes and self.axes[-1] >= x.type.ndim:
             raise InferenceError(ShapeError, f"{self.function} got axis {self.axes[-1]} of {x.type}")
         if self.function in ("max", "min") and 0 in [x.type.shape[axis] for axis in self.axes]:
@@ -113,6 +116,24 @@ class Reduction(Op):
     def lower(self, apply: Apply) -> ReductionKernel:
         return ReductionKernel(FUNCTIONS[self.function], self.axes, self.keepdims, self.dtype)
 
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        for function in FUNCTIONS:
+            result = "bool" if function in ("all", "any") else "float64"
+            yield cls(function, (1,), False, result), Sample((spread(2, 3),))
+            yield cls(function, (0, 2), True, result), Sample((spread(2, 3, 1),))
+            yield cls(function, (), False, result), Sample((spread(3),))
+            yield cls(function, (0,), False, result), Sample((spread(2, 0),))
+            yield cls(function, (0, 1), False, result), Sample((np.zeros((2, 2)),), differentiable=False)
+            whole = "bool" if result == "bool" else "int8"
+            yield cls(function, (0,), True, whole), Sample((spread(2, 3, dtype="int8"),))
+            empty = ShapeError if function in ("max", "min") else None
+            yield cls(function, (0,), False, result), Sample((spread(0, 2),), empty)
+            yield cls(function, (2,), False, result), Sample((spread(2, 3),), ShapeError)
+        yield cls("sum", (0,), False, "int64"), Sample((spread(5, dtype="bool"),))
+        yield cls("prod", (1,), False, "float64"), Sample((np.array([[0.0, 2.0, 3.0], [0.0, 5.0, 0.0]]),))
+        yield cls("max", (0,), False, "complex64"), Sample((spread(2, dtype="complex64"),), DTypeError)
+
 
 def _remaining(
     kind: TensorType, axes: tuple[int, ...], keepdims: bool
@@ -165,6 +186,14 @@ class ProductOfOthers(Op):
     def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
         """The derivative is symmetric, so forward and reverse are the same."""
         return [None if tangents[0] is None else self._derivative(inputs[0], tangents[0])]
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls((0,)), Sample((np.array([0.0, 2.0, 3.0]),))
+        yield cls((1,)), Sample((np.array([[0.0, 2.0, 0.0, 1.5], [0.5, 2.0, 3.0, -1.0]]),))
+        yield cls((0, 2)), Sample((spread(2, 3, 2),))
+        yield cls((0,)), Sample((spread(1, 2),))
+        yield cls((1,)), Sample((spread(2, 0),))
 
     def _derivative(self, x: Any, weights: Any) -> Any:
         """``sum over i != k of weights[i] * product over j != i, k of x[j]``, with the axes joined into one.
@@ -228,6 +257,17 @@ class ArgExtreme(Op):
             return Library(self.function, (("axis", axis), ("keepdims", self.keepdims)))
         return super().lower(apply)
 
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        for function in ("argmax", "argmin"):
+            yield cls(function, (1,), False), Sample((spread(2, 3),))
+            yield cls(function, (0, 2), True), Sample((spread(2, 3, 4, dtype="float32"),))
+            yield cls(function, (0, 1), False), Sample((np.array([[1, 2], [2, 1]], "int16"),))
+            yield cls(function, (0,), False), Sample((np.array([0.0, np.nan, 1.0]),))
+            yield cls(function, (0,), False), Sample((spread(3, 0),))
+            yield cls(function, (1,), False), Sample((spread(3, 0),), ShapeError)
+            yield cls(function, (0,), False), Sample((spread(3, dtype="complex64"),), DTypeError)
+
 
 @register
 @dataclass(frozen=True)
@@ -253,6 +293,11 @@ class SumOfSquares(Op):
 
     def lower(self, apply: Apply) -> Kernel:
         return Library("sum_of_squares")
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls(), Sample((spread(2, 3),))
+        yield cls(), Sample((spread(0, 3, dtype="float32"),))
 
 
 def _sum_of_all(x: Any) -> Any:

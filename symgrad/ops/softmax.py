@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from symgrad.errors import DTypeError, ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, register
+from symgrad.errors import DTypeError, IndexingError, ShapeError
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
+from symgrad.kernels.checks import mismatch
 from symgrad.kernels.grammar import Kernel, Library
 from symgrad.ops.casting import cast
 from symgrad.ops.creation import arange
 from symgrad.ops.elementwise import log
 from symgrad.ops.promotion import as_operand, float_of, is_discrete
 from symgrad.ops.reduction import sum as sum_over
+from symgrad.ops.sampling import number, spread
 from symgrad.ops.sizes import size_of
 
 
@@ -45,6 +47,18 @@ class _AlongAxis(Op):
         if not 0 <= self.axis < x.type.ndim:
             raise InferenceError(ShapeError, f"{self.name} got axis {self.axis} of {x.type}")
         return [x.type]
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls(1), Sample((spread(2, 3),))
+        yield cls(0), Sample((spread(3, 1),))
+        yield cls(1), Sample((np.zeros((2, 3, 2)),))
+        yield cls(1), Sample((spread(2, 0),))
+        yield cls(0), Sample((np.array([1e4, -1e4, 0.0]),))
+        yield cls(0), Sample((np.array([-np.inf, 0.0, 1.0], "float32"),))
+        yield cls(0), Sample((spread(3, dtype="float16"),))
+        yield cls(0), Sample((spread(3, dtype="int32"),), DTypeError)
+        yield cls(1), Sample((spread(3),), ShapeError)
 
 
 @register
@@ -82,6 +96,9 @@ class SoftmaxGradient(Op):
         return "softmax_gradient"
 
     def infer(self, cotangent: Any, p: Any) -> list[TensorType]:
+        for axis, pair in enumerate(zip(cotangent.type.shape, p.type.shape, strict=True)):
+            if None not in pair and pair[0] != pair[1]:
+                raise mismatch(self.name, pair, axis)
         return [p.type]
 
     def evaluate(self, cotangent: np.ndarray, p: np.ndarray) -> list[np.ndarray]:
@@ -105,6 +122,13 @@ class SoftmaxGradient(Op):
 
     def lower(self, apply: Apply) -> Kernel:
         return Library("softmax_gradient", (("axis", self.axis),))
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls(1), Sample((spread(2, 3), spread(2, 3, low=0, high=1, start=6)))
+        yield cls(0), Sample((spread(2, 1), spread(2, 1, low=0, high=1, start=6)))
+        yield cls(1), Sample((spread(2, 0, dtype="float32"), spread(2, 0, dtype="float32")))
+        yield cls(0), Sample((spread(2, 3), spread(2, 2)), ShapeError)
 
 
 @register
@@ -155,6 +179,14 @@ class LogSoftmaxAt(Op):
     def lower(self, apply: Apply) -> Kernel:
         return Library("log_softmax_at")
 
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls(), Sample((spread(2, 3), np.array([2, 0])), differentiable=False)
+        yield cls(), Sample((spread(2, 3, dtype="float32"), np.array([1, 1], "int8")))
+        yield cls(), Sample((spread(0, 3), np.array([], "int64")))
+        yield cls(), Sample((spread(2, 3), np.array([2, 0, 1])), ShapeError)
+        yield cls(), Sample((spread(2, 3), np.array([2, 3])), IndexingError)
+
 
 @register
 @dataclass(frozen=True)
@@ -175,6 +207,15 @@ class LabelGradient(Op):
 
     def lower(self, apply: Apply) -> Kernel:
         return Library("label_gradient", overwrites=None)
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        p = spread(2, 3, low=0, high=1)
+        yield cls(), Sample((p, np.array([2, 0]), spread(2)), differentiable=False)
+        yield cls(), Sample((p, np.array([1, 1], "int8"), number(0.5, "float64")), differentiable=False)
+        yield cls(), Sample((p[:0], np.array([], "int64"), number(0.5, "float64")), differentiable=False)
+        yield cls(), Sample((p, np.array([2, 0, 1]), number(0.5, "float64")), ShapeError)
+        yield cls(), Sample((p, np.array([2, 3]), number(0.5, "float64")), IndexingError)
 
 
 def _float(x: Any) -> Any:

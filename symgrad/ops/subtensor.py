@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from symgrad.errors import IndexingError, ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, Operand, register
+from symgrad.graph.op import Disconnected, InferenceError, Op, Operand, Sample, register
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.checks import Comparisons, mismatch, open_comparisons
@@ -25,10 +25,14 @@ from symgrad.kernels.grammar import (
     View,
     fill_index,
 )
-from symgrad.ops.creation import zeros_like
+from symgrad.ops.creation import arange, zeros_like
+from symgrad.ops.elementwise import eq, switch
 from symgrad.ops.elementwise_op import broadcast_shapes
 from symgrad.ops.promotion import is_discrete, zero_of
-from symgrad.ops.shape import sum_to_type
+from symgrad.ops.reduction import prod
+from symgrad.ops.sampling import number, spread
+from symgrad.ops.shape import reshape, sum_to_type
+from symgrad.ops.sizes import size_of
 
 Index = tuple[IndexEntry, ...]
 
@@ -118,6 +122,15 @@ class Subtensor(Op):
     def lower(self, apply: Apply) -> Kernel:
         return View(Slice(self.index))
 
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        for index, *bounds in _basic_samples():
+            yield cls(index), Sample((spread(4, 3, 1), *bounds))
+        yield cls((Fixed(4),)), Sample((spread(4, 3),), IndexingError)
+        yield cls((FromOperand(),)), Sample((spread(4, 3), number(-5)), IndexingError)
+        yield cls((Fixed(0), Fixed(0))), Sample((spread(4),), IndexingError)
+        yield cls((Range(step=0),)), Sample((spread(4),), IndexingError)
+
 
 @register
 @dataclass(frozen=True)
@@ -156,10 +169,34 @@ class IncSubtensor(Op):
         """Write the tangent of `y` into that of `x`."""
         return [_written_tangent(self, inputs, tangents)]
 
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        for index, *bounds in _basic_samples():
+            (part,) = Subtensor(index).evaluate(spread(4, 3, 1), *bounds)
+            for sets in (False, True):
+                written = spread(*part.shape, start=20)
+                yield cls(index, sets), Sample((spread(4, 3, 1), written, *bounds))
+                yield cls(index, sets), Sample((spread(4, 3, 1), np.array(0.5), *bounds))
+                yield cls(index, sets), Sample((spread(4, 3, 1), spread(2, *part.shape), *bounds), ShapeError)
+        yield cls((Range(1, 3),), True), Sample((spread(4, dtype="int8"), number(7, "int8")))
+        yield cls((Range(1, 3),), False), Sample((spread(4), spread(3)), ShapeError)
+        yield cls((Fixed(4),), True), Sample((spread(4), number(1.0, "float64")), IndexingError)
+
     def lower(self, apply: Apply) -> Kernel:
         target = Subtensor(self.index).infer(apply.inputs[0], *apply.inputs[2:])[0]
         fixed = _fixed_axes(apply.inputs[1].type, target)
         return Library("write", (("index", self.index), ("sets", self.sets), ("fixed", fixed)), overwrites=0)
+
+
+def _basic_samples() -> Iterable[tuple[Any, ...]]:
+    """Yield basic indices of a tensor (4, 3, 1), each with the values of its operands."""
+    yield ((),)
+    yield ((Fixed(-1), Range(0, 2)),)
+    yield ((Range(None, None, -2), Fixed(2), Range()),)
+    yield ((Range(3, 0, -1), Range(1, 1)),)
+    yield ((Range(-3, 100), Fixed(0), Fixed(0)),)
+    yield (FromOperand(), Range(FromOperand(), FromOperand(), 2)), number(2), number(0, "int8"), number(3)
+    yield (Range(FromOperand(), None, FromOperand()),), number(-1), number(-1)
 
 
 def _fixed_axes(written: Any, target: TensorType) -> tuple[int, ...]:
@@ -188,8 +225,18 @@ def _written_gradient(
         of_x = write(cotangent, zero_of(y.type.dtype), *operands)
     of_y: Any = Disconnected(f"{y} is {y.type.dtype}")
     if not is_discrete(y.type.dtype):
-        of_y = sum_to_type(read(cotangent, *operands), y)
+        part = read(cotangent, *operands)
+        if sets and isinstance(write, AdvancedIncSubtensor):
+            part = switch(_stays(x, part, operands, read, write), part, 0)
+        of_y = sum_to_type(part, y)
     return [of_x, of_y, *[Disconnected("it is an index") for _ in operands]]
+
+
+def _stays(x: Any, part: Any, operands: Sequence[Any], read: Op, write: Op) -> Any:
+    """Whether each element that is put in place stays there: where positions repeat, the last one does."""
+    sizes = [size_of(part, axis) for axis in range(part.type.ndim)]
+    numbers = reshape(arange(prod(part.shape)), sizes)
+    return eq(read(write(zeros_like(x, "int64"), numbers, *operands), *operands), numbers)
 
 
 def _check_written(sets: bool, target: TensorType, y: Any) -> None:
@@ -232,6 +279,29 @@ class AdvancedSubtensor(Op):
 
     def lower(self, apply: Apply) -> Kernel:
         return Library("take", (("index", self.index), ("arrays", _array_comparisons(apply.inputs[1:], self.index))))
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        for index, *operands in _advanced_samples():
+            yield cls(index), Sample((spread(4, 3, 2), *operands))
+        yield cls((FromArray(),)), Sample((spread(4), np.array([4])), IndexingError)
+        yield cls((FromArray(),)), Sample((spread(4), np.array([True, False])), IndexingError)
+        yield cls((FromArray(), FromArray())), Sample((spread(4, 3), np.arange(3), np.arange(2)), ShapeError)
+        yield cls((FromArray(), FromArray())), Sample((spread(4), np.arange(2), np.arange(2)), IndexingError)
+
+
+def _advanced_samples() -> Iterable[tuple[Any, ...]]:
+    """Yield advanced indices of a tensor (4, 3, 2), each with the values of its operands."""
+    positions, labels = np.array([0, 3, 3, -1]), np.array([2, 0, 0, 1], "int32")
+    yield (FromArray(),), positions
+    yield (FromArray(),), np.array([], "int64")
+    yield (FromArray(), FromArray()), positions, labels
+    yield (FromArray(), Range(), FromArray()), np.array([[1], [2]]), np.array([[0, 1, 1]])
+    yield (Range(None, None, -1), FromArray(), Fixed(1)), labels
+    yield (Fixed(1), Range(), FromArray()), np.array([1, 0, 0])
+    yield (FromArray(),), np.array([True, False, True, True])
+    yield (FromArray(), Range(FromOperand(), None)), np.array([[True, False, True]] * 4), number(1)
+    yield (FromArray(), FromOperand()), np.array([1, 1]), number(2, "int8")
 
 
 @register
@@ -279,6 +349,18 @@ class AdvancedIncSubtensor(Op):
             ("arrays", _array_comparisons(apply.inputs[2:], self.index)),
         )
         return Library("write_at", attributes, overwrites=0)
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        for index, *operands in _advanced_samples():
+            (part,) = AdvancedSubtensor(index).evaluate(spread(4, 3, 2), *operands)
+            yield cls(index, False), Sample((spread(4, 3, 2), spread(*part.shape, start=30), *operands))
+            yield cls(index, True), Sample((spread(4, 3, 2), np.array(0.5), *operands))
+            yield cls(index, False), Sample((spread(4, 3, 2), spread(2, *part.shape), *operands), ShapeError)
+        yield cls((FromArray(),), True), Sample((spread(4), spread(2, start=5), np.array([3, 1])))
+        yield cls((FromArray(),), False), Sample((spread(4, dtype="int8"), number(9, "int8"), np.array([3, 1, 3])))
+        yield cls((FromArray(),), False), Sample((spread(4), spread(3), np.array([3, 1])), ShapeError)
+        yield cls((FromArray(),), True), Sample((spread(4), number(0.5, "float64"), np.array([-5])), IndexingError)
 
 
 def _array_comparisons(operands: Sequence[Any], index: Index) -> Comparisons:
