@@ -38,6 +38,8 @@ class Box:
         for the arithmetic of sizes and indices, or the work of an application (``elementwise``, ...).
     title, lines, tooltip : str, tuple of str, str
         Its texts.
+    place : str
+        The user's line that made it, as ``file:line``; may be empty.
     """
 
     node: str
@@ -45,6 +47,7 @@ class Box:
     title: str
     lines: tuple[str, ...]
     tooltip: str
+    place: str
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,8 @@ def _box(node: str, data: dict[str, Any]) -> Box:
         if _is_integer_scalar(data):
             style, lines = "index", []
     shown = tuple([shorten(one_line(line), LONGEST_LINE) for line in lines])
-    return Box(node, style, shorten(one_line(title), LONGEST_TITLE), shown, _tooltip(data))
+    place = "" if data["file"] is None else f"{data['file']}:{data['line']}"
+    return Box(node, style, shorten(one_line(title), LONGEST_TITLE), shown, _tooltip(data), one_line(place))
 
 
 def _title(data: dict[str, Any]) -> str:

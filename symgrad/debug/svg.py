@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from symgrad.debug.diagram import Box, Diagram
+from symgrad.debug.diagram import LONGEST_TITLE, Box, Diagram, shorten
 from symgrad.debug.layered import Placement, Point, lay_out
 
-TITLE_SIZE, LINE_SIZE = 12.0, 10.0
+TITLE_SIZE, LINE_SIZE, KEY_SIZE, HEADING_SIZE = 12.0, 10.0, 11.0, 17.0
 CHARACTER = 0.602
 """The width of a character of a monospace font, in units of its size."""
 LINE_HEIGHT = 14.0
@@ -40,8 +40,8 @@ text {{ font-family: {FONT}; fill: #0f172a; }}
 .l {{ font-size: {LINE_SIZE}px; fill: #475569; text-anchor: middle; }}
 .w {{ fill: none; stroke: #94a3b8; stroke-width: 1.3; }}
 .w.thin {{ stroke: #cbd5e1; stroke-width: 1.1; stroke-dasharray: 4 3; }}
-.h {{ font-size: 17px; font-weight: 700; }}
-.k {{ font-size: 11px; fill: #334155; }}
+.h {{ font-size: {HEADING_SIZE}px; font-weight: 700; }}
+.k {{ font-size: {KEY_SIZE}px; fill: #334155; }}
 """
 
 
@@ -66,13 +66,13 @@ class Drawing:
 
     @property
     def width(self) -> float:
-        """The width of the picture."""
-        return max(self.placement.width, _legend_width(self.diagram), len(self.title) * 11.0) + 2 * MARGIN
+        """The width of the diagram with its margins."""
+        return self.placement.width + 2 * MARGIN
 
     @property
     def height(self) -> float:
-        """The height of the picture."""
-        return self.placement.height + HEADER + 2 * MARGIN
+        """The height of the diagram with its margins."""
+        return self.placement.height + 2 * MARGIN
 
 
 def box_size(box: Box) -> tuple[float, float]:
@@ -87,23 +87,23 @@ def draw_diagram(title: str, subtitle: str, diagram: Diagram) -> Drawing:
     placement = lay_out(
         [width for width, _ in sizes], [height for _, height in sizes], diagram.ranks, diagram.wires
     )
-    return Drawing(title, subtitle, diagram, placement)
+    return Drawing(shorten(title, LONGEST_TITLE), subtitle, diagram, placement)
 
 
 def svg_document(drawing: Drawing) -> str:
-    """Return a whole SVG file."""
-    width, height = drawing.width, drawing.height
+    """Return a whole SVG file: the diagram under its title and legend."""
+    width = max(drawing.width, _legend_width(drawing.diagram), _title_width(drawing))
+    height = drawing.height + HEADER
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
             f'viewBox="0 0 {width:.0f} {height:.0f}">',
             f"<style>{SHEET}</style>",
-            _marker(),
-            f'<rect class="page" width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>',
+            arrow_marker(),
+            f'<rect width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>',
             *_header(drawing),
-            f'<g class="diagram" transform="translate({_left(drawing):.1f} {HEADER + MARGIN:.1f})">',
-            *_wires(drawing),
-            *_boxes(drawing),
+            f'<g transform="translate({(width - drawing.width) / 2:.1f} {HEADER})">',
+            *diagram_lines(drawing),
             "</g>",
             "</svg>",
             "",
@@ -111,11 +111,13 @@ def svg_document(drawing: Drawing) -> str:
     )
 
 
-def _left(drawing: Drawing) -> float:
-    return (drawing.width - drawing.placement.width) / 2
+def diagram_lines(drawing: Drawing) -> list[str]:
+    """Return the wires and boxes, with margins around them."""
+    return [f'<g transform="translate({MARGIN} {MARGIN})">', *_wires(drawing), *_boxes(drawing), "</g>"]
 
 
-def _marker() -> str:
+def arrow_marker() -> str:
+    """Return the definition of the arrow head that wires end in."""
     return (
         '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7.2" refY="4" markerWidth="6.5" markerHeight="6.5" '
         'orient="auto" markerUnits="userSpaceOnUse"><path d="M0 0.6 L8 4 L0 7.4 Z" fill="#64748b"/></marker></defs>'
@@ -125,24 +127,33 @@ def _marker() -> str:
 # ---- title and legend -----------------------------------------------------------------------------------------------
 
 
-def _legend(diagram: Diagram) -> list[str]:
+def legend_entries(diagram: Diagram) -> list[tuple[str, str, str]]:
+    """Return fill, border and meaning of the colours that a diagram uses."""
     used = {box.style for box in diagram.boxes}
-    return [style for style in STYLES if style in used]
+    return [entry for style, entry in STYLES.items() if style in used]
 
 
 def _legend_width(diagram: Diagram) -> float:
-    return sum(len(STYLES[style][2]) * 11 * CHARACTER + 34 for style in _legend(diagram))
+    return sum(_key_width(text) for _, _, text in legend_entries(diagram)) + 2 * MARGIN
+
+
+def _key_width(text: str) -> float:
+    return len(text) * KEY_SIZE * CHARACTER + 34
+
+
+def _title_width(drawing: Drawing) -> float:
+    texts = len(drawing.title) * HEADING_SIZE + len(drawing.subtitle) * KEY_SIZE
+    return texts * CHARACTER + 12 + 2 * MARGIN
 
 
 def _header(drawing: Drawing) -> Iterable[str]:
     yield f'<text class="h" x="{MARGIN}" y="{MARGIN + 13}">{xml_text(drawing.title)}'
     yield f'<tspan class="k" dx="12" font-weight="400">{xml_text(drawing.subtitle)}</tspan></text>'
     x = MARGIN
-    for style in _legend(drawing.diagram):
-        fill, border, text = STYLES[style]
+    for fill, border, text in legend_entries(drawing.diagram):
         yield f'<rect x="{x:.1f}" y="{MARGIN + 30}" width="14" height="14" rx="4" fill="{fill}" stroke="{border}"/>'
         yield f'<text class="k" x="{x + 20:.1f}" y="{MARGIN + 41}">{text}</text>'
-        x += len(text) * 11 * CHARACTER + 34
+        x += _key_width(text)
 
 
 # ---- wires and boxes ------------------------------------------------------------------------------------------------
@@ -181,7 +192,7 @@ def _boxes(drawing: Drawing) -> Iterable[str]:
         top = y - height / 2
         rounding = height / 2 if box.style in ("input", "shared", "constant") else 7
         baseline = top + PADDING + TITLE_SIZE * 0.75
-        yield f'<g class="n" data-node="{box.node}"><title>{xml_text(box.tooltip)}</title>'
+        yield f'<g class="n" data-node="{box.node}" data-place="{xml_text(box.place)}"><title>{xml_text(box.tooltip)}</title>'
         yield (
             f'<rect x="{x - width / 2:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" '
             f'rx="{rounding:.1f}" fill="{fill}" stroke="{border}" stroke-width="1.2"/>'

@@ -13,6 +13,7 @@ A kernel says nothing about memory: the plan decides where each output lives, an
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,12 +29,22 @@ class ScalarFunction:
     ----------
     name : str
         Its name, the same on every backend.
-    numpy : callable
-        The NumPy function: a ufunc, or a function that takes ``out=`` like one.
+    implementation : callable or str
+        The NumPy function: a ufunc, or a function that takes ``out=`` like one; or where to find it, as
+        ``"scipy.special:erf"``, for modules that take long to import and that few programs need.
     """
 
     name: str
-    numpy: Callable[..., Any]
+    implementation: Callable[..., Any] | str
+
+    @property
+    def numpy(self) -> Callable[..., Any]:
+        """The NumPy function itself."""
+        if isinstance(self.implementation, str):
+            module, name = self.implementation.split(":")
+            function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+            return function
+        return self.implementation
 
     @property
     def in_place(self) -> bool:

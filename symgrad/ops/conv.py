@@ -178,7 +178,7 @@ class Conv2dInputGradient(_Convolution):
 
     def evaluate(self, filters: np.ndarray, cotangent: np.ndarray, *sizes: np.ndarray) -> list[np.ndarray]:
         shape = (cotangent.shape[0], filters.shape[1] * self.groups, int(sizes[0]), int(sizes[1]))
-        return [reference.conv2d_input_gradient(filters, cotangent, shape, **self.parameters)]
+        return [reference.conv2d_input_gradient(cotangent, filters, shape, **self.parameters)]
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         (filters, cotangent, *_), (image,) = inputs, cotangents

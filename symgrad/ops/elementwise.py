@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from symgrad.graph.variables import Constant
 from symgrad.ops.elementwise_op import (
@@ -331,7 +330,7 @@ def rad2deg(x, output):
 # ---- activations and special functions ------------------------------------------------------------------------------
 
 
-@elementwise(scipy.special.expit, floating, kinds=REALS)
+@elementwise("scipy.special:expit", floating, kinds=REALS)
 def sigmoid(x, output):
     """Logistic function ``1 / (1 + exp(-x))``."""
     return output * (1 - output)
@@ -361,13 +360,13 @@ def step(x, output):
     return None
 
 
-@elementwise(scipy.special.erf, floating, kinds=REALS)
+@elementwise("scipy.special:erf", floating, kinds=REALS)
 def erf(x, output):
     """Error function ``2 / sqrt(pi) * integral of exp(-t * t) from 0 to x``."""
     return (2 / math.sqrt(math.pi)) * exp(-sqr(x))
 
 
-@elementwise(scipy.special.erfc, floating, kinds=REALS)
+@elementwise("scipy.special:erfc", floating, kinds=REALS)
 def erfc(x, output):
     """Complement of the error function, ``1 - erf(x)``, exact for large `x`."""
     return (-2 / math.sqrt(math.pi)) * exp(-sqr(x))

@@ -311,7 +311,7 @@ def _accepts(row: Row, dtypes: Sequence[str]) -> bool:
 
 
 def elementwise(
-    numpy: Callable[..., Any],
+    numpy: Callable[..., Any] | str,
     dtype: DtypeRule,
     kinds: str = "iubfc",
     symbol: str = "",
@@ -325,8 +325,8 @@ def elementwise(
 
     Parameters
     ----------
-    numpy : callable
-        A ufunc, or a function that takes ``out=`` like one.
+    numpy : callable or str
+        A ufunc, or a function that takes ``out=`` like one; or where to find it: ``"scipy.special:erf"``.
     dtype : DtypeRule
         `arithmetic`, `floating`, `comparison`, ...
     kinds : str
