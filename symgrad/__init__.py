@@ -16,13 +16,18 @@ from symgrad.config import config
 from symgrad.compile.executable import Function
 from symgrad.compile.function import In, Out, function
 from symgrad.compile.modes import Mode
+from symgrad.debug import debugprint, draw, pp, to_networkx
+from symgrad.debug.tracebacks import hide_internal_frames
 from symgrad.gradient import Rop, grad, verify_grad
 from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
+from symgrad import random  # isort: skip
 from symgrad.tensor.variable import shared
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Apply", "Constant", "Function", "In", "Mode", "Out", "Rop", "SharedVariable", "Variable", "config", "function",
-    "grad", "shared", "verify_grad",
+    "Apply", "Constant", "Function", "In", "Mode", "Out", "Rop", "SharedVariable", "Variable", "config", "debugprint",
+    "draw", "function", "grad", "pp", "random", "shared", "to_networkx", "verify_grad",
 ]  # fmt: skip
+
+hide_internal_frames()

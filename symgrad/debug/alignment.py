@@ -8,6 +8,7 @@ both directions, and of the four results each vertex takes the mean of the two i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 Neighbours = Sequence[Sequence[int]]
 
@@ -50,7 +51,7 @@ def align(
 def _conflicts(orders: Sequence[Sequence[int]], up: Neighbours, boxes: int) -> set[tuple[int, int]]:
     """Return the segments (lower, upper) that cross a segment between two bends, which must stay straight."""
     found: set[tuple[int, int]] = set()
-    for upper_order, lower_order in zip(orders, orders[1:], strict=False):
+    for upper_order, lower_order in pairwise(orders):
         place = {vertex: index for index, vertex in enumerate(upper_order)}
         first, scanned = 0, 0
         for index, vertex in enumerate(lower_order):
@@ -99,7 +100,7 @@ def _compact(
     gaps: dict[int, dict[int, float]] = {block: {} for block in dict.fromkeys(root)}
     waiting = dict.fromkeys(gaps, 0)
     for order in orders:
-        for left, right in zip(order, order[1:], strict=False):
+        for left, right in pairwise(order):
             row, gap = gaps[root[left]], separation(left, right)
             if root[right] not in row:
                 waiting[root[right]] += 1
@@ -123,16 +124,18 @@ def _compact(
 
 def _balance(candidates: Sequence[list[float]], widths: Sequence[float]) -> list[float]:
     """Shift the candidates onto the narrowest one, and take the mean of the two in the middle for each vertex."""
-    ends = [
-        (min(x - w / 2 for x, w in zip(xs, widths, strict=True)), max(x + w / 2 for x, w in zip(xs, widths, strict=True)))
-        for xs in candidates
-    ]
+    ends = [_ends(xs, widths) for xs in candidates]
     low, high = min(ends, key=_extent)
     for index, (first, last) in enumerate(ends):
         shift = low - first if index % 2 == 0 else high - last
         candidates[index][:] = [x + shift for x in candidates[index]]
     columns = zip(*candidates, strict=True)
     return [(ordered[1] + ordered[2]) / 2 for ordered in map(sorted, columns)]
+
+
+def _ends(xs: Sequence[float], widths: Sequence[float]) -> tuple[float, float]:
+    sides = list(zip(xs, widths, strict=True))
+    return min(x - width / 2 for x, width in sides), max(x + width / 2 for x, width in sides)
 
 
 def _extent(ends: tuple[float, float]) -> float:

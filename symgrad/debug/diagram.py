@@ -104,31 +104,34 @@ def _stands_inside(graph: networkx.MultiDiGraph, node: str, data: dict[str, Any]
 
 
 def _ranks(graph: networkx.MultiDiGraph) -> dict[str, int]:
-    """Rank each application and output below what it is computed from, and near what uses it."""
+    """Rank each application and output below what it is computed from, and near what uses it.
+
+    First every node is right below its causes. Then, from the last to the first, a node moves down to its users
+    unless that makes more trunks of wires longer than shorter: it shortens its own, and lengthens those of its causes
+    that nothing else needs as far down.
+    """
     computed = [node for node, data in graph.nodes(data=True) if data["kind"] not in LEAVES]
-    above = {node: [n for n in graph.predecessors(node) if graph.nodes[n]["kind"] not in LEAVES] for node in computed}
+    causes = {node: [n for n in graph.predecessors(node) if graph.nodes[n]["kind"] not in LEAVES] for node in computed}
+    users = {node: list(graph.successors(node)) for node in computed}
     ranks: dict[str, int] = {}
     for node in computed:
-        ranks[node] = 1 + max([ranks[cause] for cause in above[node]], default=0)
-    users = {node: list(graph.successors(node)) for node in computed}
-    movable: set[str] = set()
-    for node in computed:
-        if all(cause in movable and len(users[cause]) == 1 for cause in above[node]):
-            movable.add(node)
+        ranks[node] = 1 + max([ranks[cause] for cause in causes[node]], default=0)
+    following = {node: _follows_for_free(node, causes, users) for node in computed}
     for node in reversed(computed):
         lowest = min([ranks[user] for user in users[node]], default=0) - 1
-        if lowest > ranks[node] and not any(_stretches(node, lowest, cause, users, ranks, movable) for cause in above[node]):
+        lengthened = [
+            cause
+            for cause in causes[node]
+            if not following[cause] and all(ranks[user] < lowest for user in users[cause] if user != node)
+        ]
+        if lowest > ranks[node] and len(lengthened) <= 1:
             ranks[node] = lowest
     return ranks
 
 
-def _stretches(
-    node: str, rank: int, cause: str, users: dict[str, list[str]], ranks: dict[str, int], movable: set[str]
-) -> bool:
-    """Whether moving a node down to `rank` would make the trunk of wires from `cause` longer."""
-    if cause in movable and len(users[cause]) == 1:
-        return False
-    return all(ranks[user] < rank for user in users[cause] if user != node)
+def _follows_for_free(node: str, causes: dict[str, list[str]], users: dict[str, list[str]]) -> bool:
+    """Whether a node has nothing above it but inputs, and just one user: it can follow that one down."""
+    return not causes[node] and len(users[node]) == 1
 
 
 def _copies(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from symgrad.debug.alignment import align
 from symgrad.debug.relaxation import Pull, relax
@@ -127,7 +128,7 @@ def _with_bends(ranks: list[int], wires: Sequence[Wire]) -> Ranked:
     ranked.down = [[] for _ in ranks]
     ranked.up = [[] for _ in ranks]
     for trunk in trunks.values():
-        for upper, lower in zip(trunk, trunk[1:], strict=False):
+        for upper, lower in pairwise(trunk):
             ranked.down[upper].append((lower, 0.5))
             ranked.up[lower].append(upper)
     for wire in wires:
@@ -192,7 +193,7 @@ def _sweep(ranked: Ranked, downwards: bool) -> None:
 def _crossings(ranked: Ranked) -> int:
     """Count the pairs of wires that cross, by inversions in a Fenwick tree."""
     total = 0
-    for upper_order, lower_order in zip(ranked.orders, ranked.orders[1:], strict=False):
+    for upper_order, lower_order in pairwise(ranked.orders):
         place = {vertex: index for index, vertex in enumerate(lower_order)}
         tree = [0] * (len(lower_order) * PORTS + 1)
         inserted = 0

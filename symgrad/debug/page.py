@@ -54,8 +54,9 @@ function makePane(section) {
   };
   const place = (scale, top) => {
     const {width, height} = svg.getBoundingClientRect();
+    const first = boxes[0].getBBox(), spare = full.width - width / scale;
     view.scale = scale;
-    view.x = (full.width - width / scale) / 2;
+    view.x = spare <= 0 ? spare / 2 : Math.max(0, Math.min(spare, first.x + first.width / 2 - width / scale / 2));
     view.y = top ? 0 : (full.height - height / scale) / 2;
     show();
   };

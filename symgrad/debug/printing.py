@@ -177,8 +177,8 @@ class _Tree:
             entity = node or variable
             parts.append(f"[id {self.identify(self.numbers.setdefault(entity, len(self.numbers)), entity)}]")
         if self.print_type:
-            kind = "" if node is not None else kind_of(variable)
-            parts.append(f"<{kind} {variable.expected}>" if kind in ("shared", "constant") else f"<{variable.expected}>")
+            kind = "input" if node is not None else kind_of(variable)
+            parts.append(f"<{'' if kind == 'input' else kind + ' '}{variable.expected}>")
         if node is not None and variable.name is not None:
             parts.append(f"'{one_line(variable.name)}'")
         if node in self.places:

@@ -1,9 +1,10 @@
-"""Shorter wires: boxes and trunks move sideways towards what they are connected to, as far as their neighbours allow."""
+"""Shorter wires: boxes and trunks move sideways towards what they are connected to, as far as neighbours allow."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 ALIGNED = 1e-3
 """Vertices whose positions differ by less are aligned."""
@@ -57,7 +58,7 @@ def relax(
     left: list[Neighbour] = [None] * len(xs)
     right: list[Neighbour] = [None] * len(xs)
     for order in orders:
-        for a, b in zip(order, order[1:], strict=False):
+        for a, b in pairwise(order):
             gap = separation(a, b)
             left[b], right[a] = (a, gap), (b, gap)
     aligned = [pull for pull in pulls if abs(xs[pull.upper] - xs[pull.lower]) < ALIGNED]

@@ -192,7 +192,8 @@ def _boxes(drawing: Drawing) -> Iterable[str]:
         top = y - height / 2
         rounding = height / 2 if box.style in ("input", "shared", "constant") else 7
         baseline = top + PADDING + TITLE_SIZE * 0.75
-        yield f'<g class="n" data-node="{box.node}" data-place="{xml_text(box.place)}"><title>{xml_text(box.tooltip)}</title>'
+        yield f'<g class="n" data-node="{box.node}" data-place="{xml_text(box.place)}">'
+        yield f"<title>{xml_text(box.tooltip)}</title>"
         yield (
             f'<rect x="{x - width / 2:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" '
             f'rx="{rounding:.1f}" fill="{fill}" stroke="{border}" stroke-width="1.2"/>'

@@ -51,7 +51,7 @@ class DimShuffle(Op):
         kept = [axis for axis in self.order if axis is not None]
         dropped = tuple(axis for axis in range(x.ndim) if axis not in kept)
         permuted = x.transpose(*kept, *dropped).reshape([x.shape[axis] for axis in kept])
-        return [permuted[tuple(np.newaxis if axis is None else slice(None) for axis in self.order)]]
+        return [np.asarray(permuted[tuple(np.newaxis if axis is None else slice(None) for axis in self.order)])]
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         (x,) = inputs

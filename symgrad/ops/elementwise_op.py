@@ -28,6 +28,13 @@ def arithmetic(*dtypes: str) -> tuple[tuple[str, ...], str]:
     return (common,) * len(dtypes), common
 
 
+def numeric(*dtypes: str) -> tuple[tuple[str, ...], str]:
+    """As `arithmetic`, but bools count as numbers: they become int8."""
+    common = upcast(*dtypes)
+    common = "int8" if common == "bool" else common
+    return (common,) * len(dtypes), common
+
+
 def floating(*dtypes: str) -> tuple[tuple[str, ...], str]:
     """Operands become floats, and so is the result."""
     common = float_of(upcast(*dtypes))

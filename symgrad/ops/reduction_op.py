@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from symgrad.ops.elementwise import eq, switch
 from symgrad.ops.promotion import is_discrete
 from symgrad.ops.sampling import spread
 from symgrad.ops.shape import alloc, reshape
-from symgrad.ops.sizes import size_of, specify_shape
+from symgrad.ops.sizes import size_of, sizes_product, specify_shape
 
 FUNCTIONS = {
     "sum": ScalarFunction("add", np.add),
@@ -203,11 +204,9 @@ class ProductOfOthers(Op):
         kept = [axis for axis in range(x.type.ndim) if axis not in self.axes]
         order = (*kept, *self.axes)
         sizes = [size_of(x, axis) for axis in order]
-        joined, scale = [
-            reshape(dimshuffle(v, *order), [*sizes[: len(kept)], -1]) for v in (x, weights)
-        ]  # fmt: skip
+        count = sizes_product(sizes[len(kept) :])
+        joined, scale = [reshape(dimshuffle(v, *order), [*sizes[: len(kept)], count]) for v in (x, weights)]
         rows = [*range(len(kept)), "x", len(kept)]
-        count = size_of(joined, len(kept))
         diagonal = cast(eye(count, count, 0, "int8"), "bool")
         square = switch(diagonal, 1, dimshuffle(joined, *rows))
         others = ProductOfOthers((len(kept) + 1,))(square)
@@ -240,9 +239,10 @@ class ArgExtreme(Op):
 
     def evaluate(self, x: np.ndarray) -> list[np.ndarray]:
         kept = [axis for axis in range(x.ndim) if axis not in self.axes]
-        joined = x.transpose(*kept, *self.axes).reshape([x.shape[axis] for axis in kept] + [-1])
-        if joined.shape[-1] == 0:
+        count = prod([x.shape[axis] for axis in self.axes])
+        if count == 0:
             raise ShapeError(f"{self.function} of an empty axis has no value: shape {x.shape}")
+        joined = x.transpose(*kept, *self.axes).reshape([*[x.shape[axis] for axis in kept], count])
         result = getattr(np, self.function)(joined, axis=-1)
         if self.keepdims:
             result = np.expand_dims(result, self.axes)

@@ -18,7 +18,7 @@ from symgrad.kernels.grammar import Broadcast, Reshape, View
 from symgrad.ops.casting import cast
 from symgrad.ops.promotion import as_operand, is_discrete
 from symgrad.ops.sampling import number, spread
-from symgrad.ops.sizes import MakeVector, Sizes, size_of
+from symgrad.ops.sizes import MakeVector, Sizes, size_of, sizes_product
 
 
 @register
@@ -186,9 +186,9 @@ def flatten(x: Any, ndim: int = 1, outdim: int | None = None) -> Any:
         raise user_error(ShapeError, f"flatten can leave 1 to {max(x.type.ndim, 1)} axes of {x.type}, got {ndim}", [x])
     if ndim == x.type.ndim:
         return x
-    rest = x.type.shape[ndim - 1 :]
-    last = -1 if None in rest else prod(rest)
-    return reshape(x, [*[size_of(x, axis) for axis in range(ndim - 1)], last])
+    sizes = [size_of(x, axis) for axis in range(x.type.ndim)]
+    last = -1 if ndim == 1 and not x.type.is_static else sizes_product(sizes[ndim - 1 :])
+    return reshape(x, [*sizes[: ndim - 1], last])
 
 
 def ravel(x: Any) -> Any:

@@ -59,6 +59,14 @@ def size_of(x: Any, axis: int) -> Any:
     return Size(axis)(x)
 
 
+def sizes_product(sizes: Sequence[Any]) -> Any:
+    """Return the product of sizes: a number if all are numbers, else an int64 scalar."""
+    product: Any = 1
+    for size in sizes:
+        product = size * product
+    return product
+
+
 @register
 @dataclass(frozen=True)
 class MakeVector(Op):

@@ -54,7 +54,7 @@ class _AlongAxis(Op):
         yield cls(0), Sample((spread(3, 1),))
         yield cls(1), Sample((np.zeros((2, 3, 2)),))
         yield cls(1), Sample((spread(2, 0),))
-        yield cls(0), Sample((np.array([1e4, -1e4, 0.0]),))
+        yield cls(0), Sample((np.array([1e4, -1e4, 0.0]),), differentiable=False)
         yield cls(0), Sample((np.array([-np.inf, 0.0, 1.0], "float32"),))
         yield cls(0), Sample((spread(3, dtype="float16"),))
         yield cls(0), Sample((spread(3, dtype="int32"),), DTypeError)
@@ -183,7 +183,7 @@ class LogSoftmaxAt(Op):
     def samples(cls) -> Iterable[tuple[Op, Sample]]:
         yield cls(), Sample((spread(2, 3), np.array([2, 0])), differentiable=False)
         yield cls(), Sample((spread(2, 3, dtype="float32"), np.array([1, 1], "int8")))
-        yield cls(), Sample((spread(0, 3), np.array([], "int64")))
+        yield cls(), Sample((spread(0, 3), np.array([], "int64")), differentiable=False)
         yield cls(), Sample((spread(2, 3), np.array([2, 0, 1])), ShapeError)
         yield cls(), Sample((spread(2, 3), np.array([2, 3])), IndexingError)
 

@@ -85,6 +85,8 @@ def arange(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     dtype = attributes["dtype"]
 
     def run(start: Array, stop: Array, step: Array) -> Array:
+        if step == 0:
+            raise ShapeError("arange needs a step other than 0")
         return np.arange(start.item(), stop.item(), step.item(), dtype=dtype)
 
     return run
