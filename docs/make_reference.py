@@ -1,10 +1,14 @@
-"""Write docs/reference.md from the docstrings of the program: ``python docs/make_reference.py``."""
+"""Write docs/reference.md from the docstrings of the program: ``python docs/make_reference.py``.
+
+With ``--check`` nothing is written; the exit status is 1 if the page isn't up to date.
+"""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +16,7 @@ from typing import Any
 
 import symgrad
 import symgrad.tensor as T
+from symgrad import errors
 from symgrad.config import SETTINGS, text_of
 from symgrad.graph.op import Op, registry
 from symgrad.ops import elementwise_op
@@ -26,7 +31,7 @@ This page is made from the docstrings of the program by `docs/make_reference.py`
 
 In signatures, `T` is `symgrad.tensor`.
 """
-OTHER_MODULES = ("symgrad.random", "symgrad.debug", "symgrad.data", "symgrad.checkpoint")
+OTHER_MODULES = ("symgrad.random", "symgrad.data", "symgrad.checkpoint")
 KIND_NAMES = {"i": "integers", "u": "unsigned integers", "b": "bools", "f": "floats", "c": "complex numbers"}
 DTYPE_RULES = ("arithmetic", "floating", "comparison", "predicate", "unchanged", "selection")
 
@@ -45,6 +50,7 @@ def reference() -> str:
         *_op_part(),
         *_rule_part(),
         *_setting_part(),
+        *_error_part(),
     ]
     return "\n".join(part.rstrip() + "\n" for part in parts)
 
@@ -139,8 +145,7 @@ def _constructor_part() -> Iterator[str]:
     )
     plain = [name for name, function in T.CONSTRUCTORS.items() if "floatX" in (function.__doc__ or "")]
     rows = [
-        (f"`T.{name}`", ", ".join(f"`T.{other}`" for other in T.CONSTRUCTORS if other[1:] == name))
-        for name in plain
+        (f"`T.{name}`", ", ".join(f"`T.{other}`" for other in T.CONSTRUCTORS if other[1:] == name)) for name in plain
     ]
     yield _table(("floatX", "other dtypes"), rows)
 
@@ -177,6 +182,17 @@ def _setting_part() -> Iterator[str]:
     yield _table(("setting", "values", "default", "meaning"), rows)
 
 
+def _error_part() -> Iterator[str]:
+    yield "## Errors"
+    yield "In `symgrad.errors`. Each also is the built-in error that fits, so `except ValueError` works as expected."
+    rows = []
+    for name, member in vars(errors).items():
+        if inspect.isclass(member) and issubclass(member, Exception):
+            bases = ", ".join(f"`{base.__name__}`" for base in member.__bases__)
+            rows.append((f"`{name}`", bases, _summary(member)))
+    yield _table(("class", "is a", "when"), rows)
+
+
 # ---- text -----------------------------------------------------------------------------------------------------------
 
 
@@ -208,10 +224,8 @@ def _paragraphs(body: str) -> str:
 
 def _session(body: str) -> str:
     """Return examples: prose as it is, sessions fenced. They run as doctests of the program."""
-    parts = []
-    for block in re.split(r"\n\s*\n", body):
-        parts.append(f"```pycon\n{block}\n```" if block.lstrip().startswith(">>>") else block)
-    return "\n\n".join(parts)
+    blocks = re.split(r"\n\s*\n", body)
+    return "\n\n".join(f"```pycon\n{block}\n```" if block.lstrip().startswith(">>>") else block for block in blocks)
 
 
 _SECTION_WRITERS: dict[str, Callable[[str], str]] = {"Notes": _paragraphs, "Examples": _session}
@@ -245,10 +259,13 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in cells)
 
 
-def main() -> None:
-    """Write the page."""
+def main() -> int:
+    """Write the page; with ``--check``, return 1 if it isn't up to date."""
+    if sys.argv[1:] == ["--check"]:
+        return int(PAGE.read_text() != reference())
     PAGE.write_text(reference())
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

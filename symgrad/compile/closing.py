@@ -15,7 +15,7 @@ from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Constant, SharedVariable, Variable
 from symgrad.ops.casting import cast
 from symgrad.ops.promotion import as_operand, upcast
-from symgrad.ops.sizes import addbroadcast
+from symgrad.ops.sizes import addbroadcast, unbroadcast
 
 Pairs = Iterable[tuple[Any, Any]] | Mapping[Any, Any] | None
 
@@ -127,12 +127,14 @@ def _givens(givens: Pairs, inputs: Sequence[Any]) -> dict[Any, Any]:
 
 
 def _as_broadcastable(variable: Any, value: Any) -> Any:
-    """Promise size 1 where the replaced variable has it, so that the graph means the same."""
+    """Let exactly those axes stretch that stretch where the variable is replaced, so that the graph means the same."""
     if not isinstance(variable.type, TensorType):
         return value
-    promised = [a for a, (x, y) in enumerate(zip(variable.type.broadcastable, value.type.broadcastable, strict=True))
-                if x and not y]  # fmt: skip
-    return addbroadcast(value, *promised) if promised else value
+    pairs = list(enumerate(zip(variable.type.broadcastable, value.type.broadcastable, strict=True)))
+    promised = [axis for axis, (wanted, found) in pairs if wanted and not found]
+    held = [axis for axis, (wanted, found) in pairs if found and not wanted]
+    value = addbroadcast(value, *promised) if promised else value
+    return unbroadcast(value, *held) if held else value
 
 
 def _with_givens_in_givens(replacements: dict[Any, Any]) -> dict[Any, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +109,8 @@ def _drawing(x: Any, stage: str) -> Drawing:
 
 def _write(path: Path, text: str) -> None:
     """Write a file so that at any moment it is either as it was or complete."""
+    import tempfile
+
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO, overload
 
 from symgrad.debug.expressions import pp
 from symgrad.debug.subject import Subject, kind_of, leaf_text, one_line, subject_of
@@ -14,8 +14,22 @@ from symgrad.graph.variables import Apply, Variable
 DEEPEST_INDENTATION = 32
 """Trees that nest deeper go on below, from the margin, so that the text stays linear in the number of nodes."""
 
-ALREADY_WRITTEN = CUT = " ..."
-WRITTEN_BELOW = " (below)"
+ALREADY_WRITTEN = CUT = "..."
+WRITTEN_BELOW = "(below)"
+
+
+@overload
+def debugprint(
+    x: Any, depth: int = ..., print_type: bool = ..., *, file: Literal["str"], ids: str = ...,
+    stop_on_name: bool = ..., print_source: bool = ...,
+) -> str: ...  # fmt: skip
+
+
+@overload
+def debugprint(
+    x: Any, depth: int = ..., print_type: bool = ..., file: TextIO | str | None = ..., ids: str = ...,
+    stop_on_name: bool = ..., print_source: bool = ...,
+) -> str | None: ...  # fmt: skip
 
 
 def debugprint(
@@ -130,7 +144,7 @@ class _Tree:
         self.print_source = print_source
         self.numbers: dict[Variable | Apply, int] = {}
         self.written: set[Apply] = set()
-        self.below: deque[tuple[Variable, int]] = deque()
+        self.below: deque[tuple[Variable, str, int]] = deque()
         self.places = {node: place for place, node in enumerate(subject.order)} if subject.is_closed else {}
 
     def lines(self) -> Iterator[str]:
@@ -150,7 +164,7 @@ class _Tree:
             node = self.subject.owner(variable)
             continued = nesting == 0 and top_level > 0
             remark = "" if node is None or continued else self._remark(node, variable, nesting, top_level + nesting)
-            yield f"{prefix}{self._line(variable, node)}{remark}"
+            yield f"{prefix}{self._line(variable, node, remark)}"
             if node is None or remark:
                 continue
             self.written.add(node)
@@ -171,7 +185,7 @@ class _Tree:
         self.below.append((variable, "", level))
         return WRITTEN_BELOW
 
-    def _line(self, variable: Variable, node: Apply | None) -> str:
+    def _line(self, variable: Variable, node: Apply | None, remark: str) -> str:
         parts = [leaf_text(variable) if node is None else f"{one_line(str(node.op))}{output_suffix(variable)}"]
         if self.identify is not None:
             entity = node or variable
@@ -183,6 +197,8 @@ class _Tree:
             parts.append(f"'{one_line(variable.name)}'")
         if node in self.places:
             parts.append(f"#{self.places[node]}")
+        if remark:
+            parts.append(remark)
         if self.print_source and variable.source is not None:
             parts.append(f"  at {one_line(str(variable.source))}")
         return " ".join(parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
 
 from symgrad.debug.diagram import LONGEST_TITLE, Box, Diagram, shorten
 from symgrad.debug.layered import Placement, Point, lay_out
@@ -45,10 +44,12 @@ text {{ font-family: {FONT}; fill: #0f172a; }}
 """
 
 
+MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
+
+
 def xml_text(text: str) -> str:
     """Return `text` as XML: markup escaped, characters that XML doesn't have replaced."""
-    clean = "".join(char if _is_xml(ord(char)) else "\ufffd" for char in text)
-    return escape(clean, {'"': "&quot;", "'": "&#39;"})
+    return "".join(char if _is_xml(ord(char)) else "\ufffd" for char in text).translate(MARKUP)
 
 
 def _is_xml(code: int) -> bool:

@@ -100,7 +100,8 @@ def write(op: Op, written: Written) -> Text:
 def _(op: Elementwise, written: Written) -> Text:
     symbol = op.row.symbol
     if symbol in BINARY:
-        return _binary(symbol, *written.inputs, written.tight)
+        left, right = written.inputs
+        return _binary(symbol, left, right, written.tight)
     if op.function in PREFIXES:
         is_number = isinstance(written.node.inputs[0], Constant)  # -(1.0) is an application, -1.0 a constant
         operand = f"({written.texts[0]})" if is_number else written.inputs[0].within(Precedence.SIGN)

@@ -315,7 +315,11 @@ def outer(x: Any, y: Any) -> Any:
 @register
 @dataclass(frozen=True)
 class Gemm(Op):
-    """``beta * c + alpha * a @ b``: what a gradient step on a matrix becomes. Made by rewriting only."""
+    """``c + (beta * c + alpha * a @ b)``: what a gradient step on a matrix becomes. Made by rewriting only.
+
+    `c` is rounded once, when the small step is added. In float32, ``(1 + beta) * c`` would round it once more, and by
+    as much as many a step's weight decay.
+    """
 
     @property
     def name(self) -> str:
@@ -332,7 +336,7 @@ class Gemm(Op):
 
     def evaluate(self, *inputs: np.ndarray) -> list[np.ndarray]:
         c, alpha, a, b, beta = inputs
-        return [np.asarray(beta * c + alpha * np.dot(a, b), dtype=c.dtype)]
+        return [np.asarray(c + (beta * c + alpha * np.dot(a, b)), dtype=c.dtype)]
 
     def lower(self, apply: Apply) -> Kernel:
         return Library("gemm", overwrites=0)

@@ -14,6 +14,7 @@ from symgrad.graph.op import Op, attributed_to
 from symgrad.graph.traversal import apply_again, uses
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply, Constant, Variable, make_constant
+from symgrad.ops.sizes import unbroadcast
 
 PHASES = ("canonicalize", "stabilize", "specialize")
 MAXIMAL_ROUNDS = 12
@@ -179,7 +180,8 @@ class _Walk:
     def _merged_constant(self, constant: Constant) -> Variable:
         if constant.data.size > 64 or constant.name is not None:
             return constant
-        key = (constant.data.dtype.str, constant.data.shape, constant.data.tobytes())
+        pattern = constant.type.broadcastable  # type: ignore[attr-defined]
+        key = (constant.data.dtype.str, constant.data.shape, pattern, constant.data.tobytes())
         return self.seen.setdefault(key, constant)  # type: ignore[no-any-return]
 
     def _replace(self, old: Variable, new: Variable) -> None:
@@ -187,6 +189,7 @@ class _Walk:
             return
         if not _may_stand_for(old.type, new.type):
             raise GraphError(f"a rewrite changed the type of {old} from {old.type} to {new.type}")
+        new = _held(old.type, new)
         if new.name is None and new.owner is not None:
             new.name = old.name
         self.new[old] = new
@@ -245,6 +248,18 @@ def _may_stand_for(old: Any, new: Any) -> bool:
     if old.dtype != new.dtype or old.ndim != new.ndim:
         return False
     return all(None in pair or pair[0] == pair[1] for pair in zip(old.shape, new.shape, strict=True))
+
+
+def _held(kind: Any, new: Any) -> Any:
+    """A rewrite may find out that a size is 1. The axis still doesn't stretch: the gradient was built without that."""
+    if not isinstance(kind, TensorType) or kind.broadcastable == new.type.broadcastable:
+        return new
+    grown = [axis for axis, ones in enumerate(new.type.broadcastable) if ones and not kind.broadcastable[axis]]
+    if not isinstance(new, Constant) or new.name is not None:
+        return unbroadcast(new, *grown) if grown else new
+    held = make_constant(new.data)
+    held.type = TensorType(kind.dtype, new.type.shape, kind.broadcastable)
+    return held
 
 
 def _fold(node: Apply) -> list[Variable] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -156,35 +156,58 @@ def _row_scale(scale: Any) -> Any:
 
 @dataclass
 class _Terms:
-    """``sum of coefficient * matrix``, as found under an addition."""
+    """``sum of coefficient * matrix``, as found under an addition.
 
-    products: list[tuple[Any, tuple[Any, Any]]]
-    matrices: dict[Any, Any]
+    Attributes
+    ----------
+    products : list
+        Coefficients and factors of matrix products.
+    wholes : dict
+        How often a matrix stands there as it is.
+    scaled : dict
+        The sum of a matrix's other coefficients.
+    """
+
+    products: list[tuple[Any, tuple[Any, Any]]] = field(default_factory=list)
+    wholes: dict[Any, int] = field(default_factory=dict)
+    scaled: dict[Any, Any] = field(default_factory=dict)
     visited: int = 0
 
     def add_matrix(self, matrix: Any, coefficient: Any) -> None:
         """Add ``coefficient * matrix``."""
-        known = self.matrices.get(matrix)
-        self.matrices[matrix] = coefficient if known is None else call("add", known, coefficient)
+        self.wholes.setdefault(matrix, 0)
+        if is_number(coefficient, 1):
+            self.wholes[matrix] += 1
+            return
+        known = self.scaled.get(matrix)
+        self.scaled[matrix] = coefficient if known is None else call("add", known, coefficient)
+
+    def change_of(self, matrix: Any) -> Any:
+        """Return the sum of a matrix's coefficients, less one."""
+        rest = number_like(self.wholes[matrix] - 1, matrix)
+        scaled = self.scaled.get(matrix)
+        if scaled is None:
+            return rest
+        return scaled if is_number(rest, 0) else call("add", scaled, rest)
 
 
 @rule("specialize", Elementwise, functions=("add", "subtract"),
-      reason="beta * W + alpha * h.T @ d in place: the gradient is never a buffer of its own")  # fmt: skip
+      reason="W + (beta * W + alpha * h.T @ d) in place: the gradient is never a buffer of its own")  # fmt: skip
 def step_on_a_matrix_is_one_gemm(node: Apply, context: Context) -> Any:
-    """``a * W - b * (dot(h, d) + c * W)`` is ``gemm(W, -b, h, d, a - b * c)``."""
+    """``a * W - b * (dot(h, d) + c * W)`` is ``gemm(W, -b, h, d, a - 1 - b * c)``."""
     output: Any = node.outputs[0]
     if output.type.ndim != 2 or output.type.dtype not in ("float32", "float64"):
         return None
-    terms = _Terms([], {})
+    terms = _Terms()
     if not _collect(output, number_like(1, output), terms, context, is_root=True):
         return None
-    if len(terms.products) != 1 or len(terms.matrices) != 1:
+    if len(terms.products) != 1 or len(terms.wholes) != 1:
         return None
     ((alpha, product),) = terms.products
-    ((matrix, beta),) = terms.matrices.items()
+    (matrix,) = terms.wholes
     if matrix.type.broadcastable != output.type.broadcastable or True in output.type.broadcastable:
         return None
-    return Gemm()(matrix, alpha, *product, beta)
+    return Gemm()(matrix, alpha, *product, terms.change_of(matrix))
 
 
 def _collect(variable: Any, coefficient: Any, terms: _Terms, context: Context, is_root: bool = False) -> bool:
@@ -212,7 +235,9 @@ def _collect(variable: Any, coefficient: Any, terms: _Terms, context: Context, i
         if isinstance(node.op, Gemm):
             matrix, alpha, left_factor, right_factor, beta = node.inputs
             terms.products.append((call("multiply", coefficient, alpha), (left_factor, right_factor)))
-            terms.add_matrix(matrix, call("multiply", coefficient, beta))
+            terms.add_matrix(matrix, coefficient)
+            if not is_number(beta, 0):
+                terms.add_matrix(matrix, call("multiply", coefficient, beta))
             return True
     terms.add_matrix(variable, coefficient)
     return True

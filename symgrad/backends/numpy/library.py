@@ -260,8 +260,10 @@ def label_gradient(attributes: Attributes, workspace: Workspace) -> Callable[...
     def run(p: Array, labels: Array, scale: Array, out: Array | None = None) -> Array:
         if len(labels) != len(p):
             raise ShapeError(f"there are {len(labels)} labels for {len(p)} rows")
-        result = np.multiply(p, scale if scale.ndim == 0 else scale[:, None], out=out)
-        result[np.arange(len(labels)), labels] -= scale
+        # Subtract first: where p is near 1 the difference is exact, while two scaled numbers would cancel.
+        result = np.positive(p, out=out)
+        result[np.arange(len(labels)), labels] -= 1
+        result *= scale if scale.ndim == 0 else scale[:, None]
         return result
 
     return run
@@ -284,37 +286,49 @@ def sum_of_squares(attributes: Attributes, workspace: Workspace) -> Callable[...
 GEMM = {np.dtype("float32"): blas.sgemm, np.dtype("float64"): blas.dgemm}
 
 
+GEMM_SLOT = 16
+"""The workspace's slot for the steps of matrices, one after the other."""
+
+
 @routine
 def gemm(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
-    """``beta * c + alpha * a @ b``, in `out`, which may be `c` itself."""
+    """``c + (beta * c + alpha * a @ b)``, in `out`, which may be `c` itself."""
 
     def run(c: Array, alpha: Array, a: Array, b: Array, beta: Array, out: Array | None = None) -> Array:
         result = _into(c, out)
-        for call, *arguments in gemm_calls(result, alpha, a, b, beta):
+        for call, *arguments in gemm_calls(workspace, result, alpha, a, b, beta):
             call(*arguments)
         return result
 
     return run
 
 
-def gemm_calls(c: Array, alpha: Array, a: Array, b: Array, beta: Array) -> list[tuple[Any, ...]]:
-    """Return functions with the arguments with which they make ``c`` to ``beta * c + alpha * a @ b``, in place.
+def gemm_calls(
+    workspace: Workspace, c: Array, alpha: Array, a: Array, b: Array, beta: Array
+) -> list[tuple[Any, ...]]:
+    """Return functions with the arguments with which they make ``c`` to ``c + (beta * c + alpha * a @ b)``, in place.
 
-    BLAS counts columns first, so a matrix in C order is passed as its transpose: ``c.T = b.T @ a.T``. Scaling `c` first
-    is faster than leaving it to gemm, which takes a slow pass of its own for that.
+    BLAS counts columns first, so a matrix in C order is passed as its transpose: ``c.T = b.T @ a.T``. Without `beta` it
+    adds into `c` itself. Otherwise the step is put together in scratch memory, which all steps share.
     """
     if a.shape[1] != b.shape[0] or c.shape != (a.shape[0], b.shape[1]):
         raise ShapeError(f"sizes don't fit: {c.shape} + {a.shape} times {b.shape}")
-    calls: list[tuple[Any, ...]] = [] if beta == 1 else [(np.multiply, c, beta, c)]
-    if c.size == 0 or a.shape[1] == 0:
-        return calls
-    if c.flags.c_contiguous:
+    if not c.flags.c_contiguous and c.flags.f_contiguous:
         c, a, b = c.T, b.T, a.T
-    elif not c.flags.f_contiguous:
+    if not c.flags.c_contiguous:
         raise ValueError("gemm updates contiguous matrices only")
-    left, left_transposed = _columns_first(a)
-    right, right_transposed = _columns_first(b)
-    calls.append((GEMM[c.dtype], float(alpha), left, right, 1.0, c, left_transposed, right_transposed, 1))
+    left, left_transposed = _columns_first(b.T)
+    right, right_transposed = _columns_first(a.T)
+    is_product = c.size > 0 and a.shape[1] > 0
+    target = c if beta == 0 else workspace.array(GEMM_SLOT, c.shape, c.dtype)
+    calls: list[tuple[Any, ...]] = []
+    if beta != 0:
+        calls.append((np.multiply, c, beta, target))
+    if is_product:
+        blas_gemm = GEMM[c.dtype]
+        calls.append((blas_gemm, float(alpha), left, right, 1.0, target.T, left_transposed, right_transposed, 1))
+    if beta != 0:
+        calls.append((np.add, c, target, c))
     return calls
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count, starmap
 from keyword import iskeyword
 from math import prod
@@ -71,6 +72,7 @@ class _Writer:
 
     def __init__(self, plan: Plan, containers: Sequence[Container]) -> None:
         self.plan = plan
+        self.workspace = Workspace()
         self.namespace: dict[str, Any] = {
             "empty": np.empty,
             "call": call,
@@ -80,11 +82,10 @@ class _Writer:
             "copyto": np.copyto,
             "errstate": np.errstate,
             "same_sizes": same_sizes,
-            "gemm_calls": gemm_calls,
+            "gemm_calls": partial(gemm_calls, self.workspace),
         }
         self.names: dict[Variable, str] = {}
         self.functions: dict[Kernel, str] = {}
-        self.workspace = Workspace()
         self.fixed: dict[Variable, np.ndarray] = {}
         self.body: list[tuple[str, Step | None]] = []
         self.steps_by_line: dict[int, Step] = {}
