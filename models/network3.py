@@ -9,8 +9,8 @@ program is true of this one. The code is new. Read it from top to bottom: it is 
     >>> rng = np.random.RandomState(0)
     >>> net = Network([FullyConnectedLayer(784, 30, rng=rng), SoftmaxLayer(30, 10)], mini_batch_size=10)
     >>> net.SGD(training_data, 1, 10, 0.1, validation_data, test_data)    # doctest: +ELLIPSIS
-    Epoch 1: mean cost ..., validation accuracy ... %, test accuracy ... %
-    Best validation accuracy ... %, after epoch 1; the test accuracy there is ... %
+    Epoch 1: mean cost ..., validation accuracy ...%, test accuracy ...%
+    Best validation accuracy ...%, after epoch 1; the test accuracy there is ...%
 
 From the command line, `python models/network3.py --help`. Then `training.py` beside this file does what only a program
 needs: arguments, a progress bar, checkpoints, pictures.
@@ -179,25 +179,23 @@ class Network:
         lmbda : float
             Weight of the L2 term, ``0.5 * lmbda * sum of all w ** 2 / number of minibatches``.
         """
-        num_training_batches = size(training_data) // mini_batch_size
         costs: list[float] = []
-        best: tuple[float, float, int] = (-1.0, 0.0, 0)
+        accuracies: list[tuple[float, float]] = []
         for step in self.train(training_data, epochs, mini_batch_size, eta, validation_data, test_data, lmbda):
             costs.append(step.cost)
-            if step.accuracies is None:
-                continue
-            validation_accuracy, test_accuracy = step.accuracies
-            epoch = step.iteration // num_training_batches
-            best = max(best, (validation_accuracy, test_accuracy, epoch), key=lambda result: result[0])
+            if step.accuracies is not None:
+                accuracies.append(step.accuracies)
+                print(
+                    f"Epoch {len(accuracies)}: mean cost {np.mean(costs):.4f}, "
+                    "validation accuracy {:.2%}, test accuracy {:.2%}".format(*step.accuracies)
+                )
+                costs.clear()
+        if accuracies:
+            best = max(accuracies, key=lambda pair: pair[0])
             print(
-                f"Epoch {epoch}: mean cost {np.mean(costs):.4f}, "
-                f"validation accuracy {validation_accuracy:.2%}, test accuracy {test_accuracy:.2%}"
+                f"Best validation accuracy {best[0]:.2%}, after epoch {1 + accuracies.index(best)}; "
+                f"the test accuracy there is {best[1]:.2%}"
             )
-            costs.clear()
-        print(
-            f"Best validation accuracy {best[0]:.2%}, after epoch {best[2]}; "
-            f"the test accuracy there is {best[1]:.2%}"
-        )
 
     def train(
         self,
@@ -498,4 +496,4 @@ def random_state(rng: Seed) -> Any:
 if __name__ == "__main__":
     import training
 
-    training.main()
+    raise SystemExit(training.main())

@@ -13,6 +13,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files instead of comparing")
+    parser.addoption("--graphs", type=int, default=2000, help="how many random programs are tried")
 
 
 @pytest.fixture
@@ -31,3 +32,10 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
             pytest.fail("\n".join([*lines, "If that is right: pytest --update-golden"]), pytrace=False)
 
     return check
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Random programs are tried in batches of 50, as many as ``--graphs`` asks for."""
+    if "batch" in metafunc.fixturenames:
+        graphs = metafunc.config.getoption("--graphs")
+        metafunc.parametrize("batch", range(-(-graphs // 50)))

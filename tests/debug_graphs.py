@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 import symgrad
@@ -10,7 +12,7 @@ from symgrad.compile.executable import Function
 from symgrad.graph.source import Source, attributed_to
 
 
-def softmax_regression() -> Function:
+def softmax_regression(mode: Any = None) -> Function:
     """A training function whose nodes all have one made-up source line."""
     with attributed_to(Source("model.py", 7, "cost = loss(x, y)")):
         data = symgrad.shared(np.zeros((60, 8), "float32"), name="data")
@@ -22,4 +24,5 @@ def softmax_regression() -> Function:
         p.name, cost.name = "p", "cost"
         updates = [(v, v - np.float32(0.1) * g) for v, g in zip((w, b), symgrad.grad(cost, [w, b]))]
         part = slice(index * 10, (index + 1) * 10)
-        return symgrad.function([index], cost, updates=updates, givens={x: data[part], y: labels[part]}, name="train")
+        givens = {x: data[part], y: labels[part]}
+        return symgrad.function([index], cost, updates=updates, givens=givens, mode=mode, name="train")

@@ -91,3 +91,9 @@ def gap(x: np.ndarray, axes: tuple[int, ...]) -> float:
     moved = x.astype("float64").transpose(*kept, *axes)
     rows = np.sort(moved.reshape(int(np.prod(moved.shape[: len(kept)])), -1), axis=-1)
     return float(np.diff(rows, axis=-1).min(initial=np.inf))
+
+
+def difference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """How far two operands are apart; whole numbers stay whole."""
+    x, y = common(x, y)
+    return x - y if x.dtype.kind == "f" else x.astype("int64") - y.astype("int64")

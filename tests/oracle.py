@@ -45,8 +45,13 @@ def check_type(kind: Any, value: Any, what: Any = "") -> None:
         assert not ones or found == 1, f"{what}: an axis of size {found} is said to stretch: {kind}"
 
 
-def assert_same(found: Any, expected: Any, tolerance: float | None = None, what: str = "") -> None:
-    """Fail unless two values have the same dtype, shape, and (to rounding) elements."""
+def assert_same(
+    found: Any, expected: Any, tolerance: float | None = None, what: str = "", least_scale: float = 0.0
+) -> None:
+    """Fail unless two values have the same dtype, shape, and (to rounding) elements.
+
+    Floats may differ by the tolerance times themselves, plus the tolerance times the largest (or `least_scale`).
+    """
     found, expected = np.asarray(found), np.asarray(expected)
     assert found.dtype == expected.dtype, f"{what}: {found.dtype} instead of {expected.dtype}"
     assert found.shape == expected.shape, f"{what}: shape {found.shape} instead of {expected.shape}"
@@ -55,7 +60,7 @@ def assert_same(found: Any, expected: Any, tolerance: float | None = None, what:
         return
     allowed = TOLERANCES[expected.dtype.name] if tolerance is None else tolerance
     finite = np.abs(expected[np.isfinite(expected)])
-    scale = float(finite.max()) if finite.size else 0.0
+    scale = max(least_scale, float(finite.max(initial=0.0)))
     np.testing.assert_allclose(found, expected, rtol=allowed, atol=allowed * scale, equal_nan=True, err_msg=what)
 
 
@@ -69,7 +74,7 @@ def directional_difference(
     """Return the derivative of ``sum(weights * function(points))`` along a direction, by central differences."""
 
     def along(sign: float) -> float:
-        moved = [p if d is None else p + sign * step * d for p, d in zip(points, direction, strict=True)]
+        moved = [p if d is None else np.asarray(p + sign * step * d) for p, d in zip(points, direction, strict=True)]
         return float(sum(np.sum(w * value) for w, value in zip(weights, function(*moved), strict=True)))
 
     return (along(1.0) - along(-1.0)) / (2 * step)

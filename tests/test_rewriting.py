@@ -157,6 +157,14 @@ def gemm():
     return [w, h, d], [floats(4, 3), floats(2, 4), floats(2, 3)], step, {"gemm": 1, "dot": 0, "subtract": 0}
 
 
+def pooled_convolution():
+    x, w = T.tensor("float64", (4, 2, 7, 7), name="x"), T.tensor("float64", (3, 2, 3, 2), name="w")
+    pooled = T.pool_2d(T.conv2d(x, w), (2, 2), ignore_border=True)
+    gradient = symgrad.grad(T.sum(pooled**2), [x, w])
+    counts = {"conv2d": 0, "windowed_conv2d": 1, "window_maximum": 1, "window_maximum_gradient": 1, "images_of_windows": 0}
+    return [x, w], [floats(4, 2, 7, 7), floats(3, 2, 3, 2)], T.sum(gradient[0]) * gradient[1], counts
+
+
 EXAMPLES = {
     "equal_nodes_are_one": merge,
     "constants_are_folded": fold,
@@ -184,6 +192,8 @@ EXAMPLES = {
     "picked_log_softmax_is_one_op": picked_row,
     "softmax_minus_one_hot_is_one_op": softmax_minus_one_hot,
     "step_on_a_matrix_is_one_gemm": gemm,
+    "max_pooling_of_a_convolution_keeps_window_positions_apart": pooled_convolution,
+    "gradients_of_a_convolution_take_window_positions_apart": pooled_convolution,
 }
 
 

@@ -28,6 +28,8 @@ from symgrad.graph.types import NUMPY_DTYPES
 from symgrad.graph.variables import Container, SharedVariable
 
 MAXIMAL_PROGRAMS = 64
+MAXIMAL_BYTES = 1 << 29
+"""Programs for other sizes are kept up to these limits; the oldest goes first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,10 +127,13 @@ class Function:
         """Make the program for the sizes of the arguments."""
         variables = [*[spec.variable for spec in self.inputs], *self._shared]
         found = self._program(dict(zip(variables, key, strict=True)))
-        while len(self._programs) >= MAXIMAL_PROGRAMS:
-            del self._programs[next(iter(self._programs))]
         self._programs[key] = found
+        while len(self._programs) > MAXIMAL_PROGRAMS or (len(self._programs) > 1 and self._bytes() > MAXIMAL_BYTES):
+            del self._programs[next(iter(self._programs))]
         return found
+
+    def _bytes(self) -> int:
+        return sum(plan.arena_size for plan in self.plans)
 
     def _program(self, shapes: Mapping[Any, Any]) -> tuple[Any, Any]:
         assert self._compiled is not None and self.containers is not None

@@ -157,7 +157,7 @@ class _Planner:
             return False
         kind: Any = self.types[views[0]].type
         own: Any = self.types[output].type
-        return bool(kind.is_static and prod(kind.shape) == prod(own.shape))
+        return bool(kind.is_static and own.is_static and prod(kind.shape) == prod(own.shape))
 
     def _reusable(self, position: int, step: Step, kind: Any) -> Variable | None:
         """Return an operand whose memory the output may take over."""

@@ -73,6 +73,14 @@ def check_stretch(name: str, shape: Sequence[int], target: Sequence[int], fixed:
             raise mismatch(name, (shape[axis], target[axis]), axis + len(target))
 
 
+def vouched(x: np.ndarray, sizes: Sequence[int | None]) -> np.ndarray:
+    """Return `x` itself, once its sizes are as the user said."""
+    for axis, (found, said) in enumerate(zip(x.shape, sizes, strict=True)):
+        if said is not None and found != said:
+            raise ShapeError(f"axis {axis} was said to have size {said}, and has {found}")
+    return x
+
+
 def stretched(x: np.ndarray, sizes: Sequence[int], fixed: Sequence[int]) -> np.ndarray:
     """Return `x` broadcast to `sizes`, where the axes `fixed`, counted from the last, may not stretch."""
     check_stretch("alloc", x.shape, sizes, fixed)

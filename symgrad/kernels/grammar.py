@@ -105,7 +105,9 @@ class Broadcast:
 
 @dataclass(frozen=True)
 class Same:
-    """The operand itself."""
+    """The operand itself; `sizes` that the user vouches for are compared, None leaves one open."""
+
+    sizes: tuple[int | None, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -46,10 +46,12 @@ def _step(x: Any, out: Any = None) -> Any:
 
 
 def _rectify_gradient(x: Any, cotangent: Any, out: Any = None) -> Any:
-    result = np.multiply(cotangent, np.greater(x, 0), out=out)
+    result = np.empty(np.broadcast_shapes(x.shape, cotangent.shape), cotangent.dtype) if out is None else out
+    # On the bits, because a product of 0 and an infinite cotangent would be nan.
+    bits = _BITS[cotangent.dtype.itemsize]
+    np.bitwise_and(cotangent.view(bits), np.negative(np.greater(x, 0), dtype=bits), out=result.view(bits))
     at_zero = np.equal(x, 0)
     if at_zero.any():
-        result = np.asarray(result)
         np.multiply(cotangent, x.dtype.type(0.5), out=result, where=at_zero)
     return result
 

@@ -179,7 +179,8 @@ class ProductOfOthers(Op):
             np.multiply.accumulate(joined[..., :-1], axis=-1, out=before[..., 1:])
             np.multiply.accumulate(joined[..., :0:-1], axis=-1, out=after[..., -2::-1])
             product = (before * after).reshape(moved.shape)
-        return [np.ascontiguousarray(product.transpose(np.argsort((*kept, *self.axes))))]
+        order = np.argsort((*kept, *self.axes)).astype(int)
+        return [np.array(product.transpose(order), order="C")]
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         return [self._derivative(inputs[0], cotangents[0])]

@@ -2,6 +2,6 @@
 
 from symgrad.rewriting.engine import PHASES, RULES, Rule, rewrite
 
-from symgrad.rewriting import canonicalize, randomness, specialize, stabilize  # isort: skip  # they enter their rules
+from symgrad.rewriting import canonicalize, convolution, randomness, specialize, stabilize  # isort: skip  # they enter their rules
 
-__all__ = ["PHASES", "RULES", "Rule", "canonicalize", "randomness", "rewrite", "specialize", "stabilize"]
+__all__ = ["PHASES", "RULES", "Rule", "canonicalize", "convolution", "randomness", "rewrite", "specialize", "stabilize"]

@@ -82,10 +82,12 @@ class Change:
 
 
 class Context:
-    """What a rule may ask besides its node: how often a variable is used."""
+    """What a rule may ask besides its node: how often a variable is used, and by which nodes."""
 
-    def __init__(self, counts: dict[Variable, int]) -> None:
+    def __init__(self, counts: dict[Variable, int], order: Sequence[Apply] = ()) -> None:
         self._counts = counts
+        self._order = order
+        self._users: dict[Variable, list[tuple[Apply, int]]] | None = None
         self._origin: dict[Variable, Variable] = {}
 
     def replaces(self, new: Variable, old: Variable) -> None:
@@ -96,6 +98,15 @@ class Context:
     def uses(self, variable: Variable) -> int:
         """Return how many nodes and outputs use a variable; one for a variable that a rule just made."""
         return self._counts.get(self._origin.get(variable, variable), 1)
+
+    def users(self, variable: Variable) -> list[tuple[Apply, int]]:
+        """Return the nodes that use a variable, as they were before this pass, and at which position; no outputs."""
+        if self._users is None:
+            self._users = {}
+            for node in self._order:
+                for position, operand in enumerate(node.inputs):
+                    self._users.setdefault(operand, []).append((node, position))
+        return self._users.get(self._origin.get(variable, variable), [])
 
 
 def all_rule_names() -> list[str]:
@@ -159,7 +170,7 @@ class _Walk:
         self.changed = False
         self.new: dict[Variable, Variable] = {}
         self.seen: dict[Any, Any] = {}
-        self.context = Context(uses(graph.roots, graph.order))
+        self.context = Context(uses(graph.roots, graph.order), graph.order)
 
     def result(self) -> ClosedGraph:
         """Walk, and return the new graph."""

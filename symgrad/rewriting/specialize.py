@@ -213,7 +213,7 @@ def step_on_a_matrix_is_one_gemm(node: Apply, context: Context) -> Any:
 def _collect(variable: Any, coefficient: Any, terms: _Terms, context: Context, is_root: bool = False) -> bool:
     """Split a variable into products and matrices; False if a term stretches or there are too many."""
     terms.visited += 1
-    if terms.visited > 32 or variable.type.ndim != 2:
+    if terms.visited > 32 or variable.type.ndim != 2 or True in variable.type.broadcastable:
         return False
     node = variable.owner
     may_open = is_root or context.uses(variable) == 1

@@ -66,20 +66,6 @@ def size(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
 
 
 @routine
-def specify_shape(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
-    """The operand itself, once its sizes are as the user said."""
-    sizes = attributes["sizes"]
-
-    def run(x: Array) -> Array:
-        for axis, (found, said) in enumerate(zip(x.shape, sizes, strict=True)):
-            if said is not None and found != said:
-                raise ShapeError(f"axis {axis} was said to have size {said}, and has {found}")
-        return x
-
-    return run
-
-
-@routine
 def arange(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """`numpy.arange`."""
     dtype = attributes["dtype"]
@@ -344,7 +330,7 @@ def _columns_first(matrix: Array) -> tuple[Array, int]:
 # ---- convolution and pooling ----------------------------------------------------------------------------------------
 
 
-def _cached(make: Callable[..., Any], call: Callable[..., Any]) -> Callable[..., Any]:
+def cached(make: Callable[..., Any], call: Callable[..., Any]) -> Callable[..., Any]:
     """Keep one kernel for each combination of shapes; `make` takes the operands, `call` kernel, operands and out."""
     kernels: dict[Any, Any] = {}
 
@@ -371,7 +357,7 @@ def conv2d(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     def call(kernel: Any, images: Array, filters: Array, out: Array | None) -> Array:
         return kernel(images, filters, out)
 
-    return _cached(make, call)
+    return cached(make, call)
 
 
 @routine
@@ -387,7 +373,7 @@ def conv2d_input_gradient(attributes: Attributes, workspace: Workspace) -> Calla
     def call(kernel: Any, filters: Array, cotangent: Array, *sizes: Array, out: Array | None) -> Array:
         return kernel(cotangent, filters, out)
 
-    return _cached(make, call)
+    return cached(make, call)
 
 
 @routine
@@ -402,7 +388,7 @@ def conv2d_filter_gradient(attributes: Attributes, workspace: Workspace) -> Call
     def call(kernel: Any, images: Array, cotangent: Array, *sizes: Array, out: Array | None) -> Array:
         return kernel(images, cotangent, out)
 
-    return _cached(make, call)
+    return cached(make, call)
 
 
 def _pool_geometry(shape: Sequence[int], attributes: Attributes) -> pooling.Pool2dGeometry:
@@ -410,7 +396,7 @@ def _pool_geometry(shape: Sequence[int], attributes: Attributes) -> pooling.Pool
     return pooling.Pool2dGeometry(tuple(shape), **{name: attributes[name] for name in names})
 
 
-def _plain_call(kernel: Any, *operands: Array, out: Array | None) -> Array:
+def plain_call(kernel: Any, *operands: Array, out: Array | None) -> Array:
     return kernel(*operands, out)  # type: ignore[no-any-return]
 
 
@@ -421,7 +407,7 @@ def pool2d(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     def make(images: Array) -> Any:
         return pooling.Pool2dForward(_pool_geometry(images.shape, attributes), images.dtype, attributes["mode"])
 
-    return _cached(make, _plain_call)
+    return cached(make, plain_call)
 
 
 @routine
@@ -431,7 +417,7 @@ def max_pool_gradient(attributes: Attributes, workspace: Workspace) -> Callable[
     def make(images: Array, output: Array, cotangent: Array) -> Any:
         return pooling.MaxPool2dGradient(_pool_geometry(images.shape, attributes), images.dtype)
 
-    return _cached(make, _plain_call)
+    return cached(make, plain_call)
 
 
 @routine
@@ -441,7 +427,7 @@ def max_pool_pushforward(attributes: Attributes, workspace: Workspace) -> Callab
     def make(images: Array, output: Array, tangent: Array) -> Any:
         return pooling.MaxPool2dPushforward(_pool_geometry(images.shape, attributes), images.dtype)
 
-    return _cached(make, _plain_call)
+    return cached(make, plain_call)
 
 
 @routine
@@ -455,4 +441,4 @@ def sum_pool_gradient(attributes: Attributes, workspace: Workspace) -> Callable[
     def call(kernel: Any, cotangent: Array, *sizes: Array, out: Array | None) -> Array:
         return kernel(cotangent, out)
 
-    return _cached(make, call)
+    return cached(make, call)

@@ -174,14 +174,19 @@ class _Writer:
         raise TypeError(f"the NumPy backend has no way to run {kernel}")
 
     def _write_view(self, step: Step) -> None:
-        """A view of memory that never moves, at sizes that never change, is made once; others, in each call."""
+        """A view of memory that never moves, at sizes that never change, is made once; others, in each call.
+
+        A reshape of memory that isn't contiguous is a copy, which each call must make anew.
+        """
         how = step.kernel.how  # type: ignore[attr-defined]
         (output,) = step.outputs
         source, *numbers = step.inputs
         if source in self.fixed and all(isinstance(number, Constant) for number in numbers):
             arrays = [self.fixed[variable] for variable in step.inputs]
-            self._make_fixed(output, make_view(how, arrays))
-            return
+            view = make_view(how, arrays)
+            if view.size == 0 or np.may_share_memory(view, arrays[0]):
+                self._make_fixed(output, view)
+                return
         operands = [self.names[variable] for variable in step.inputs]
         source_kind = self.plan.type_of(step.inputs[0])
         text = view_text(how, operands, source_kind.ndim, self._function)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.kernels.checks import stretched
+from symgrad.kernels.checks import stretched, vouched
 from symgrad.kernels.grammar import (
     Broadcast,
     Fixed,
@@ -36,7 +36,7 @@ def make_view(how: How, arrays: Sequence[np.ndarray]) -> np.ndarray:
         return np.asarray(x[(*fill_index(how.index, operands), ...)])
     if isinstance(how, Broadcast):
         return stretched(x, _sizes(how.sizes, operands), how.fixed)
-    return x
+    return vouched(x, how.sizes) if how.sizes else x
 
 
 def view_text(how: How, operands: Sequence[str], ndim: int, enter: Callable[[str, Any], str]) -> str:
@@ -65,6 +65,8 @@ def view_text(how: How, operands: Sequence[str], ndim: int, enter: Callable[[str
         if how.fixed:
             return f"{enter('stretched', stretched)}({x}, {sizes_text}, {how.fixed})"
         return f"{enter('broadcast_to', np.broadcast_to)}({x}, {sizes_text})"
+    if any(size is not None for size in how.sizes):
+        return f"{enter('vouched', vouched)}({x}, {how.sizes})"
     return x
 
 
