@@ -186,10 +186,11 @@ def restore(checkpoint: Checkpoint, net: Network, data: Mapping[str, Any]) -> No
     """
     header = checkpoint.header
     if header.get("floatX") != symgrad.config.floatX:
-        rows = [("floatX", header.get("floatX"), symgrad.config.floatX)]
+        rows: list[tuple[str, Any, Any]] = [("floatX", header.get("floatX"), symgrad.config.floatX)]
         _refuse(checkpoint, "holds another dtype", rows, f"Set SYMGRAD_FLAGS=floatX={header.get('floatX')}.")
     if header.get("data") != data:
-        rows = [("data", header.get("data"), dict(data))]
+        names = [name for name in data if header.get("data", {}).get(name) != data[name]]
+        rows = [(name, header.get("data", {}).get(name), data[name]) for name in names]
         _refuse(checkpoint, "was trained on other data", rows, "Pass the same file to --data.")
     layers = [repr(layer) for layer in net.layers]
     if header.get("layers") != layers:
@@ -208,7 +209,7 @@ def restore(checkpoint: Checkpoint, net: Network, data: Mapping[str, Any]) -> No
 
 def _state(net: Network) -> dict[str, Any]:
     """Return all that training changes: parameters and the states of random streams, by name."""
-    state = {}
+    state: dict[str, Any] = {}
     for position, layer in enumerate(net.layers):
         state |= {f"layers.{position}.{param.name}": param for param in layer.params}
         streams = getattr(layer, "streams", None)

@@ -20,6 +20,7 @@ from network3 import Network, Step, share
 from options import NETS, check_paths, fail, parse_arguments, settle
 
 import symgrad
+from symgrad.config import resolve_device
 from symgrad.data import Mnist, load_mnist
 from symgrad.data.mnist import SAMPLE
 from symgrad.errors import CheckpointError, ConfigError, DataError, DeviceError, MissingLibraryError, render
@@ -273,9 +274,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(options: argparse.Namespace) -> int:
     check_paths(options)
+    resolve_device(options.device)
     if options.device is not None:
         symgrad.config.device = options.device
-    symgrad.config.resolve_device()
     checkpoint = checkpoints.load(options.resume) if options.resume is not None else None
     settings = settle(options, checkpoint)
     data = load_mnist(settings.data or SAMPLE)

@@ -18,7 +18,7 @@ WORK: Mapping[type[Kernel], str] = {
     Map: "elementwise", Reduction: "reduction", View: "view", Library: "library", Evaluate: "evaluate",
 }  # fmt: skip
 
-ONLY_LOOK = ("size", "specify_shape")
+ONLY_LOOK = ("size",)
 """Library routines that look at sizes only."""
 
 

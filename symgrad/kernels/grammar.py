@@ -6,7 +6,7 @@
            | Library(name, attributes)            a named routine of the backend: gemm, conv2d, pooling, softmax ...
            | Evaluate(name, evaluate)             no kernel: the op's own NumPy meaning
 
-    how    = Permute(order) | Reshape(sizes) | Slice(index) | Broadcast(sizes) | Same()
+    how    = Permute(order) | Reshape(sizes) | Slice(index) | Broadcast(sizes) | Same(sizes)
 
 A kernel says nothing about memory: the plan decides where each output lives, and which operand it may overwrite.
 """

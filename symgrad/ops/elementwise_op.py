@@ -306,6 +306,8 @@ def call_row(row: Row, *operands: Any) -> Any:
     from symgrad.ops.casting import cast
 
     variables = as_operands(*operands)
+    if row.dtype_rule is selection:  # the condition has no say in the dtype of Python numbers
+        variables = [variables[0], *as_operands(*operands[1:])]
     dtypes = [variable.type.dtype for variable in variables]
     if _accepts(row, dtypes):
         targets = row.dtype_rule(*dtypes)[0]
