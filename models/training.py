@@ -21,8 +21,7 @@ from options import NETS, check_paths, fail, parse_arguments, settle
 
 import symgrad
 from symgrad.config import resolve_device
-from symgrad.data import Mnist, load_mnist
-from symgrad.data.mnist import SAMPLE
+from symgrad.data import SAMPLE, Mnist, load_mnist
 from symgrad.errors import CheckpointError, ConfigError, DataError, DeviceError, MissingLibraryError, render
 
 LINE_EVERY = 1000  # minibatches, where there is no terminal for a progress bar

@@ -6,7 +6,11 @@ import difflib
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("symgrad", deadline=None)  # timings on shared machines mean nothing
+hypothesis.settings.load_profile("symgrad")
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -209,7 +209,7 @@ def writing(b: Builder) -> str:
     key = _key(b, x)
     sets = b.chance(0.5)
     part = b.value(f"{x}[{key}]")
-    b.require("None" not in key)
+    b.require("None" not in key and b.values[x].dtype != "int64" or b.values[x].ndim > 1)
     dtype = b.values[x].dtype.name
     if b.chance(0.3):
         y = "1" if dtype.startswith("int") else "0.5"

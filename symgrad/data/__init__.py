@@ -2,8 +2,7 @@
 
 Examples
 --------
->>> from symgrad.data import load_mnist
->>> from symgrad.data.mnist import SAMPLE
+>>> from symgrad.data import SAMPLE, load_mnist
 >>> training, validation, test = load_mnist(SAMPLE)
 >>> training.images.shape
 (5000, 784)
@@ -12,6 +11,6 @@ Examples
 from __future__ import annotations
 
 from symgrad.data.download import download_mnist
-from symgrad.data.mnist import Mnist, Split, load_mnist
+from symgrad.data.mnist import SAMPLE, Mnist, Split, load_mnist
 
-__all__ = ["Mnist", "Split", "download_mnist", "load_mnist"]
+__all__ = ["SAMPLE", "Mnist", "Split", "download_mnist", "load_mnist"]

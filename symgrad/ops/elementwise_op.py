@@ -199,7 +199,8 @@ class Elementwise(Op):
 
 def _operand_dtypes(row: Row, dtype: str) -> list[str]:
     kinds = [dtype] * row.arity
-    return list(row.dtype_rule(*kinds)[0]) if _accepts(row, kinds) else kinds
+    cast_to = list(row.dtype_rule(*kinds)[0])
+    return cast_to if _accepts(row, cast_to) else kinds
 
 
 def _operands(row: Row, dtype: str, shapes: Sequence[tuple[int, ...]]) -> tuple[np.ndarray, ...]:
@@ -309,8 +310,8 @@ def call_row(row: Row, *operands: Any) -> Any:
     if row.dtype_rule is selection:  # the condition has no say in the dtype of Python numbers
         variables = [variables[0], *as_operands(*operands[1:])]
     dtypes = [variable.type.dtype for variable in variables]
-    if _accepts(row, dtypes):
-        targets = row.dtype_rule(*dtypes)[0]
+    targets = row.dtype_rule(*dtypes)[0]
+    if _accepts(row, targets):
         variables = [cast(variable, dtype) for variable, dtype in zip(variables, targets, strict=True)]
     return Elementwise(row.function.name)(*variables)
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register, user_error
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.checks import open_comparisons
 from symgrad.kernels.grammar import Kernel, Library
-from symgrad.ops.axes import dimshuffle, swapaxes
+from symgrad.ops.axes import checked_axis, dimshuffle, swapaxes
 from symgrad.ops.casting import cast
 from symgrad.ops.elementwise_op import broadcast_shapes
 from symgrad.ops.promotion import as_operands, is_discrete, upcast
@@ -210,7 +210,7 @@ def matmul(x: Any, y: Any) -> Any:
     """Matrix product as Python's ``@``: of vectors, matrices, and stacks of matrices in the last two axes."""
     x, y = _same_dtype(x, y)
     if x.type.ndim == 0 or y.type.ndim == 0:
-        raise ShapeError(f"matmul doesn't take scalars, got {x.type} and {y.type}; use *")
+        raise user_error(ShapeError, f"matmul doesn't take scalars, got {x.type} and {y.type}", [x, y], "Use *.")
     if x.type.ndim <= 2 and y.type.ndim <= 2:
         return Dot()(x, y)
     rows = dimshuffle(x, "x", 0) if x.type.ndim == 1 else x
@@ -240,7 +240,7 @@ def batched_dot(x: Any, y: Any) -> Any:
     """
     x, y = _same_dtype(x, y)
     if x.type.ndim == 0 or y.type.ndim == 0:
-        raise ShapeError(f"batched_dot needs a batch axis on both operands, got {x.type} and {y.type}")
+        raise user_error(ShapeError, f"batched_dot needs a batch axis on both operands, got {x.type} and {y.type}", [x, y])
     if x.type.ndim == 1 or y.type.ndim == 1:
         wide, narrow = (x, y) if y.type.ndim == 1 else (y, x)
         return wide * dimshuffle(narrow, 0, *["x"] * (wide.type.ndim - 1))
@@ -293,16 +293,24 @@ def _tensordot(x: Any, y: Any, axes: Any, batch: int) -> Any:
 def _tensordot_axes(x: Any, y: Any, axes: Any, batch: int) -> tuple[list[int], list[int]]:
     if isinstance(axes, int):
         if not 0 <= axes <= min(x.type.ndim, y.type.ndim) - batch:
-            raise ShapeError(f"tensordot can't join {axes} axes of {x.type} and {y.type}")
+            raise user_error(ShapeError, f"tensordot can't join {axes} axes of {x.type} and {y.type}", [x, y])
         return list(range(x.type.ndim - axes, x.type.ndim)), list(range(batch, batch + axes))
-    pairs = [[entry] if isinstance(entry, int) else list(entry) for entry in axes]
+    pairs = [[entry] if isinstance(entry, int | np.integer) else list(entry) for entry in axes]
     if len(pairs) != 2 or len(pairs[0]) != len(pairs[1]):
-        raise ShapeError(f"tensordot needs as many axes of the first operand as of the second, got {axes}")
-    x_axes, y_axes = [[axis % v.type.ndim for axis in entry] for v, entry in zip((x, y), pairs, strict=True)]
+        raise user_error(
+            ShapeError, f"tensordot needs as many axes of the first operand as of the second, got {axes}", [x, y]
+        )
+    x_axes, y_axes = [
+        [checked_axis(axis, v, "tensordot") for axis in entry] for v, entry in zip((x, y), pairs, strict=True)
+    ]
+    if len(set(x_axes)) != len(x_axes) or len(set(y_axes)) != len(y_axes):
+        raise user_error(ShapeError, f"tensordot got an axis twice: {axes}", [x, y])
     for a, b in zip(x_axes, y_axes, strict=True):
-        sizes = x.type.shape[a], y.type.shape[b]
+        sizes = x.expected.shape[a], y.expected.shape[b]
         if None not in sizes and sizes[0] != sizes[1]:
-            raise ShapeError(f"tensordot needs matching sizes, got {sizes[0]} (axis {a}) and {sizes[1]} (axis {b})")
+            raise user_error(
+                ShapeError, f"tensordot needs matching sizes, got {sizes[0]} (axis {a}) and {sizes[1]} (axis {b})", [x, y]
+            )
     return x_axes, y_axes
 
 

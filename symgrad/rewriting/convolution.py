@@ -19,14 +19,16 @@ from symgrad.ops.pool import MaxPoolGradient, Pool2d
 from symgrad.rewriting.engine import Context, rule
 from symgrad.rewriting.patterns import made_by
 
-# The copied pixels of one block of images should stay in the cache; a single image that needs more than the limit is
-# left to the kernels that go by parts of images.
-BLOCK_BYTES = 1 << 19
-LIMIT_BYTES = 1 << 21
+# The copied pixels and the outputs of one block of images should stay in the cache. Where a single image takes more than
+# the limit, kernels that go by parts of images are better, and where a row of all images in a block has fewer outputs
+# than the least, kernels that make whole images by one product.
+BLOCK_BYTES = 3 << 19
+LIMIT_BYTES = 1 << 22
+LEAST_COLUMNS = 40
 
 
 @rule("specialize", Pool2d, MaxPoolGradient,
-      reason="the maximum of a window is that of a few slices of the convolution's product, which is never reordered")  # fmt: skip
+      reason="a window's maximum is that of a few slices of the convolution's product, which is never reordered")  # fmt: skip
 def max_pooling_of_a_convolution_keeps_window_positions_apart(node: Apply, context: Context) -> Any:
     """``pool(conv2d(x, w))`` and its gradient, if nothing else uses the convolution (it would be computed twice)."""
     convolution = made_by(node.inputs[0], Conv2d)
@@ -105,15 +107,15 @@ def _is_static(kind: Any) -> bool:
 def _windowed(convolution: Apply, window: tuple[int, int]) -> Any:
     """Return a convolution's output as windows, or None if its kernels can't make them (well)."""
     op: Any = convolution.op
-    image, filters = (variable.type for variable in convolution.inputs)
+    image, filters = (variable.type for variable in convolution.inputs)  # both have four axes
     if not _is_plain(op) or not (_is_static(image) and _is_static(filters)) or image.dtype != filters.dtype:  # type: ignore[attr-defined]
         return None
-    rows, columns = convolution.outputs[0].type.shape[2:]  # type: ignore[attr-defined]
-    taps_down, taps_across = filters.shape[2:]  # type: ignore[attr-defined]
-    count, channels = image.shape[:2]  # type: ignore[attr-defined]
-    pixels = prod((rows + taps_down - 1, channels, taps_across, columns))
-    images = _images_of_a_block(count, pixels * image.numpy_dtype.itemsize)  # type: ignore[attr-defined]
-    if images is None:
+    count, filter_count, rows, columns = convolution.outputs[0].type.shape  # type: ignore[attr-defined]
+    _, channels, taps_down, taps_across = filters.shape  # type: ignore[attr-defined]
+    outputs = prod((filter_count, rows, columns))
+    copies = prod((rows + taps_down - 1, channels, taps_across, columns))
+    images = _images_of_a_block(count, (outputs + copies) * image.numpy_dtype.itemsize)  # type: ignore[attr-defined]
+    if images is None or images * columns < LEAST_COLUMNS:
         return None
     return WindowedConv2d(op.padding, op.flip, window, images)(*convolution.inputs)
 

@@ -1,16 +1,16 @@
 """Convolutions whose output stays sorted by position in the pooling window, from product to product.
 
 Max pooling a batch of small images spends its time on strided elements, and so does moving the batch in and out of the
-order that BLAS works in. Here the convolution's output is never put into (N, K, H, W): it stays as the products make it,
+order that BLAS works in. Here the convolution's output is never put into (N, K, H, W): it stays as products make it,
 
     windows[b, y, i, k, j, x, n] = output[b * images + n, k, y * window[0] + i, x * window[1] + j]
 
 where b counts blocks of the batch. All that belongs to one output row is one matrix (k; j, x, n), and the maximum of a
 window is that of a few slices, each of long runs.
 
-The pixels under each row of filter taps are copied once, as matrices (c, tap column; j, x, n), one for each image row. The
-patches of an output row are those matrices from as many image rows as the filter has, which lie one after another: one
-bigger matrix, without a copy. So an image is copied as often as a filter has columns, not as often as it has taps.
+The pixels under each row of filter taps are copied once, as matrices (c, tap column; j, x, n), one for each image row.
+The patches of an output row are those matrices from as many image rows as the filter has, which lie one after another:
+one bigger matrix, without a copy. So an image is copied as often as a filter has columns, not as often as it has taps.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike
 
 from symgrad.backends.numpy.convolution import Workspace
-from symgrad.backends.numpy.library import Attributes, cached, plain_call, routine
+from symgrad.backends.numpy.library import GEMM, Attributes, cached, plain_call, routine
 from symgrad.errors import ShapeError
 from symgrad.kernels.reference import Padding, Pair, conv2d_output_shape
 
 Array = np.ndarray[Any, Any]
 Shape4 = tuple[int, int, int, int]
 
-# The products of single rows that are summed to the filters' gradient take about this much memory at a time.
-TERM_BYTES = 1 << 20
+# Small products, one for each output row, are made by one call and then summed, if they take no more memory than this;
+# gemm sums bigger ones itself.
+PRODUCT_BYTES = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -197,32 +198,33 @@ class WindowedFilterGradient:
         self.geometry = geometry
         self._patches = _Patches(geometry, dtype, workspace)
         count, channels, height, width = geometry.filter_shape
-        self._sum = np.empty((count, height, channels, width), dtype)
-        self._term = np.empty_like(self._sum)
-        rows = geometry.output_rows
-        step = min(rows, max(1, TERM_BYTES // max(1, self._sum.nbytes)))
-        products = workspace.array(1, (step, count, height * channels * width), dtype)
-        transposed = self._patches.matrices.transpose(0, 2, 1)
-        self._parts = [
-            (slice(start, start + step), transposed[start : start + step], products[: min(step, rows - start)])
-            for start in range(0, rows, step)
-        ]
+        self._taps = np.empty((height, channels, width, count), dtype)
+        self._sum = self._taps.reshape(-1, count)
+        self._gemm = GEMM[self._sum.dtype]
+        self._columns = [patches.T for patches in self._patches.matrices]
+        self._products: Array | None = None
+        if geometry.output_rows * self._sum.nbytes <= PRODUCT_BYTES:
+            self._products = workspace.array(1, (geometry.output_rows, *self._sum.shape), dtype)
 
     def __call__(self, images: Array, cotangent: Array, out: Array | None = None) -> Array:
         """Return the (K, C, height, width) gradient, in `out` if given."""
         geometry = self.geometry
         result = np.empty(geometry.filter_shape, images.dtype) if out is None else out
-        target = self._sum
+        self._sum.fill(0)
         for block, factors in zip(geometry.blocks(images), geometry.matrices(cotangent), strict=True):
             self._patches.fill(block)
-            for rows, patches, products in self._parts:
-                np.matmul(factors[rows], patches, out=products)
-                np.add.reduce(products, 0, out=target.reshape(products.shape[1:]))
-                if target is self._term:
-                    np.add(self._sum, self._term, out=self._sum)
-                target = self._term
-        np.copyto(geometry.correlating(result).transpose(0, 2, 1, 3), self._sum)
+            if self._products is None:
+                self._add_each(factors)
+            else:
+                np.matmul(self._patches.matrices, factors.transpose(0, 2, 1), out=self._products)
+                self._sum += np.add.reduce(self._products, 0)
+        np.copyto(geometry.correlating(result).transpose(2, 1, 3, 0), self._taps)
         return result
+
+    def _add_each(self, factors: Array) -> None:
+        """Let gemm add each row's product to the sum; BLAS counts columns first, so it sees all transposed."""
+        for factor, columns in zip(factors, self._columns, strict=True):
+            self._gemm(1.0, factor.T, columns, 1.0, self._sum.T, 1, 0, 1)
 
 
 class WindowedInputGradient:
@@ -342,14 +344,17 @@ class WindowMaximumGradient:
         maximum, wins = self._maximum, self._wins
         bits = np.dtype(f"u{maximum.itemsize}")
         rest, spread = self._rest.view(bits), gradient.view(bits)
-        may_be_nan = bool(np.isnan(np.add.reduce(maximum, axis=None)))
-        for place in self._places[:-1]:
+        flat = maximum.reshape(-1)
+        may_be_nan = bool(np.isnan(np.dot(flat, flat)))
+        *places, last = self._places
+        for place in places:
             np.equal(windows[place], maximum, out=wins)
             if may_be_nan:
                 np.logical_or(wins, np.isnan(windows[place]), out=wins)
             np.multiply(rest, wins.view("u1"), out=spread[place])
-            np.bitwise_xor(rest, spread[place], out=rest)
-        np.copyto(spread[self._places[-1]], rest)
+            np.bitwise_xor(rest, spread[place], out=spread[last] if place is places[-1] else rest)
+        if not places:
+            np.copyto(spread[last], rest)
 
 
 # ---- routines -------------------------------------------------------------------------------------------------------
