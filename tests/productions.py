@@ -366,3 +366,20 @@ def binary_cross_entropy(b: Builder) -> str:
     probability = f"(1 / (1 + np.exp(-{x})))"
     numeric = f"-({y} * np.log{probability} + (1 - {y}) * np.log(1 - {probability}))"
     return b.add(f"T.binary_crossentropy(T.sigmoid({x}), {y})", f"({numeric}).astype({x}.dtype)")
+
+
+@production(3)
+def dense_layer(b: Builder) -> str:
+    """A product with a bias and an activation."""
+    x = b.pick_float(2, 2)
+    dtype = b.values[x].dtype.name
+    weights = b.fresh((b.values[x].shape[1], b.random.randint(1, 3)), dtype, ones=False)
+    bias = b.fresh(b.values[weights].shape[1:], dtype, ones=False)
+    numeric = f"np.dot({x}, {weights}) + {bias}"
+    activation, meaning = b.random.choice([
+        ("T.tanh({v})", "np.tanh({v})"), ("T.relu({v})", "np.maximum({v}, 0)"), ("T.softmax({v})", "softmax({v})"),
+        ("T.sigmoid({v})", "1 / (1 + np.exp(-({v})))"),
+    ])  # fmt: skip
+    b.away(numeric)
+    b.require(np.abs(b.value(numeric)) < 20)
+    return b.add(activation.format(v=f"T.dot({x}, {weights}) + {bias}"), meaning.format(v=numeric))

@@ -209,7 +209,7 @@ def writing(b: Builder) -> str:
     key = _key(b, x)
     sets = b.chance(0.5)
     part = b.value(f"{x}[{key}]")
-    b.require("None" not in key and b.values[x].dtype != "int64" or b.values[x].ndim > 1)
+    b.require("None" not in key and not (b.values[x].dtype == "int64" and b.values[x].ndim == 1))
     dtype = b.values[x].dtype.name
     if b.chance(0.3):
         y = "1" if dtype.startswith("int") else "0.5"
@@ -305,3 +305,24 @@ def pooling(b: Builder) -> str:
         f"T.pool_2d({x}, {window}, stride={stride}, pad={pad}, mode={mode!r}, ignore_border=True)",
         f"pool_2d({x}, {window}, {stride}, {pad}, {mode!r})",
     )
+
+
+@production(2)
+def convolutional_layer(b: Builder) -> str:
+    """Convolution, max pooling, bias and activation, as networks stack them."""
+    dtype = b.dtype("f")
+    x = b.fresh((b.random.randint(1, 3), b.random.randint(1, 2), b.random.randint(4, 6), b.random.randint(4, 7)), dtype)
+    filters = b.fresh((b.random.randint(1, 3), b.values[x].shape[1], 3, b.random.randint(2, 3)), dtype, ones=False)
+    bias = b.fresh(b.values[filters].shape[:1], dtype, ones=False)
+    window = b.random.choice([(2, 2), (2, 1), (1, 2)])
+    images = f"conv2d({x}, {filters}, (0, 0), (1, 1), True)"
+    b.require(direct.gap(b.value(images), (2, 3)) > MARGIN / 10)
+    activation, meaning = b.random.choice([
+        ("T.tanh({v})", "np.tanh({v})"), ("T.relu({v})", "np.maximum({v}, 0)"), ("T.sigmoid({v})", "1 / (1 + np.exp(-({v})))"),
+        ("{v}", "{v}"),
+    ])  # fmt: skip
+    numeric = f"pool_2d({images}, {window}, {window}, (0, 0), 'max') + {bias}[:, None, None]"
+    b.away(numeric, margin=MARGIN / 10)
+    pooled = f"T.pool_2d(T.conv2d({x}, {filters}), {window}, ignore_border=True)"
+    value = f"({pooled} + {bias}.dimshuffle('x', 0, 'x', 'x'))"
+    return b.add(activation.format(v=value), meaning.format(v=numeric))

@@ -35,10 +35,10 @@ NAMES = ("shallow_sigmoid", "conv_sigmoid", "two_conv_relu", "two_conv_two_fc_re
 MODES = ("default", "none")
 ACTIVATIONS = {"sigmoid": sigmoid, "relu": ReLU}
 
-# In this case a rectified linear unit's input comes within 1e-6 of zero in steps 42, 53 and 65. On which side it falls is
-# decided by the rounding of float32, and the wrong side makes, within a few steps, another trajectory. (PyTorch's float32
-# runs do the same: with some of its kernels they follow the reference, with others they leave it.) So float32 is compared
-# along this trajectory as far as no such step can have had an effect, and step by step over all of it.
+# In this case a rectified linear unit's input comes within 1e-6 of zero in steps 42, 53 and 65. On which side it falls
+# is decided by the rounding of float32, and the wrong side makes, within a few steps, another trajectory. (PyTorch's
+# float32 runs do the same: with some of its kernels they follow the reference, with others they leave it.) So float32
+# is compared along this trajectory as far as no such step can have had an effect, and step by step over all of it.
 STEPS_IN_FLOAT32 = {"two_conv_relu": 43}
 
 

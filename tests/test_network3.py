@@ -1,4 +1,4 @@
-"""models/network3.py: its layers and training against NumPy, and the program with its checkpoints, as a user runs it."""
+"""models/network3.py: its layers and training against NumPy, and the program with its checkpoints."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ import symgrad.tensor as T
 from symgrad.checkpoint import load_checkpoint, save_checkpoint
 from symgrad.data import Split
 
-MODELS = Path(__file__).resolve().parent.parent / "models"
-sys.path.append(str(MODELS))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "models"))
 
 import network3
 import training
 from network3 import ConvPoolLayer, FullyConnectedLayer, Network, ReLU, SoftmaxLayer, linear, share, sigmoid, tanh
 
+MODELS = Path(network3.__file__).parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(MODELS.parent), "SYMGRAD_DATA": ""}
 FEW = settings(max_examples=10, deadline=None)
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(MODELS.parent), "OPENBLAS_NUM_THREADS": "1", "SYMGRAD_DATA": ""}
 
 
 def random_split(seed: int, count: int, width: int = 784) -> Split:
@@ -425,8 +425,9 @@ def test_pictures(small_data: Path, folder: Path, capsys: pytest.CaptureFixture[
             assert os.path.join("art", path.name) in output
 
 
-def test_progress_bar_on_a_terminal(small_data: Path, folder: Path, capsys: pytest.CaptureFixture[str],
-                                    monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_progress_bar_on_a_terminal(
+    small_data: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert training.main(["--net", "conv", "--data", str(small_data), "--epochs", "3", "--no-pictures"]) == 0
     output = capsys.readouterr()

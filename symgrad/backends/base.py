@@ -29,6 +29,9 @@ class Program(Protocol):
     def owns(self, code: Any) -> bool:
         """Whether a traceback's code object is this program's text."""
 
+    def operands_in(self, frame: Any, step: Step) -> list[Any]:
+        """Return the values of a step's operands in a frame that runs this program; None for what isn't there."""
+
 
 class Backend(Protocol):
     """Where programs run."""

@@ -18,6 +18,7 @@ from symgrad.errors import (
     DTypeError,
     IndexingError,
     OperandDescription,
+    RangeError,
     ShapeError,
     SymgradError,
     render,
@@ -25,7 +26,8 @@ from symgrad.errors import (
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import InferenceError, describe_operands
 from symgrad.graph.types import NUMPY_DTYPES
-from symgrad.graph.variables import Container, SharedVariable
+from symgrad.graph.variables import Container, SharedVariable, Variable
+from symgrad.kernels.grammar import Map
 
 MAXIMAL_PROGRAMS = 64
 MAXIMAL_BYTES = 1 << 29
@@ -179,21 +181,25 @@ class Function:
 
     def _explain(self, error: Exception, program: Any, arguments: Sequence[np.ndarray]) -> NoReturn:
         """Raise an error that names the user's line which the failed step came from."""
-        step = None
+        step, frame = None, None
         trace = error.__traceback__
         while trace is not None:
             if program.owns(trace.tb_frame.f_code):
-                step = program.steps_by_line.get(trace.tb_lineno)
+                step, frame = program.steps_by_line.get(trace.tb_lineno), trace.tb_frame
             trace = trace.tb_next
         if step is None or isinstance(error, MemoryError):
             raise error
-        operands = describe_operands(step.inputs)
+        values = program.operands_in(frame, step)
+        types = [kind_of(v, value) for v, value in zip(step.inputs, values, strict=True)]
+        operands = describe_operands(step.inputs, (), types)
         given = [
-            OperandDescription(spec.name or f"argument {index}", f"{array.dtype.name} {array.shape}", "argument")
+            OperandDescription(spec.name or f"argument {index}", shape_of(array), "argument")
             for index, (spec, array) in enumerate(zip(self.inputs, arguments, strict=True))
+            if spec.variable not in step.inputs
         ]
         kind: type[Exception] = SymgradError
-        for candidate, shown in ((SymgradError, type(error)), (IndexError, IndexingError), (ValueError, ShapeError)):
+        value_error = RangeError if isinstance(step.kernel, Map) else ShapeError
+        for candidate, shown in ((SymgradError, type(error)), (IndexError, IndexingError), (ValueError, value_error)):
             if isinstance(error, candidate):
                 kind = shown
                 break
@@ -254,6 +260,16 @@ class Function:
         specs = [(spec.name, spec.default, spec.strict, spec.allow_downcast) for spec in self.inputs]
         shared = list(zip(self._shared, self.containers or (), strict=True))
         return _rebuild, (roots, specs, self.mode.rewrites, self.keys, self.single, self.name, shared)
+
+
+def shape_of(array: np.ndarray) -> str:
+    """Return dtype and shape of an array, as errors show them."""
+    return f"{array.dtype.name} {array.shape}"
+
+
+def kind_of(variable: Variable, value: Any) -> Any:
+    """Return what an error says about an operand: the sizes that it had, or its type."""
+    return shape_of(value) if isinstance(value, np.ndarray) else variable.expected
 
 
 class _CallShapeError(CallError, ShapeError):

@@ -11,7 +11,7 @@ from symgrad.errors import DisconnectedInputError, GradientError, render
 from symgrad.graph.op import Disconnected, attributed_to, describe_operands
 from symgrad.graph.traversal import applies_before
 from symgrad.graph.types import TensorType
-from symgrad.graph.variables import Apply, Variable
+from symgrad.graph.variables import Apply, Constant, Variable
 from symgrad.ops.creation import ones_like, zeros_like
 from symgrad.ops.promotion import is_discrete
 from symgrad.ops.sizes import Size
@@ -215,7 +215,7 @@ def _explain(cost: Any, target: Variable, cuts: Mapping[Variable, tuple[Apply, s
         body = render(headline, str(target.source or ""), describe_operands([target]),
                       "No path leads from it to the cost. " + remedy)  # fmt: skip
         return body
-    node, reason = cut
+    node, reason = _origin_of_cut(*cut)
     where = f"{node.source.place if node.source else 'here'}   {node.source.text if node.source else ''}".rstrip()
     return render(headline, where, describe_operands(node.inputs), f"{node.op} cut the path: {reason}. {remedy}")
 
@@ -229,6 +229,23 @@ def _first_cut(target: Variable, cuts: Mapping[Variable, tuple[Apply, str]]) -> 
             if _leads_to(target, variable, through_sizes):
                 return cut
     return None
+
+
+def _origin_of_cut(node: Apply, reason: str) -> tuple[Apply, str]:
+    """Go back from an op that got no gradient because its operand is an integer to the op that made integers."""
+    while True:
+        makers = [v.owner for v in node.inputs if _is_discrete(v) and v.owner is not None]
+        if len(makers) != len([v for v in node.inputs if not isinstance(v, Constant)]) or not makers:
+            return node, reason
+        (node, *_) = makers
+        if not any(_is_discrete(v) for v in node.inputs):
+            found = node.op.gradient(node.inputs, node.outputs, [None] * len(node.outputs))
+            reasons = [entry.reason for entry in found if isinstance(entry, Disconnected)]
+            return node, reasons[0] if reasons else f"it gives {node.outputs[0].type.dtype}"  # type: ignore[attr-defined]
+
+
+def _is_discrete(variable: Variable) -> bool:
+    return isinstance(variable.type, TensorType) and is_discrete(variable.type.dtype)
 
 
 def _leads_to(target: Variable, variable: Variable, through_sizes: bool) -> bool:

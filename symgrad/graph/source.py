@@ -101,10 +101,28 @@ def operand_texts(operands: Sequence[Any]) -> list[str]:
     found = {id(_resolve(node, frame)): ast.unparse(node) for node in ast.walk(expression)}
     texts = [found.get(id(operand), "") for operand in operands]
     written = _operands_of(expression, frame)
-    for candidates in (written, [node for node in written if not isinstance(node, ast.Constant | ast.Tuple | ast.List)]):
-        if len(candidates) == len(operands):
-            return [text or ast.unparse(node) for text, node in zip(texts, candidates, strict=True)]
+    symbolic = [candidate for candidate in written if not isinstance(candidate.node, ast.Constant | ast.Tuple | ast.List)]
+    for candidates in (written, symbolic):
+        fitting = len(candidates) == len(operands) and all(
+            candidate.may_be(operand) for candidate, operand in zip(candidates, operands, strict=True)
+        )
+        if fitting:
+            return [text or candidate.text for text, candidate in zip(texts, candidates, strict=True)]
     return texts
+
+
+class _Written(NamedTuple):
+    """An operand as the line writes it, and the object that it means, if that can be known without running code."""
+
+    node: ast.expr
+    value: Any
+    text: str
+
+    def may_be(self, operand: Any) -> bool:
+        """Whether this may be what became `operand`."""
+        if isinstance(self.node, ast.Constant):
+            return hasattr(operand, "data")
+        return self.value is None or hasattr(self.value, "owner") or not isinstance(self.value, list | tuple | dict)
 
 
 def _running_expression(frame: FrameType) -> ast.expr | None:
@@ -124,20 +142,33 @@ def _running_expression(frame: FrameType) -> ast.expr | None:
         return None
 
 
-def _operands_of(expression: ast.expr, frame: FrameType) -> list[ast.expr]:
-    """Return both sides of an operator, or the arguments of a call, after the object whose method is called."""
+def _operands_of(expression: ast.expr, frame: FrameType) -> list[_Written]:
+    """Return both sides of an operator, or the arguments of a call, after the object whose method is called.
+
+    A list of operands stands for its elements.
+    """
+    nodes: list[ast.expr] = []
     if isinstance(expression, ast.BinOp):
-        return [expression.left, expression.right]
-    if isinstance(expression, ast.Compare):
-        return [expression.left, *expression.comparators]
-    if isinstance(expression, ast.Subscript):
-        return [expression.value]
-    if not isinstance(expression, ast.Call):
-        return []
-    arguments = [*expression.args, *(keyword.value for keyword in expression.keywords)]
-    function = expression.func
-    is_method = isinstance(function, ast.Attribute) and not isinstance(_resolve(function.value, frame), ModuleType)
-    return [function.value, *arguments] if is_method else arguments  # type: ignore[attr-defined]
+        nodes = [expression.left, expression.right]
+    elif isinstance(expression, ast.Compare):
+        nodes = [expression.left, *expression.comparators]
+    elif isinstance(expression, ast.Subscript):
+        nodes = [expression.value]
+    elif isinstance(expression, ast.Call):
+        function = expression.func
+        is_method = isinstance(function, ast.Attribute) and not isinstance(_resolve(function.value, frame), ModuleType)
+        nodes = [function.value] if is_method else []  # type: ignore[attr-defined]
+        nodes += [*expression.args, *(keyword.value for keyword in expression.keywords)]
+    written: list[_Written] = []
+    for node in nodes:
+        value, text = _resolve(node, frame), ast.unparse(node)
+        if isinstance(value, list | tuple) and any(hasattr(element, "owner") for element in value):
+            written += [_Written(node, element, f"{text}[{index}]") for index, element in enumerate(value)]
+        elif isinstance(node, ast.List | ast.Tuple) and not all(isinstance(e, ast.Constant) for e in node.elts):
+            written += [_Written(element, _resolve(element, frame), ast.unparse(element)) for element in node.elts]
+        else:
+            written.append(_Written(node, value, text))
+    return written
 
 
 def _resolve(node: ast.AST, frame: FrameType) -> Any:

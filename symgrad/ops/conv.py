@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register, user_error
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels import reference
@@ -95,6 +95,12 @@ class _Convolution(Op):
                 ShapeError,
                 f"conv2d got an image of {channels} channels and filters for {taken * self.groups}",
                 "The second size of both must be equal (with groups: times the number of groups).",
+            )
+        if filters.shape[0] is not None and filters.shape[0] % self.groups:
+            raise InferenceError(
+                ShapeError,
+                f"conv2d can't split {filters.shape[0]} filters into {self.groups} groups of equal size",
+                "Use a number of filters that the number of groups divides.",
             )
 
 
@@ -260,7 +266,9 @@ class Conv2dFilterGradient(_Convolution):
 def _pair(value: Any, name: str, least: int = 1) -> tuple[int, int]:
     pair = (value, value) if isinstance(value, int | np.integer) else tuple(value)
     if len(pair) != 2 or not all(isinstance(v, int | np.integer) and v >= least for v in pair):
-        raise ShapeError(f"conv2d needs {name} as one or two integers of at least {least}, got {value!r}")
+        raise user_error(
+            ShapeError, f"conv2d needs {name} as one or two integers of at least {least}, got {value!r:.60}"
+        )
     return int(pair[0]), int(pair[1])
 
 
@@ -316,6 +324,8 @@ def conv2d(
     filters = _with_sizes(filters, filter_shape, "filter_shape")
     dilation = _pair(filter_dilation, "filter_dilation")
     padding = _padding(border_mode, filters, dilation)
+    if num_groups < 1:
+        raise user_error(ShapeError, f"conv2d needs at least one group, got num_groups={num_groups}")
     return Conv2d(padding, _pair(subsample, "subsample"), dilation, int(num_groups), bool(filter_flip))(image, filters)
 
 
@@ -323,7 +333,9 @@ def _with_sizes(x: Any, sizes: Sequence[int | None] | None, name: str) -> Any:
     if sizes is None:
         return x
     if len(sizes) != 4 or x.type.ndim != 4:
-        raise ShapeError(f"conv2d needs four sizes as {name}, and a tensor of four axes; got {sizes} and {x.type}")
+        raise user_error(
+            ShapeError, f"conv2d needs four sizes as {name}, and a tensor of four axes; got {sizes} and {x.type}", [x]
+        )
     return specify_shape(x, sizes)
 
 
@@ -332,17 +344,19 @@ def _padding(border_mode: Any, filters: Any, dilation: tuple[int, int]) -> Paddi
     if border_mode in ("full", "half") and None in window:
         window = filters.expected.shape[2:]
     if border_mode in ("full", "half") and None in window:
-        raise ShapeError(
-            f"border_mode={border_mode!r} needs to know the filters' sizes, got {filters.type}; pass filter_shape"
-        )
+        raise user_error(
+            ShapeError, f"border_mode={border_mode!r} needs to know the filters' sizes, got {filters.type}", [filters],
+            "Pass filter_shape.",
+        )  # fmt: skip
     if border_mode in ("full", "half"):
         specify_shape(filters, (None, None, *window))
     try:
         return reference.border_padding(border_mode, tuple([size or 1 for size in window]), dilation)
     except (TypeError, ValueError) as error:
-        raise ShapeError(
-            f"conv2d has no border_mode {border_mode!r}; it takes 'valid', 'full', 'half', an int or a pair of ints"
-        ) from error
+        raise user_error(
+            ShapeError, f"conv2d has no border_mode {border_mode!r}", (),
+            "It takes 'valid', 'full', 'half', an int or a pair of ints.",
+        ) from error  # fmt: skip
 
 
 __all__ = ["conv2d"]

@@ -184,7 +184,7 @@ class WindowedInputGradient(_Windowed):
         return Library("windowed_input_gradient", (*self.attributes, ("image_size", self.image_size)))
 
     @classmethod
-    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+    def samples(cls: Any) -> Iterable[tuple[Op, Sample]]:
         for convolution, image, filters in _windowed_samples(WindowedConv2d):
             (windows,) = convolution.evaluate(image, filters)
             cotangent = spread(*windows.shape, dtype=image.dtype.name, start=60)
@@ -220,7 +220,7 @@ class WindowedFilterGradient(_Windowed):
         return Library("windowed_filter_gradient", (*self.attributes, ("filter_size", self.filter_size)))
 
     @classmethod
-    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+    def samples(cls: Any) -> Iterable[tuple[Op, Sample]]:
         for convolution, image, filters in _windowed_samples(WindowedConv2d):
             (windows,) = convolution.evaluate(image, filters)
             cotangent = spread(*windows.shape, dtype=image.dtype.name, start=60)

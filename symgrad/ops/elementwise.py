@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.graph.op import user_error
 from symgrad.graph.variables import Constant
 from symgrad.ops.elementwise_op import (
     Chosen,
@@ -532,7 +533,7 @@ def round(x: Any, mode: str = "half_to_even") -> Any:
         return rint(x)
     if mode == "half_away_from_zero":
         return round_half_away_from_zero(x)
-    raise ValueError(f"round has no mode {mode!r}; it has half_to_even and half_away_from_zero")
+    raise user_error(ValueError, f"round has no mode {mode!r}", [x], "It has half_to_even and half_away_from_zero.")
 
 
 sub = subtract

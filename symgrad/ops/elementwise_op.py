@@ -10,7 +10,7 @@ import numpy as np
 
 from symgrad.config import config
 from symgrad.errors import DTypeError, ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register, user_error
 from symgrad.graph.types import NUMPY_DTYPES, TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.checks import mismatch
@@ -295,7 +295,7 @@ class ElementwiseFunction:
 
     def __call__(self, *operands: Any) -> Any:
         if len(operands) != self.row.arity:
-            raise TypeError(f"{self.__name__} takes {self.row.arity} operands, got {len(operands)}")
+            raise user_error(TypeError, f"{self.__name__} takes {self.row.arity} operands, got {len(operands)}")
         return call_row(self.row, *operands)
 
     def __repr__(self) -> str:

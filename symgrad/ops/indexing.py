@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import DTypeError, IndexingError
-from symgrad.graph.op import Op
+from symgrad.graph.op import Op, user_error
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Fixed, FromArray, FromOperand, IndexEntry, Range
 from symgrad.ops.axes import DimShuffle, dimshuffle
@@ -51,7 +51,7 @@ def _expand_ellipsis(key: tuple[Any, ...], ndim: int) -> list[Any]:
     if not places:
         return list(key)
     if len(places) > 1:
-        raise IndexingError("an index can hold one ellipsis (...) only")
+        raise user_error(IndexingError, "an index can hold one ellipsis (...) only")
     taken = sum(_axes_taken(entry) for entry in key if entry is not None and entry is not Ellipsis)
     filler = [slice(None)] * max(ndim - taken, 0)
     return [*key[: places[0]], *filler, *key[places[0] + 1 :]]
@@ -71,7 +71,7 @@ def _index_of(entries: Sequence[Any]) -> tuple[Index, list[Any]]:
             return None if value is None else int(value)
         value = as_operand(value)
         if value.type.ndim or not is_discrete(value.type.dtype):
-            raise DTypeError(f"the bounds of a slice must be integer scalars, got {value.type}")
+            raise user_error(DTypeError, f"the bounds of a slice must be integer scalars, got {value.type}", [value])
         if value.known is not None:
             return int(value.known)
         operands.append(value)
@@ -93,7 +93,7 @@ def _array_or_scalar(entry: Any, operands: list[Any]) -> IndexEntry:
         entry = stack(entry) if any(isinstance(element, Variable) for element in entry) else _list_index(entry)
     variable = as_operand(entry)
     if not is_discrete(variable.type.dtype):
-        raise IndexingError(f"an index must be made of integers or bools, got {variable.type}")
+        raise user_error(IndexingError, f"an index must be made of integers or bools, got {variable.type}", [variable])
     if variable.type.ndim == 0 and variable.type.dtype != "bool":
         if variable.known is not None:
             return Fixed(int(variable.known))
@@ -121,7 +121,7 @@ def _advanced_item(x: Any, entries: Sequence[Any]) -> Any:
             order += range(axis, axis + taken)
             axis += taken
     if axis > x.type.ndim:
-        raise IndexingError(f"too many indices: {axis} for {x.type}")
+        raise user_error(IndexingError, f"too many indices: {axis} for {x.type}", [x])
     widened = dimshuffle(x, *order, *range(axis, x.type.ndim))
     index, operands = _index_of([slice(None) if entry is None else entry for entry in entries])
     return AdvancedSubtensor(index)(widened, *operands)
@@ -171,7 +171,7 @@ def _write(part: Any, y: Any, sets: bool) -> Any:
     node = part.owner if isinstance(part, Variable) else None
     if node is None or not isinstance(node.op, Subtensor | AdvancedSubtensor | DimShuffle):
         where = "set_subtensor" if sets else "inc_subtensor"
-        raise TypeError(f"{where} takes a part written as an index, such as x[1:3], got {part}")
+        raise user_error(TypeError, f"{where} takes a part written as an index, such as x[1:3], got {part}")
     y = cast(as_operand(y, [part.type.dtype]), _written_dtype(part, y))  # type: ignore[attr-defined]
     if isinstance(node.op, DimShuffle):
         stretched = alloc(y, *[size_of(part, axis) for axis in range(part.type.ndim)])  # type: ignore[attr-defined]
@@ -188,9 +188,10 @@ def _write(part: Any, y: Any, sets: bool) -> Any:
 def _written_dtype(part: Any, y: Any) -> str:
     y = as_operand(y, [part.type.dtype])
     if upcast(part.type.dtype, y.type.dtype) != part.type.dtype:
-        raise DTypeError(
-            f"{y.type.dtype} can't be written into {part.type.dtype} without loss; cast it first: .astype('{part.type.dtype}')"
-        )
+        raise user_error(
+            DTypeError, f"{y.type.dtype} can't be written into {part.type.dtype} without loss", [part, y],
+            f"Cast it first: .astype('{part.type.dtype}').",
+        )  # fmt: skip
     return str(part.type.dtype)
 
 

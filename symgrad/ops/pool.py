@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register, user_error
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels import reference_pooling as reference
@@ -230,7 +230,7 @@ class SumPoolGradient(_Pooling):
 def _pair(value: Any, name: str, least: int) -> tuple[int, int]:
     pair = (value, value) if isinstance(value, int | np.integer) else tuple(value)
     if len(pair) != 2 or not all(isinstance(size, int | np.integer) and size >= least for size in pair):
-        raise ShapeError(f"pool_2d needs {name} as one or two integers of at least {least}, got {value!r}")
+        raise user_error(ShapeError, f"pool_2d needs {name} as one or two integers of at least {least}, got {value!r}")
     return int(pair[0]), int(pair[1])
 
 
@@ -275,18 +275,18 @@ def pool_2d(
         If the input has fewer than two axes, or a size makes no sense.
     """
     if (ws is None) == (ds is None):
-        raise ShapeError("pool_2d needs the size of its window: ws=(2, 2)")
+        raise user_error(ShapeError, "pool_2d needs the size of its window: ws=(2, 2)")
     window = _pair(ws if ws is not None else ds, "ws", 1)
     stride = stride if stride is not None else st
     steps = window if stride is None else _pair(stride, "stride", 1)
     pads = _pair(padding if padding is not None else pad, "pad", 0)
     ignore_border = True if ignore_border is None else bool(ignore_border)
     if mode not in MODES:
-        raise ShapeError(f"pool_2d has no mode {mode!r}; it has {', '.join(MODES)}")
+        raise user_error(ShapeError, f"pool_2d has no mode {mode!r}; it has {', '.join(MODES)}")
     if pads != (0, 0) and not ignore_border:
-        raise ShapeError("pool_2d pads only with ignore_border=True")
+        raise user_error(ShapeError, "pool_2d pads only with ignore_border=True")
     if pads[0] >= window[0] or pads[1] >= window[1]:
-        raise ShapeError(f"pool_2d needs a pad smaller than its window, got {pads} and {window}")
+        raise user_error(ShapeError, f"pool_2d needs a pad smaller than its window, got {pads} and {window}")
     return Pool2d(window, steps, pads, ignore_border, mode)(as_operand(input))
 
 

@@ -16,7 +16,7 @@ from symgrad.config import config
 from symgrad.errors import DTypeError, render
 from symgrad.graph.source import current_source
 from symgrad.graph.types import NUMPY_DTYPES
-from symgrad.graph.variables import Constant, Variable, make_constant
+from symgrad.graph.variables import Variable, make_constant
 
 _INTEGERS = ("int8", "int16", "int32", "int64")
 

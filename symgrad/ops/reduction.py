@@ -12,7 +12,7 @@ from symgrad.ops.elementwise import exp as exp_
 from symgrad.ops.identity import StopGradient
 from symgrad.ops.promotion import as_operand, float_of, is_continuous, scalar_constant
 from symgrad.ops.reduction_op import ArgExtreme, Reduction
-from symgrad.ops.sizes import size_of
+from symgrad.ops.sizes import size_of, sizes_product
 
 
 def _reduce(function: str, x: Any, axis: Any, keepdims: bool, dtype: str) -> Any:
@@ -81,30 +81,28 @@ def any(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return _reduce("any", as_operand(x), axis, keepdims, "bool")
 
 
-def _count(x: Any, axis: Any, where: str) -> Any:
+def _count(x: Any, axes: tuple[int, ...]) -> Any:
     """How many elements a reduction joins: a number if the graph knows, else a scalar made of sizes."""
-    count: Any = 1
-    for number in checked_axes(axis, x, where):
-        size = x.type.shape[number]
-        count = count * (size if size is not None else size_of(x, number))
-    return count
+    return sizes_product([n if n is not None else size_of(x, a) for a, n in enumerate(x.type.shape) if a in axes])
 
 
 def mean(x: Any, axis: Any = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: Any = None) -> Any:
     """Arithmetic mean over axes; of integers as a float. Arguments as `sum`."""
     x = as_operand(x)
+    axis = checked_axes(axis, x, "mean")
     result = dtype_name(dtype or (x.type.dtype if is_continuous(x.type.dtype) else float_of("int64")))
     total = sum(x, axis, dtype=result, keepdims=keepdims, acc_dtype=acc_dtype)
-    count = _count(x, axis, "mean")
+    count = _count(x, axis)
     return total / (scalar_constant(count, result) if isinstance(count, int) else cast(count, result))
 
 
 def var(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Any:
     """Variance over axes: the mean of squared deviations; the divisor is the count minus `ddof`."""
     x = as_operand(x)
+    axis = checked_axes(axis, x, "var")
     deviation = x - mean(x, axis, keepdims=True)
     total = sum(sqr(deviation), axis, keepdims=keepdims)
-    count = _count(x, axis, "var") - ddof
+    count = _count(x, axis) - ddof
     variance = total / (scalar_constant(count, total.type.dtype) if isinstance(count, int) else
                         cast(count, total.type.dtype))  # fmt: skip
     if corrected:
@@ -115,7 +113,8 @@ def var(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False, correct
 
 def std(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Any:
     """Standard deviation over axes, the square root of `var`."""
-    return sqrt(var(x, axis, ddof, keepdims, corrected))
+    x = as_operand(x)
+    return sqrt(var(x, checked_axes(axis, x, "std"), ddof, keepdims, corrected))
 
 
 def _arg(function: str, x: Any, axis: Any, keepdims: bool) -> Any:
@@ -140,6 +139,8 @@ def max_and_argmax(x: Any, axis: Any = None, keepdims: bool = False) -> tuple[An
 
 def ptp(x: Any, axis: Any = None) -> Any:
     """Range of values over axes: largest minus smallest."""
+    x = as_operand(x)
+    axis = checked_axes(axis, x, "ptp")
     return max(x, axis) - min(x, axis)
 
 
@@ -150,18 +151,20 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     that a slice of -inf gives -inf.
     """
     x = as_operand(x)
+    axis = checked_axes(axis, x, "logsumexp")
     largest = max(x, axis, keepdims=True)
     shift = switch(isinf(largest), scalar_constant(0, largest.type.dtype), largest)
     shift = StopGradient()(shift)
     total = log(sum(exp_(x - shift), axis, keepdims=True)) + shift
     if keepdims:
         return total
-    axes = checked_axes(axis, x, "logsumexp")
-    return dimshuffle(total, *[number for number in range(x.type.ndim) if number not in axes])
+    return dimshuffle(total, *[number for number in range(x.type.ndim) if number not in axis])
 
 
 def norm(x: Any, ord: Any = 2, axis: Any = None) -> Any:
     """The `ord`-norm over axes: 1, 2 (also ``'fro'``), any positive number, or inf."""
+    x = as_operand(x)
+    axis = checked_axes(axis, x, "norm")
     if ord in (2, "fro", None):
         return sqrt(sum(sqr(x), axis))
     if ord == 1:

@@ -171,8 +171,10 @@ def specify_shape(x: Any, shape: Sequence[int | None]) -> Any:
     """
     x = as_operand(x)
     sizes = tuple([None if size is None else int(size) for size in shape])
-    kind = x.type
-    if len(sizes) == kind.ndim and kind.with_shape([s if k is None else k for s, k in zip(sizes, kind.shape)]) == kind:
+    known = list(zip(x.type.shape, x.type.broadcastable, strict=True))
+    if len(sizes) == len(known) and all(
+        said is None or (said == size and (said != 1 or ones)) for said, (size, ones) in zip(sizes, known, strict=True)
+    ):
         return x
     return SpecifyShape(sizes)(x)
 

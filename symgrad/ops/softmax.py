@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import DTypeError, IndexingError, ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
+from symgrad.graph.op import InferenceError, Op, Sample, register, user_error
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.checks import mismatch
 from symgrad.kernels.grammar import Kernel, Library
+from symgrad.ops.axes import checked_axis
 from symgrad.ops.casting import cast
 from symgrad.ops.creation import arange
 from symgrad.ops.elementwise import log
@@ -225,11 +226,8 @@ def _float(x: Any) -> Any:
 
 def _last_axis(x: Any, axis: int | None, where: str) -> int:
     if x.type.ndim == 0:
-        raise ShapeError(f"{where} needs at least one axis, got a scalar")
-    axis = -1 if axis is None else axis
-    if not -x.type.ndim <= axis < x.type.ndim:
-        raise ShapeError(f"{where} got axis {axis} of {x.type}")
-    return axis % x.type.ndim
+        raise user_error(ShapeError, f"{where} needs at least one axis, got a scalar", [x])
+    return checked_axis(-1 if axis is None else axis, x, where)
 
 
 def softmax(x: Any, axis: int | None = None) -> Any:
@@ -282,9 +280,13 @@ def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Any:
         return -sum_over(true * log(p), axis=p.type.ndim - 1)
     if true.type.ndim == p.type.ndim - 1 and p.type.ndim == 2:
         if not is_discrete(true.type.dtype):
-            raise DTypeError(f"labels must be integers, got {true.type}; cast them: T.cast(y, 'int32')")
+            raise user_error(
+                DTypeError, f"labels must be integers, got {true.type}", [true], "Cast them: T.cast(y, 'int32')."
+            )
         return -log(p)[arange(size_of(true, 0)), true]
-    raise ShapeError(f"categorical_crossentropy takes labels (n,) or probabilities (n, classes), got {true.type}")
+    raise user_error(
+        ShapeError, f"categorical_crossentropy takes labels (n,) or probabilities (n, classes), got {true.type}", [p, true]
+    )
 
 
 def binary_crossentropy(output: Any, target: Any) -> Any:

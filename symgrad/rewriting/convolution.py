@@ -19,16 +19,16 @@ from symgrad.ops.pool import MaxPoolGradient, Pool2d
 from symgrad.rewriting.engine import Context, rule
 from symgrad.rewriting.patterns import made_by
 
-# The copied pixels and the outputs of one block of images should stay in the cache. Where a single image takes more than
-# the limit, kernels that go by parts of images are better, and where a row of all images in a block has fewer outputs
-# than the least, kernels that make whole images by one product.
+# The copied pixels and the outputs of one block of images should stay in the cache. Where a single image takes more
+# than the limit, kernels that go by parts of images are better; where a row of all images in a block has fewer outputs
+# than the least, kernels that make whole images by one product are.
 BLOCK_BYTES = 3 << 19
 LIMIT_BYTES = 1 << 22
 LEAST_COLUMNS = 40
 
 
 @rule("specialize", Pool2d, MaxPoolGradient,
-      reason="a window's maximum is that of a few slices of the convolution's product, which is never reordered")  # fmt: skip
+      reason="a maximum over windows is one over a few slices of the product, which is never reordered")  # fmt: skip
 def max_pooling_of_a_convolution_keeps_window_positions_apart(node: Apply, context: Context) -> Any:
     """``pool(conv2d(x, w))`` and its gradient, if nothing else uses the convolution (it would be computed twice)."""
     convolution = made_by(node.inputs[0], Conv2d)
@@ -46,7 +46,7 @@ def max_pooling_of_a_convolution_keeps_window_positions_apart(node: Apply, conte
     op: Any = known.op
     if op.convolution != convolution.op or op.window != node.op.window:  # type: ignore[attr-defined]
         return None
-    size: Any = node.outputs[0].type.shape[2:]  # type: ignore[attr-defined]
+    size = _type(node.outputs[0]).shape[2:]
     return ImagesOfWindows(size)(WindowMaximumGradient()(pooling.inputs[0], pooling.outputs[0], node.inputs[2]))
 
 
@@ -55,15 +55,15 @@ def max_pooling_of_a_convolution_keeps_window_positions_apart(node: Apply, conte
 def gradients_of_a_convolution_take_window_positions_apart(node: Apply, context: Context) -> Any:
     """Both gradients of a convolution, with respect to filters and images, of a cotangent that is made of windows."""
     images = made_by(node.inputs[1], ImagesOfWindows)
-    first, output, op = node.inputs[0].type, node.outputs[0].type, node.op
+    first, output, op = _type(node.inputs[0]), _type(node.outputs[0]), node.op
     if images is None or not _is_plain(op) or not (_is_static(first) and _is_static(output)):
         return None
     (windows,) = images.inputs
-    shape: Any = windows.type.shape  # type: ignore[attr-defined]
+    shape = _type(windows).shape
     is_of_filters = isinstance(op, Conv2dFilterGradient)
     image, filters = (first, output) if is_of_filters else (output, first)
     plain = Conv2d(op.padding, flip=op.flip)  # type: ignore[attr-defined]
-    if plain.output_shape(image.shape, filters.shape) != list(images.outputs[0].type.shape):  # type: ignore[attr-defined]
+    if plain.output_shape(image.shape, filters.shape) != list(_type(images.outputs[0]).shape):
         return None
     parameters = (plain.padding, plain.flip, (shape[2], shape[4]), shape[6])
     if is_of_filters:
@@ -76,7 +76,7 @@ def _covers_each_pixel_once(node: Apply) -> bool:
     op: Any = node.op
     if getattr(op, "mode", "max") != "max" or op.stride != op.window or op.pad != (0, 0):
         return False
-    kind: Any = node.inputs[0].type
+    kind = _type(node.inputs[0])
     if not _is_static(kind):
         return False
     sizes = list(zip(kind.shape[2:], op.window, strict=True))
@@ -96,6 +96,10 @@ def _only_pooled(output: Variable, node: Apply, context: Context) -> bool:
     return len(users) == context.uses(output)
 
 
+def _type(variable: Variable) -> Any:
+    return variable.type
+
+
 def _is_plain(op: Any) -> bool:
     return bool(op.stride == (1, 1) and op.dilation == (1, 1) and op.groups == 1)
 
@@ -107,14 +111,14 @@ def _is_static(kind: Any) -> bool:
 def _windowed(convolution: Apply, window: tuple[int, int]) -> Any:
     """Return a convolution's output as windows, or None if its kernels can't make them (well)."""
     op: Any = convolution.op
-    image, filters = (variable.type for variable in convolution.inputs)  # both have four axes
-    if not _is_plain(op) or not (_is_static(image) and _is_static(filters)) or image.dtype != filters.dtype:  # type: ignore[attr-defined]
+    image, filters = (_type(variable) for variable in convolution.inputs)
+    if not _is_plain(op) or not (_is_static(image) and _is_static(filters)) or image.dtype != filters.dtype:
         return None
-    count, filter_count, rows, columns = convolution.outputs[0].type.shape  # type: ignore[attr-defined]
-    _, channels, taps_down, taps_across = filters.shape  # type: ignore[attr-defined]
+    count, filter_count, rows, columns = _type(convolution.outputs[0]).shape
+    _, channels, taps_down, taps_across = filters.shape
     outputs = prod((filter_count, rows, columns))
     copies = prod((rows + taps_down - 1, channels, taps_across, columns))
-    images = _images_of_a_block(count, (outputs + copies) * image.numpy_dtype.itemsize)  # type: ignore[attr-defined]
+    images = _images_of_a_block(count, (outputs + copies) * image.numpy_dtype.itemsize)
     if images is None or images * columns < LEAST_COLUMNS:
         return None
     return WindowedConv2d(op.padding, op.flip, window, images)(*convolution.inputs)

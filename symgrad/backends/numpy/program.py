@@ -53,7 +53,8 @@ class NumpyProgram:
         self.steps_by_line = writer.steps_by_line
         self._filename = f"<symgrad program {next(_numbers)}>"
         code = compile(self.source, self._filename, "exec")
-        namespace = writer.namespace
+        namespace = self._namespace = writer.namespace
+        self._names = writer.names
         exec(code, namespace)
         self.run: Callable[..., tuple[np.ndarray, ...]] = namespace["run"]
         lines = self.source.splitlines(keepends=True)
@@ -62,6 +63,11 @@ class NumpyProgram:
     def owns(self, code: Any) -> bool:
         """Whether a traceback's code object is this program's text."""
         return bool(code.co_filename == self._filename)
+
+    def operands_in(self, frame: Any, step: Step) -> list[Any]:
+        """Return the values of a step's operands in a frame that runs this program; None for what isn't there."""
+        names = [self._names.get(variable, "") for variable in step.inputs]
+        return [frame.f_locals.get(name, self._namespace.get(name)) for name in names]
 
     def __del__(self) -> None:
         linecache.cache.pop(getattr(self, "_filename", ""), None)
