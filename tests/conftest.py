@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,11 @@ import pytest
 
 hypothesis.settings.register_profile("symgrad", deadline=None)  # timings on shared machines mean nothing
 hypothesis.settings.load_profile("symgrad")
+
+# Before NumPy is loaded: one BLAS thread. The matrices of the tests are small, and on a busy machine threads that wait
+# for each other take hundreds of times as long as one.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -143,7 +143,7 @@ _ROWS = (
         "threads",
         PositiveInteger(),
         1,
-        "Threads of native kernels; the NumPy backend leaves it to BLAS, which reads OPENBLAS_NUM_THREADS.",
+        "How many threads the kernels of a function may use.",
         used_by="backends",
     ),
     Setting(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 
@@ -176,16 +179,34 @@ def _infer_expected(node: Apply) -> None:
             output._expected = TensorType(kind.dtype, sizes, declared.broadcastable)
 
 
+_preparations: WeakSet[Apply] = WeakSet()
+_preparing: ContextVar[bool] = ContextVar("symgrad_preparing", default=False)
+
+
+@contextmanager
+def preparing_operands() -> Iterator[None]:
+    """Nodes made in this block only prepare the operands of the user's operation: it is that which is blamed."""
+    token = _preparing.set(True)
+    try:
+        yield
+    finally:
+        _preparing.reset(token)
+
+
 def _note_float64(node: Apply) -> None:
     """Warn or raise, as configured, where float64 first appears while ``floatX`` is float32."""
+    if _preparing.get():
+        _preparations.add(node)
+        return
+    inputs = [v.owner.inputs[0] if v.owner is not None and v.owner in _preparations else v for v in node.inputs]
     if config.floatX != "float32" or not any(_is_float64(output) for output in node.outputs):
         return
-    if any(_is_float64(variable) and not isinstance(variable, Constant) for variable in node.inputs):
+    if any(_is_float64(variable) and not isinstance(variable, Constant) for variable in inputs):
         return
     text = render(
         f"the result of {node.op} is float64, while floatX is float32",
         str(node.source or ""),
-        describe_operands(node.inputs),
+        describe_operands(inputs, operand_texts(inputs)),
         "Cast an operand with .astype('float32'), or set warn_float64=ignore.",
     )
     if config.warn_float64 == "raise":
@@ -236,5 +257,5 @@ def _origin(variable: Variable) -> str:
 
 __all__ = [
     "Apply", "Disconnected", "InferenceError", "Op", "Operand", "Sample", "apply_op", "attributed_to",
-    "describe_operands", "register", "registry", "user_error",
+    "describe_operands", "preparing_operands", "register", "registry", "user_error",
 ]  # fmt: skip

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.config import config
 from symgrad.errors import DTypeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, preparing_operands, register
 from symgrad.graph.types import NUMPY_DTYPES, TensorType, dtype_name
 from symgrad.graph.variables import Apply, Constant, make_constant
 from symgrad.kernels.grammar import Map, ScalarFunction
@@ -96,6 +97,14 @@ def cast(x: Any, dtype: str) -> Any:
     if isinstance(x, Constant) and x.data.size == 1:
         return make_constant(x.data.astype(dtype), x.name)
     return Cast(dtype)(x)
+
+
+def cast_operands(operands: Sequence[Any], dtypes: Sequence[str]) -> list[Any]:
+    """Cast the operands of one operation to the dtypes in which it computes."""
+    if config.warn_float64 == "ignore":
+        return [cast(operand, dtype) for operand, dtype in zip(operands, dtypes, strict=True)]
+    with preparing_operands():
+        return [cast(operand, dtype) for operand, dtype in zip(operands, dtypes, strict=True)]
 
 
 __all__ = ["cast"]

@@ -18,7 +18,7 @@ from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels import reference
 from symgrad.kernels.grammar import Kernel, Library
-from symgrad.ops.casting import cast
+from symgrad.ops.casting import cast_operands
 from symgrad.ops.linalg import product_rule
 from symgrad.ops.promotion import as_operand, float_of, upcast
 from symgrad.ops.sampling import number, spread
@@ -319,7 +319,7 @@ def conv2d(
     """
     image, filters = as_operand(input), as_operand(filters)
     dtype = float_of(upcast(image.type.dtype, filters.type.dtype))
-    image, filters = cast(image, dtype), cast(filters, dtype)
+    image, filters = cast_operands([image, filters], [dtype] * 2)
     image = _with_sizes(image, input_shape if input_shape is not None else image_shape, "input_shape")
     filters = _with_sizes(filters, filter_shape, "filter_shape")
     dilation = _pair(filter_dilation, "filter_dilation")

@@ -15,7 +15,7 @@ from symgrad.graph.types import TensorType, dtype_name, shape_text
 from symgrad.graph.variables import Apply, Variable
 from symgrad.kernels.grammar import Kernel, Library
 from symgrad.ops.axes import checked_axis, shape_padaxis
-from symgrad.ops.casting import cast
+from symgrad.ops.casting import cast, cast_operands
 from symgrad.ops.promotion import as_operand, as_operands, is_discrete, scalar_constant, upcast
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.shape import alloc
@@ -292,7 +292,7 @@ def _common(parts: list[Any], where: str) -> list[Any]:
         raise user_error(ShapeError, f"{where} needs at least one tensor")
     parts = as_operands(*parts)
     dtype = upcast(*[part.type.dtype for part in parts])
-    return [cast(part, dtype) for part in parts]
+    return cast_operands(parts, [dtype] * len(parts))
 
 
 def horizontal_stack(*tensors: Any) -> Any:

@@ -304,7 +304,7 @@ class ElementwiseFunction:
 
 def call_row(row: Row, *operands: Any) -> Any:
     """Apply a row to operands, casting them first to the dtype in which it computes."""
-    from symgrad.ops.casting import cast
+    from symgrad.ops.casting import cast_operands
 
     variables = as_operands(*operands)
     if row.dtype_rule is selection:  # the condition has no say in the dtype of Python numbers
@@ -312,7 +312,7 @@ def call_row(row: Row, *operands: Any) -> Any:
     dtypes = [variable.type.dtype for variable in variables]
     targets = row.dtype_rule(*dtypes)[0]
     if _accepts(row, targets):
-        variables = [cast(variable, dtype) for variable, dtype in zip(variables, targets, strict=True)]
+        variables = cast_operands(variables, targets)
     return Elementwise(row.function.name)(*variables)
 
 

@@ -15,7 +15,7 @@ from symgrad.graph.variables import Apply
 from symgrad.kernels.checks import open_comparisons
 from symgrad.kernels.grammar import Kernel, Library
 from symgrad.ops.axes import checked_axis, dimshuffle, swapaxes
-from symgrad.ops.casting import cast
+from symgrad.ops.casting import cast_operands
 from symgrad.ops.elementwise_op import broadcast_shapes
 from symgrad.ops.promotion import as_operands, is_discrete, upcast
 from symgrad.ops.sampling import number, spread
@@ -140,7 +140,8 @@ def dot(x: Any, y: Any) -> Any:
 def _same_dtype(x: Any, y: Any) -> tuple[Any, Any]:
     x, y = as_operands(x, y)
     common = upcast(x.type.dtype, y.type.dtype)
-    return cast(x, common), cast(y, common)
+    x, y = cast_operands([x, y], [common] * 2)
+    return x, y
 
 
 @register

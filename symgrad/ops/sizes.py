@@ -62,10 +62,12 @@ def size_of(x: Any, axis: int) -> Any:
 
 def sizes_product(sizes: Sequence[Any]) -> Any:
     """Return the product of sizes: a number if all are numbers, else an int64 scalar."""
-    product: Any = 1
-    for size in sizes:
-        product = size * product
-    return product
+    if not sizes:
+        return 1
+    first, *rest = sizes
+    for size in rest:
+        first = first * size
+    return first
 
 
 @register

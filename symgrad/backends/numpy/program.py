@@ -16,7 +16,9 @@ import numpy as np
 
 from symgrad.backends.numpy.convolution import Workspace
 from symgrad.backends.numpy.library import ROUTINES, gemm_calls
+from symgrad.backends.numpy.threads import BlasThreads
 from symgrad.backends.numpy.views import make_view, view_text
+from symgrad.config import config
 from symgrad.graph.variables import Constant, Container, Variable
 from symgrad.kernels.checks import same_sizes
 from symgrad.kernels.grammar import Evaluate, Kernel, Library, Map, Reduction, View
@@ -89,6 +91,7 @@ class _Writer:
             "errstate": np.errstate,
             "same_sizes": same_sizes,
             "gemm_calls": partial(gemm_calls, self.workspace),
+            "blas_threads": BlasThreads(config.threads),
         }
         self.names: dict[Variable, str] = {}
         self.functions: dict[Kernel, str] = {}
@@ -246,12 +249,18 @@ class _Writer:
         self._line(f"u{index} = gemm_calls({', '.join(operands)})", step)
         return f"*u{index}"
 
+    def _uses_blas(self) -> bool:
+        """Whether a step may be a product of matrices."""
+        actions = [*self.plan.actions, *[commit.action for commit in self.plan.commits if commit.action]]
+        return any(isinstance(action.step.kernel, Library) for action in actions)
+
     # ---- text ----
 
     def text(self) -> str:
         """Return the program's text; each line of the user's program stands above the lines that it became."""
         arguments = ", ".join([self.names[v] for v in (*self.plan.graph.inputs, *self.plan.shared)])
-        lines = [f"def run({arguments}):", "    with errstate(all='ignore'):"]
+        threads = ", blas_threads" if self._uses_blas() else ""
+        lines = [f"def run({arguments}):", f"    with errstate(all='ignore'){threads}:"]
         place = None
         for text, step in self.body:
             if step is not None and step.source is not None and step.source != place:

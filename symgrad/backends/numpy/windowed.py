@@ -155,14 +155,14 @@ class _Patches:
             np.copyto(images[:, :, columns], inside)
 
 
-class WindowedForward:
-    """The convolution, sorted by windows.
+class _WindowedKernel:
+    """What the three kernels share.
 
     Parameters
     ----------
     geometry : WindowedGeometry
     dtype : float dtype
-        Of images, filters and output.
+        Of all operands and results.
     workspace : Workspace
         Scratch memory that kernels share which don't run at the same time.
     """
@@ -172,6 +172,10 @@ class WindowedForward:
         self._patches = _Patches(geometry, dtype, workspace)
         count, channels, height, width = geometry.filter_shape
         self._taps = np.empty((height, channels, width, count), dtype)
+
+
+class WindowedForward(_WindowedKernel):
+    """The convolution, sorted by windows."""
 
     def __call__(self, images: Array, filters: Array, out: Array | None = None) -> Array:
         """Return the windows, in `out` if given."""
@@ -185,21 +189,12 @@ class WindowedForward:
         return result
 
 
-class WindowedFilterGradient:
-    """The gradient of the convolution with respect to its filters, from cotangents sorted by windows.
-
-    Parameters
-    ----------
-    geometry, dtype, workspace
-        As `WindowedForward` takes them.
-    """
+class WindowedFilterGradient(_WindowedKernel):
+    """The gradient of the convolution with respect to its filters, from cotangents sorted by windows."""
 
     def __init__(self, geometry: WindowedGeometry, dtype: DTypeLike, workspace: Workspace) -> None:
-        self.geometry = geometry
-        self._patches = _Patches(geometry, dtype, workspace)
-        count, channels, height, width = geometry.filter_shape
-        self._taps = np.empty((height, channels, width, count), dtype)
-        self._sum = self._taps.reshape(-1, count)
+        super().__init__(geometry, dtype, workspace)
+        self._sum = self._taps.reshape(-1, geometry.filter_shape[0])
         self._gemm = GEMM[self._sum.dtype]
         self._columns = [patches.T for patches in self._patches.matrices]
         self._products: Array | None = None
@@ -227,24 +222,18 @@ class WindowedFilterGradient:
             self._gemm(1.0, factor.T, columns, 1.0, self._sum.T, 1, 0, 1)
 
 
-class WindowedInputGradient:
+class WindowedInputGradient(_WindowedKernel):
     """The gradient of the convolution with respect to its images, from cotangents sorted by windows.
 
     What an image row gets comes from as many output rows as the filter has, which lie one after another: their sum is
     one product, and only the filter's columns are left to add up.
-
-    Parameters
-    ----------
-    geometry, dtype, workspace
-        As `WindowedForward` takes them.
     """
 
     def __init__(self, geometry: WindowedGeometry, dtype: DTypeLike, workspace: Workspace) -> None:
-        self.geometry = geometry
-        self._patches = _Patches(geometry, dtype, workspace)
+        super().__init__(geometry, dtype, workspace)
         count, channels, height, width = geometry.filter_shape
-        self._taps = np.empty((channels, width, height, count), dtype)
-        taps = self._taps.reshape(channels * width, height * count)
+        self._stacked = self._taps.reshape(channels, width, height, count)  # the same memory in another order
+        taps = self._stacked.reshape(channels * width, height * count)
         self._products: list[tuple[Array, slice, Array]] = []
         for row, target in enumerate(self._patches.rows):
             first = row - height + 1
@@ -256,7 +245,7 @@ class WindowedInputGradient:
         """Return the (N, C, H, W) gradient, in `out` if given."""
         geometry = self.geometry
         result = np.empty(geometry.image_shape, filters.dtype) if out is None else out
-        np.copyto(self._taps, geometry.correlating(filters)[:, :, ::-1].transpose(1, 3, 2, 0))
+        np.copyto(self._stacked, geometry.correlating(filters)[:, :, ::-1].transpose(1, 3, 2, 0))
         for block, factors in zip(geometry.blocks(result), geometry.matrices(cotangent), strict=True):
             stacked = factors.reshape(-1, geometry.columns)
             for taps, rows, target in self._products:
