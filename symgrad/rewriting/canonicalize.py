@@ -238,9 +238,41 @@ def stretched_operands_stay_small(node: Apply, context: Context) -> Any:
         operands = list(node.inputs)
         operands[position] = stretched.inputs[0]
         others = [other for other in operands if other is not stretched.inputs[0]]
-        if any(fills(other, output) for other in others):
+        if any(fills(other, output) and _stretches_to(stretched, other) for other in others):
             return node.op(*operands)
     return None
+
+
+def _stretches_to(stretched: Apply, other: Any) -> bool:
+    """Whether an operand would stretch by itself to the sizes that it was given: those of `other`."""
+    inner: Any = stretched.inputs[0]
+    kind: Any = stretched.outputs[0].type
+    for axis in range(-kind.ndim, 0):
+        stays = inner.type.ndim >= -axis and not inner.type.broadcastable[axis]
+        if stays and kind.broadcastable[axis]:
+            return False
+        if stays or kind.broadcastable[axis]:
+            continue
+        sizes = kind.shape[axis], other.type.shape[axis]
+        if None in sizes:
+            given = _given_size(stretched, axis + kind.ndim)
+            if given is None or _origin_of_size(given) != _origin_of_size(size_of(other, axis + other.type.ndim)):
+                return False
+    return True
+
+
+def _origin_of_size(scalar: Any) -> Any:
+    """Return the variable and axis whose size a scalar is, as far back as that goes; or the scalar itself."""
+    node = made_by(scalar, Size)
+    while node is not None:
+        variable, axis = node.inputs[0], node.op.axis  # type: ignore[attr-defined]
+        found = None if variable.owner is None else _size_before(variable.owner, axis)
+        if found is None:
+            return variable, axis
+        if not isinstance(found, tuple):
+            return _origin_of_size(found)
+        node = size_of(*found).owner
+    return scalar
 
 
 @rule("canonicalize", Elementwise, Cast, reason="a function of copies is copies of the function")
