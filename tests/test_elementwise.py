@@ -320,6 +320,8 @@ def test_warn_float64_names_the_first_line() -> None:
             x * 0.5 + np.float64(2)
     with symgrad.config.change_flags(warn_float64="raise"), pytest.raises(DTypeError, match="astype\\('float32'\\)"):
         x + np.ones(3)
+    with symgrad.config.change_flags(warn_float64="raise"), pytest.raises(DTypeError, match="shared, created at"):
+        x * symgrad.shared(np.ones(3), "scale")
 
 
 def test_wrong_operands_are_named() -> None:

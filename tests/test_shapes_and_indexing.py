@@ -148,6 +148,18 @@ def test_stretching_follows_the_graph() -> None:
         symgrad.function([x, y, k], T.alloc(x[:k], y.shape[0]))([1.0, 2.0], [1.0, 2.0, 3.0], 1)
 
 
+@pytest.mark.parametrize("mode", ["none", "default"])
+def test_what_was_stretched_keeps_its_size_and_pattern(mode: str) -> None:
+    """Written-out copies may be saved only where the operand would stretch to the same sizes by itself."""
+    x, y, n = T.dmatrix("x"), T.dmatrix("y"), T.lscalar("n")
+    column = symgrad.function([x, y], T.broadcast_to(y, (3, 1)) + x, mode=mode)
+    np.testing.assert_array_equal(column(np.ones((3, 2)), np.full((3, 1), 2.0)), np.full((3, 2), 3.0))
+    rows = symgrad.function([x, n], T.alloc(0.5, n, 2) + x, mode=mode)
+    np.testing.assert_array_equal(rows(np.ones((3, 2)), 3), np.full((3, 2), 1.5))
+    with pytest.raises(ShapeError, match="Input dimension mis-match: add got sizes 4 and 3 on axis 0"):
+        rows(np.ones((3, 2)), 4)
+
+
 def test_what_the_user_vouches_for_is_checked() -> None:
     x = T.dmatrix("x")
     y = T.specify_shape(x, (2, None))

@@ -194,14 +194,18 @@ def preparing_operands() -> Iterator[None]:
 
 
 def _note_float64(node: Apply) -> None:
-    """Warn or raise, as configured, where float64 first appears while ``floatX`` is float32."""
+    """Warn or raise, as configured, where float64 first appears while ``floatX`` is float32.
+
+    It appears where no operand has it yet, and where a narrower float meets it: a float64 shared variable, say.
+    """
     if _preparing.get():
         _preparations.add(node)
         return
     inputs = [v.owner.inputs[0] if v.owner is not None and v.owner in _preparations else v for v in node.inputs]
     if config.floatX != "float32" or not any(_is_float64(output) for output in node.outputs):
         return
-    if any(_is_float64(variable) and not isinstance(variable, Constant) for variable in inputs):
+    variables = [variable for variable in inputs if not isinstance(variable, Constant)]
+    if any(map(_is_float64, variables)) and not any(map(_is_narrower_float, variables)):
         return
     text = render(
         f"the result of {node.op} is float64, while floatX is float32",
@@ -217,6 +221,10 @@ def _note_float64(node: Apply) -> None:
 
 def _is_float64(variable: Variable) -> bool:
     return isinstance(variable.type, TensorType) and variable.type.dtype == "float64"
+
+
+def _is_narrower_float(variable: Variable) -> bool:
+    return isinstance(variable.type, TensorType) and variable.type.dtype in ("float16", "float32")
 
 
 def _locate(error: InferenceError, op: Op, inputs: Sequence[Variable], location: str) -> SymgradError:
