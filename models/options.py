@@ -18,6 +18,7 @@ import symgrad
 
 DEFAULT_NET = "relu"
 DEFAULT_BATCH = 10
+DEFAULT_SEED = 15
 EPOCHS_ON_SAMPLE = 10
 EPOCHS_ON_DATA = 60  # the book's
 
@@ -163,7 +164,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--seed",
         type=_number(int, 0, 2**32 - 1, "a seed: it must be a whole number from 0 to 2**32 - 1"),
         metavar="N",
-        help="seed of the initial parameters and of dropout (default: 0)",
+        help=f"seed of the initial parameters and of dropout (default: {DEFAULT_SEED})",
     )
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda0, ... or auto (default: symgrad.config.device)")
     parser.add_argument("--save", type=Path, metavar="F", help="write a checkpoint to F after each epoch")
@@ -190,8 +191,8 @@ def settle(options: argparse.Namespace, checkpoint: Checkpoint | None) -> Settin
     recipe = NETS[given.get("net", DEFAULT_NET)]
     data = _absolute(symgrad.config.data) if symgrad.config.data else ""
     defaults = {
-        "net": DEFAULT_NET, "batch": DEFAULT_BATCH, "eta": recipe.eta, "lmbda": recipe.lmbda, "seed": 0, "data": data,
-        "epochs": EPOCHS_ON_DATA if given.get("data", data) else EPOCHS_ON_SAMPLE,
+        "net": DEFAULT_NET, "batch": DEFAULT_BATCH, "eta": recipe.eta, "lmbda": recipe.lmbda, "seed": DEFAULT_SEED,
+        "data": data, "epochs": EPOCHS_ON_DATA if given.get("data", data) else EPOCHS_ON_SAMPLE,
     }  # fmt: skip
     return Settings(**{**defaults, **given})
 

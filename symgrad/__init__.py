@@ -12,14 +12,15 @@ Declare symbolic tensors and shared variables, write an expression, ask for its 
 14.0
 """
 
-from symgrad.config import config
 from symgrad.compile.executable import Function
 from symgrad.compile.function import In, Out, function
 from symgrad.compile.modes import Mode
+from symgrad.config import config
 from symgrad.debug import debugprint, draw, pp, to_networkx
 from symgrad.debug.tracebacks import hide_internal_frames
 from symgrad.gradient import Rop, grad, verify_grad
 from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
+
 from symgrad import random  # isort: skip
 from symgrad.tensor.variable import shared
 

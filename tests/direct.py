@@ -56,11 +56,13 @@ def conv2d(images: np.ndarray, filters: np.ndarray, padding: Any, stride: Any, f
     """Convolution of (N, C, H, W) with (K, C, h, w), each pair by SciPy."""
     padded = np.pad(images, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
     function = scipy.signal.convolve2d if flip else scipy.signal.correlate2d
-    rows = [
-        [sum(function(channel, weights, mode="valid") for channel, weights in zip(image, bank, strict=True)) for bank in filters]
-        for image in padded
-    ]
-    return np.array(rows, images.dtype)[:, :, :: stride[0], :: stride[1]]
+
+    def response(image: np.ndarray, bank: np.ndarray) -> np.ndarray:
+        pairs = zip(image, bank, strict=True)
+        return np.sum([function(channel, weights, mode="valid") for channel, weights in pairs], axis=0)
+
+    maps = [[response(image, bank) for bank in filters] for image in padded]
+    return np.array(maps, images.dtype)[:, :, :: stride[0], :: stride[1]]
 
 
 def pool_2d(x: np.ndarray, window: Any, stride: Any, pad: Any, mode: str) -> np.ndarray:

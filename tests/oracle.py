@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+import symgrad
 from symgrad.graph.traversal import applies_before
+from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Constant, SharedVariable
 
 TOLERANCES = {"float16": 2e-2, "float32": 2e-5, "float64": 1e-10, "complex64": 2e-5, "complex128": 1e-10}
@@ -78,3 +80,24 @@ def directional_difference(
         return float(sum(np.sum(w * value) for w, value in zip(weights, function(*moved), strict=True)))
 
     return (along(1.0) - along(-1.0)) / (2 * step)
+
+
+def variables_for(value: np.ndarray) -> list[Any]:
+    """The same input with all sizes known, and with none but those that are 1."""
+    return [
+        TensorType(value.dtype, value.shape)("x"),
+        TensorType(value.dtype, [1 if n == 1 else None for n in value.shape])("x"),
+    ]
+
+
+def compare_built(build: Any, value: np.ndarray, expected: Any, mode: str = "default") -> None:
+    """Build on both kinds of inputs, compile, and compare with what NumPy gives."""
+    for x in variables_for(value):
+        y = build(x)
+        check_type(y.type, np.asarray(expected))
+        assert_same(symgrad.function([x], y, mode=mode, on_unused_input="ignore")(value), np.asarray(expected))
+
+
+def filled(shape: tuple[int, ...]) -> np.ndarray:
+    """Return different numbers in a shape."""
+    return np.arange(float(np.prod(shape))).reshape(shape)

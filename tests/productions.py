@@ -252,7 +252,7 @@ def extreme(b: Builder) -> str:
 @production(3)
 def statistic(b: Builder) -> str:
     x = b.pick_float(1)
-    axis, axes = _axis_text(b, x)
+    axis, _ = _axis_text(b, x)
     keep = b.chance(0.4)
     name = b.random.choice(["var", "std", "logsumexp", "norm", "norm1"])
     if name == "logsumexp":
@@ -292,7 +292,7 @@ def product(b: Builder) -> str:
 def stacked_product(b: Builder) -> str:
     x = b.pick_float(2, 4)
     shape = b.values[x].shape
-    lead = shape[:-2][b.random.randint(0, len(shape) - 2):]
+    lead = shape[:-2][b.random.randint(0, len(shape) - 2) :]
     y = _factor(b, x, (*lead, shape[-1], b.random.choice([1, 2, 3])))
     stacks = [tuple(b.pattern(n)[:-2]) for n in (x, y)]
     b.require(all(a == c for a, c in zip(stacks[0][::-1], stacks[1][::-1], strict=False)))

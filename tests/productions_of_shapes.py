@@ -82,7 +82,8 @@ def flattening(b: Builder) -> str:
     ndim = b.random.randint(1, b.values[x].ndim)
     shape = b.values[x].shape
     sizes = (*shape[: ndim - 1], int(np.prod(shape[ndim - 1 :])))
-    return b.add(b.random.choice(["{x}.flatten({n})", "T.flatten({x}, {n})"]).format(x=x, n=ndim), f"{x}.reshape({sizes})")
+    style = b.random.choice(["{x}.flatten({n})", "T.flatten({x}, {n})"])
+    return b.add(style.format(x=x, n=ndim), f"{x}.reshape({sizes})")
 
 
 @production(2)
@@ -216,7 +217,7 @@ def writing(b: Builder) -> str:
     elif sets and "np.array" in key and _repeats(b, x, key):
         raise UnfitError
     else:
-        shape = part.shape[b.random.randint(0, part.ndim):]
+        shape = part.shape[b.random.randint(0, part.ndim) :]
         y = b.fresh(tuple(n if b.chance(0.8) else 1 for n in shape), dtype)
     b.require(sets is False or not _repeats(b, x, key) or y in ("1", "0.5"))
     name = "set_subtensor" if sets else "inc_subtensor"
@@ -249,8 +250,12 @@ def taking(b: Builder) -> str:
 def joining(b: Builder) -> str:
     x = b.pick(lambda v: v.ndim > 0)
     axis = b.random.randrange(b.values[x].ndim)
-    fitting = [n for n, v in b.values.items() if v.ndim == b.values[x].ndim and
-               all(a == c for k, (a, c) in enumerate(zip(v.shape, b.values[x].shape, strict=True)) if k != axis)]
+    fitting = [
+        n
+        for n, v in b.values.items()
+        if v.ndim == b.values[x].ndim
+        and all(a == c for k, (a, c) in enumerate(zip(v.shape, b.values[x].shape, strict=True)) if k != axis)
+    ]
     parts = [x, *(b.random.choice(fitting) for _ in range(b.random.randint(0, 2)))]
     b.random.shuffle(parts)
     signed = axis - b.values[x].ndim if b.chance(0.3) else axis
@@ -274,8 +279,14 @@ def stacking(b: Builder) -> str:
 @production(2)
 def convolution(b: Builder) -> str:
     found = [n for n, v in b.values.items() if v.ndim == 4 and v.dtype.kind == "f" and min(v.shape) > 0]
-    x = b.random.choice(found) if found and b.chance(0.6) else b.fresh(
-        (b.random.randint(1, 2), b.random.randint(1, 2), b.random.randint(2, 5), b.random.randint(2, 5)), b.dtype("f"))
+    x = (
+        b.random.choice(found)
+        if found and b.chance(0.6)
+        else b.fresh(
+            (b.random.randint(1, 2), b.random.randint(1, 2), b.random.randint(2, 5), b.random.randint(2, 5)),
+            b.dtype("f"),
+        )
+    )
     shape = b.values[x].shape
     window = [b.random.randint(1, min(3, n)) for n in shape[2:]]
     filters = b.fresh((b.random.randint(1, 2), shape[1], *window), b.values[x].dtype.name)
@@ -318,8 +329,8 @@ def convolutional_layer(b: Builder) -> str:
     images = f"conv2d({x}, {filters}, (0, 0), (1, 1), True)"
     b.require(direct.gap(b.value(images), (2, 3)) > MARGIN / 10)
     activation, meaning = b.random.choice([
-        ("T.tanh({v})", "np.tanh({v})"), ("T.relu({v})", "np.maximum({v}, 0)"), ("T.sigmoid({v})", "1 / (1 + np.exp(-({v})))"),
-        ("{v}", "{v}"),
+        ("T.tanh({v})", "np.tanh({v})"), ("T.relu({v})", "np.maximum({v}, 0)"), ("{v}", "{v}"),
+        ("T.sigmoid({v})", "1 / (1 + np.exp(-({v})))"),
     ])  # fmt: skip
     numeric = f"pool_2d({images}, {window}, {window}, (0, 0), 'max') + {bias}[:, None, None]"
     b.away(numeric, margin=MARGIN / 10)

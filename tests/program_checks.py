@@ -78,7 +78,9 @@ class Check:
         self.compare(first, expected, f"mode {name}")
         self.compare(second, kept, f"mode {name}, called again")
         for before, after in zip(kept, first, strict=True):
-            np.testing.assert_array_equal(before, after, f"mode {name}: the second call changed the first one's results")
+            np.testing.assert_array_equal(
+                before, after, f"mode {name}: the second call changed the first one's results"
+            )
         for variable, value in zip(self.inputs, self.values, strict=True):
             now = variable.get_value() if variable not in explicit else arguments[explicit.index(variable)]
             np.testing.assert_array_equal(now, value, f"mode {name}: {variable} changed")
@@ -109,7 +111,9 @@ class Check:
         forward = sum(float(np.sum(w * t)) for w, t in zip(weights, self.walk(tangents, self.values), strict=True))
         assert abs(forward - reverse) <= 1e-8 * max(1.0, abs(reverse)), f"forward {forward}, reverse {reverse}"
         found = [
-            oracle.directional_difference(lambda *at: self.walk(floats, list(at)), self.values, direction, weights, step)
+            oracle.directional_difference(
+                lambda *at: self.walk(floats, list(at)), self.values, direction, weights, step
+            )
             for step in (1e-6, 1e-7, 1e-5)
         ]
         close = [abs(value - reverse) <= 1e-4 * max(1.0, abs(reverse)) for value in found]

@@ -220,7 +220,9 @@ class Builder:
         """Add a line if its value is moderate; return its name."""
         value = self.value(numeric)
         self.require(value.size <= 300 and value.ndim <= 5)
-        self.require(np.isfinite(value) & (np.abs(value.astype("float64")) <= (self.bound if value.dtype.kind == "f" else 1e5)))
+        self.require(
+            np.isfinite(value) & (np.abs(value.astype("float64")) <= (self.bound if value.dtype.kind == "f" else 1e5))
+        )
         line = Line(f"v{len(self.lines)}", symbolic, numeric)
         self.state.run(line)
         self.lines.append(line)

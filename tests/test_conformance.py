@@ -1,4 +1,4 @@
-"""Every op of the registry against its own samples: types, backend, derivatives, rewriting, printing, pickling, errors."""
+"""Every op of the registry against its samples: types, backend, derivatives, rewriting, printing, pickling, errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def good(name: str) -> list[tuple[Op, Sample]]:
 def variables_for(sample: Sample, static: bool) -> list[Any]:
     """Inputs for a sample's arguments: with all sizes known, or only those that are 1."""
     return [
-        TensorType(value.dtype, [n if static or n == 1 or value.dtype in STATIC else None for n in value.shape])(f"x{index}")
+        TensorType(value.dtype, [n if static or n == 1 or value.dtype in STATIC else None for n in value.shape])(
+            f"x{index}"
+        )
         for index, value in enumerate(sample.arguments)
     ]
 
@@ -209,7 +211,7 @@ def test_op_prints(name: str) -> None:
 
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_op_pickles_and_is_a_value(name: str) -> None:
-    for op, sample in good(name):
+    for op, _ in good(name):
         again = pickle.loads(pickle.dumps(op))
         assert again == op and hash(again) == hash(op)
     op, sample = good(name)[0]

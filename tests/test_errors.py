@@ -217,7 +217,11 @@ def test_errors_are_python_s_own_kinds_too() -> None:
     from symgrad import errors
 
     for kind, builtin in (
-        (errors.ShapeError, ValueError), (errors.DTypeError, TypeError), (errors.IndexingError, IndexError),
-        (errors.DisconnectedInputError, ValueError), (errors.CallError, TypeError), (errors.MissingInputError, ValueError),
-    ):  # fmt: skip
+        (errors.ShapeError, ValueError),
+        (errors.DTypeError, TypeError),
+        (errors.IndexingError, IndexError),
+        (errors.DisconnectedInputError, ValueError),
+        (errors.CallError, TypeError),
+        (errors.MissingInputError, ValueError),
+    ):
         assert issubclass(kind, builtin) and issubclass(kind, errors.SymgradError)

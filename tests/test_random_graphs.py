@@ -29,7 +29,9 @@ def failure_of(program: Program, rules: list[str]) -> str | None:
 def rules_of(seed: int) -> list[str]:
     """Return rules that the program of a seed also tries alone: for every tenth, two of them in turn."""
     names = all_rule_names()
-    return [names[(seed // 10) % len(names)], names[(seed // 10 + len(names) // 2) % len(names)]] if seed % 10 == 0 else []
+    return (
+        [names[(seed // 10) % len(names)], names[(seed // 10 + len(names) // 2) % len(names)]] if seed % 10 == 0 else []
+    )
 
 
 def test_random_programs_agree(batch: int) -> None:

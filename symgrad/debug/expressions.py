@@ -12,7 +12,8 @@ from symgrad.debug.subject import leaf_text, one_line, subject_of
 from symgrad.debug.writers import Precedence, Text, Written, write
 from symgrad.graph.op import Op
 from symgrad.graph.variables import Apply, Constant, Variable
-from symgrad.ops.subtensor import AdvancedIncSubtensor, AdvancedSubtensor, IncSubtensor, Subtensor
+from symgrad.ops.advanced_subtensor import AdvancedIncSubtensor, AdvancedSubtensor
+from symgrad.ops.subtensor import IncSubtensor, Subtensor
 
 DEFAULT_MAXIMAL_NODES = 100
 PLACEHOLDER = Text("·")

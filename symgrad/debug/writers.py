@@ -16,6 +16,7 @@ from symgrad.debug.subject import one_line
 from symgrad.graph.op import Op
 from symgrad.graph.variables import Apply, Constant
 from symgrad.kernels.grammar import Fixed, FromArray, FromOperand, Range
+from symgrad.ops.advanced_subtensor import AdvancedIncSubtensor, AdvancedSubtensor
 from symgrad.ops.axes import DimShuffle
 from symgrad.ops.casting import Cast
 from symgrad.ops.conv import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
@@ -27,7 +28,7 @@ from symgrad.ops.pool import MaxPoolGradient, Pool2d
 from symgrad.ops.reduction_op import ArgExtreme, Reduction
 from symgrad.ops.shape import BroadcastTo, ReshapeTo
 from symgrad.ops.sizes import MakeVector, Size, SpecifyShape
-from symgrad.ops.subtensor import AdvancedIncSubtensor, AdvancedSubtensor, IncSubtensor, Subtensor
+from symgrad.ops.subtensor import IncSubtensor, Subtensor
 
 
 class Precedence(IntEnum):

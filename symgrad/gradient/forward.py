@@ -49,6 +49,8 @@ def Rop(f: Any, wrt: Any, eval_points: Any) -> Any:
     outputs = list(f) if isinstance(f, list | tuple) else [f]
     inputs = list(wrt) if isinstance(wrt, list | tuple) else [wrt]
     directions = list(eval_points) if isinstance(eval_points, list | tuple) else [eval_points]
+    if len(inputs) != len(directions):
+        raise GradientError(f"Rop needs one direction for each variable, got {len(directions)} for {len(inputs)}")
     for variable, direction in zip(inputs, directions, strict=True):
         if direction.type.dtype != variable.type.dtype or direction.type.ndim != variable.type.ndim:
             raise GradientError(f"the direction of {variable} is {direction.type}, and must be {variable.type}")
@@ -66,7 +68,6 @@ def _push_forward(outputs: Sequence[Any], seeds: dict[Any, Any]) -> dict[Any, An
             continue
         with attributed_to(node.source):
             results = node.op.pushforward(node.inputs, node.outputs, given)
-        for output, result in zip(node.outputs, results, strict=True):
-            if output not in seeds and result is not None:
-                tangents[output] = result
+        fresh = zip(node.outputs, results, strict=True)
+        tangents.update({output: result for output, result in fresh if output not in seeds and result is not None})
     return tangents

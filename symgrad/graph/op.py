@@ -15,6 +15,7 @@ import numpy as np
 from symgrad.config import config
 from symgrad.errors import DTypeError, Float64Warning, GradientError, OperandDescription, SymgradError, render
 from symgrad.graph.source import Source, attributed_to, current_source, operand_texts
+from symgrad.graph.traversal import applies_before
 from symgrad.graph.types import TensorType, Type
 from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
 
@@ -171,12 +172,28 @@ def _infer_expected(node: Apply) -> None:
     if all(found is variable.type for found, variable in zip(expected, node.inputs, strict=True)):
         return
     operands = [Operand(kind, v.known) for kind, v in zip(expected, node.inputs, strict=True)]  # type: ignore[arg-type]
-    for output, kind in zip(node.outputs, node.op.infer(*operands), strict=True):
+    try:
+        kinds = node.op.infer(*operands)
+    except InferenceError:
+        kinds = node.op.infer(*_operands_now(node.inputs))
+    for output, kind in zip(node.outputs, kinds, strict=True):
         declared = output.type
         if isinstance(kind, TensorType) and isinstance(declared, TensorType) and kind.shape != declared.shape:
             sizes = [size if size == known or size != 1 else known
                      for size, known in zip(kind.shape, declared.shape, strict=True)]  # fmt: skip
             output._expected = TensorType(kind.dtype, sizes, declared.broadcastable)
+
+
+def _operands_now(variables: Sequence[Variable]) -> list[Operand]:
+    """Infer anew from the sizes that shared variables have now: they may have changed since a node was made."""
+    found: dict[Variable, Any] = {}
+    for node in applies_before(variables):
+        operands = [Operand(found.get(v, v.expected if v.owner is None else v.type), v.known) for v in node.inputs]
+        try:
+            found.update(zip(node.outputs, node.op.infer(*operands), strict=True))
+        except InferenceError:  # another line's mistake, which the call will report
+            continue
+    return [Operand(found.get(v, v.expected if v.owner is None else v.type), v.known) for v in variables]
 
 
 _preparations: WeakSet[Apply] = WeakSet()

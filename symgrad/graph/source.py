@@ -94,14 +94,14 @@ def operand_texts(operands: Sequence[Any]) -> list[str]:
     Python records the columns of each instruction, so while the line still runs, the very call or operator that
     failed can be cut out of it.
     """
-    frame = user_frame()
+    frame = user_frame() if _override.get() is None else None
     expression = None if frame is None else _running_expression(frame)
     if frame is None or expression is None:
         return [""] * len(operands)
     found = {id(_resolve(node, frame)): ast.unparse(node) for node in ast.walk(expression)}
     texts = [found.get(id(operand), "") for operand in operands]
     written = _operands_of(expression, frame)
-    symbolic = [candidate for candidate in written if not isinstance(candidate.node, ast.Constant | ast.Tuple | ast.List)]
+    symbolic = [one for one in written if not isinstance(one.node, ast.Constant | ast.Tuple | ast.List)]
     for candidates in (written, symbolic):
         fitting = len(candidates) == len(operands) and all(
             candidate.may_be(operand) for candidate, operand in zip(candidates, operands, strict=True)

@@ -18,7 +18,7 @@ Comparisons = tuple[tuple[int, tuple[int, ...]], ...]
 """Pairs of an axis, counted from the last, and the positions of the operands whose sizes must agree on it."""
 
 
-def mismatch(name: str, sizes: Iterable[int], axis: int) -> InferenceError:
+def mismatch(name: str, sizes: Iterable[int | None], axis: int) -> InferenceError:
     """Return the error for operands whose sizes differ on an axis of the result."""
     found = list(dict.fromkeys(sizes))
     remedy = ""
@@ -27,9 +27,8 @@ def mismatch(name: str, sizes: Iterable[int], axis: int) -> InferenceError:
             "The graph didn't know that this size is 1, so it doesn't stretch: say it with "
             "T.addbroadcast(x, axis), or with a shape when the variable is declared."
         )
-    return InferenceError(
-        ShapeError, f"Input dimension mis-match: {name} got sizes {' and '.join(map(str, found))} on axis {axis}", remedy
-    )
+    text = " and ".join(map(str, found))
+    return InferenceError(ShapeError, f"Input dimension mis-match: {name} got sizes {text} on axis {axis}", remedy)
 
 
 def open_comparisons(patterns: Sequence[Sequence[bool]], shapes: Sequence[Sequence[int | None]]) -> Comparisons:

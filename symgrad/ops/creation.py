@@ -98,9 +98,9 @@ class ARange(Op):
         low, high, stride = [int(bound) for bound in bounds]
         if stride == 0:
             raise InferenceError(ShapeError, "arange needs a step other than 0")
-        return [TensorType(self.dtype, (len(range(low, high, stride)),), (False,))]
+        return [TensorType(self.dtype, (len(range(low, high, stride)),))]
 
-    def evaluate(self, start: np.ndarray, stop: np.ndarray, step: np.ndarray) -> list[np.ndarray]:
+    def evaluate(self, start: Any, stop: Any, step: Any) -> list[np.ndarray]:
         return [np.arange(start[()], stop[()], step[()], dtype=self.dtype)]
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
@@ -277,9 +277,10 @@ def join(axis: int, *tensors: Any) -> Any:
 
 def stack(*tensors: Any, axis: int = 0) -> Any:
     """Join tensors along a new axis: ``stack([a, b], axis=0)``, or ``stack(a, b)``."""
-    if len(tensors) == 2 and isinstance(tensors[0], list | tuple) and isinstance(tensors[1], int):
-        tensors, axis = (tensors[0],), tensors[1]
-    parts = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else list(tensors)
+    parts = list(tensors)
+    if parts and isinstance(parts[0], list | tuple):
+        axis = parts[1] if len(parts) == 2 else axis
+        parts = list(parts[0])
     parts = _common(parts, "stack")
     if all(part.type.ndim == 0 for part in parts):
         checked_axis(axis, parts[0], "stack", 1)

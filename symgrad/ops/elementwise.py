@@ -14,47 +14,22 @@ import numpy as np
 
 from symgrad.graph.op import user_error
 from symgrad.graph.variables import Constant
+from symgrad.kernels import scalar_functions
+from symgrad.ops.comparison import and_, eq, ge, gt, le, lt, or_
 from symgrad.ops.elementwise_op import (
     Chosen,
     Over,
     arithmetic,
-    comparison,
     elementwise,
     floating,
     numeric,
-    predicate,
     quotient,
     selection,
-    unchanged,
 )
 
 NUMBERS = "iubfc"
 REALS = "iubf"
 SIGNED = "iufc"
-DISCRETE = "iub"
-
-
-def _softplus(x: Any, out: Any = None) -> Any:
-    return np.logaddexp(x, x.dtype.type(0), out=out)
-
-
-def _relu(x: Any, out: Any = None) -> Any:
-    return np.maximum(x, x.dtype.type(0), out=out)
-
-
-def _step(x: Any, out: Any = None) -> Any:
-    return np.heaviside(x, x.dtype.type(0.5), out=out)
-
-
-def _rectify_gradient(x: Any, cotangent: Any, out: Any = None) -> Any:
-    result = np.empty(np.broadcast_shapes(x.shape, cotangent.shape), cotangent.dtype) if out is None else out
-    # On the bits, because a product of 0 and an infinite cotangent would be nan.
-    bits = _BITS[cotangent.dtype.itemsize]
-    np.bitwise_and(cotangent.view(bits), np.negative(np.greater(x, 0), dtype=bits), out=result.view(bits))
-    at_zero = np.equal(x, 0)
-    if at_zero.any():
-        np.multiply(cotangent, x.dtype.type(0.5), out=result, where=at_zero)
-    return result
 
 
 @dataclass(frozen=True)
@@ -65,25 +40,6 @@ class _RectifySlope:
 
     def apply(self, cotangent: Any) -> Any:
         return rectify_gradient(self.x, cotangent)
-
-
-def _switch(condition: Any, yes: Any, no: Any, out: Any = None) -> Any:
-    bits = _BITS.get(yes.dtype.itemsize)
-    if out is None:
-        return np.where(condition, yes, no)
-    if bits is None:
-        np.copyto(out, np.where(condition, yes, no))
-        return out
-    # no ^ ((yes ^ no) & mask) on the bits, mask all ones or all zeros: five times as fast as copying with a mask.
-    mask = np.negative(condition.view("i1"), dtype=bits)
-    result, no_bits = out.view(bits), no.view(bits)
-    np.bitwise_xor(yes.view(bits), no_bits, out=result)
-    np.bitwise_and(result, mask, out=result)
-    np.bitwise_xor(result, no_bits, out=result)
-    return out
-
-
-_BITS = {size: np.dtype(f"i{size}") for size in (1, 2, 4, 8)}
 
 
 # ---- arithmetic -----------------------------------------------------------------------------------------------------
@@ -351,25 +307,25 @@ def sigmoid(x, output):
     return output * (1 - output)
 
 
-@elementwise(_softplus, floating, kinds=REALS)
+@elementwise(scalar_functions.softplus, floating, kinds=REALS)
 def softplus(x, output):
     """``log(1 + exp(x))`` without overflow."""
     return sigmoid(x)
 
 
-@elementwise(_relu, arithmetic, kinds="iuf")
+@elementwise(scalar_functions.relu, arithmetic, kinds="iuf")
 def rectify(x, output):
     """``max(x, 0)``. The derivative at 0 is 0.5, as in Theano."""
     return _RectifySlope(x)
 
 
-@elementwise(_rectify_gradient, arithmetic, kinds="iuf")
+@elementwise(scalar_functions.rectify_gradient, arithmetic, kinds="iuf")
 def rectify_gradient(x, cotangent, output):
     """``cotangent * step(x)``: the cotangent where `x` is positive, half of it at 0, and 0 elsewhere."""
     return None, step(x)
 
 
-@elementwise(_step, floating, kinds=REALS)
+@elementwise(scalar_functions.step, floating, kinds=REALS)
 def step(x, output):
     """Step function: 0 below 0, 0.5 at 0, 1 above; the derivative of `rectify`."""
     return None
@@ -411,91 +367,10 @@ def clip(x, low, high, output):
     return Chosen(inside), Chosen(and_(lt(x, low), le(low, high))), Chosen(or_(gt(x, high), gt(low, high)))
 
 
-@elementwise(_switch, selection)
+@elementwise(scalar_functions.switch, selection)
 def switch(condition, yes, no, output):
     """`yes` where `condition` holds (isn't 0), else `no`; both are computed."""
     return None, Chosen(condition), Chosen(condition, negated=True)
-
-
-# ---- comparisons and logic ------------------------------------------------------------------------------------------
-
-
-@elementwise(np.equal, comparison)
-def eq(x, y, output):
-    """Whether ``x`` equals ``y``, elementwise (``==`` between variables is identity)."""
-    return None, None
-
-
-@elementwise(np.not_equal, comparison)
-def neq(x, y, output):
-    """Whether ``x`` differs from ``y``, elementwise."""
-    return None, None
-
-
-@elementwise(np.less, comparison, kinds=REALS, symbol="<")
-def lt(x, y, output):
-    """Whether ``x < y``."""
-    return None, None
-
-
-@elementwise(np.less_equal, comparison, kinds=REALS, symbol="<=")
-def le(x, y, output):
-    """Whether ``x <= y``."""
-    return None, None
-
-
-@elementwise(np.greater, comparison, kinds=REALS, symbol=">")
-def gt(x, y, output):
-    """Whether ``x > y``."""
-    return None, None
-
-
-@elementwise(np.greater_equal, comparison, kinds=REALS, symbol=">=")
-def ge(x, y, output):
-    """Whether ``x >= y``."""
-    return None, None
-
-
-@elementwise(np.isnan, predicate)
-def isnan(x, output):
-    """Whether `x` is nan."""
-    return None
-
-
-@elementwise(np.isinf, predicate)
-def isinf(x, output):
-    """Whether `x` is inf or -inf."""
-    return None
-
-
-@elementwise(np.isfinite, predicate)
-def isfinite(x, output):
-    """Whether `x` is neither nan nor infinite."""
-    return None
-
-
-@elementwise(np.bitwise_and, arithmetic, kinds=DISCRETE, symbol="&")
-def and_(x, y, output):
-    """And: of bools logical, of integers bit by bit."""
-    return None, None
-
-
-@elementwise(np.bitwise_or, arithmetic, kinds=DISCRETE, symbol="|")
-def or_(x, y, output):
-    """Or: of bools logical, of integers bit by bit."""
-    return None, None
-
-
-@elementwise(np.bitwise_xor, arithmetic, kinds=DISCRETE, symbol="^")
-def xor(x, y, output):
-    """Exclusive or: of bools logical, of integers bit by bit."""
-    return None, None
-
-
-@elementwise(np.invert, unchanged, kinds=DISCRETE)
-def invert(x, output):
-    """Not: of bools logical, of integers bit by bit."""
-    return None
 
 
 # ---- functions made of these ----------------------------------------------------------------------------------------
@@ -547,20 +422,13 @@ inv = reciprocal
 square = sqr
 sgn = sign
 where = switch
-bitwise_and = and_
-bitwise_or = or_
-bitwise_xor = xor
 abs = abs_
-bitwise_not = invert
-not_ = invert
 
 __all__ = [
-    "abs", "abs_", "add", "and_", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
-    "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clip", "cos", "cosh", "deg2rad", "eq",
-    "erf", "erfc", "exp", "exp2", "expm1", "floor", "floor_div", "floor_divide", "ge", "gt", "int_div", "inv",
-    "invert", "isfinite", "isinf", "isnan", "le", "log", "log10", "log1p", "log2", "logaddexp", "lt", "maximum",
-    "minimum", "mod", "mul", "multiply", "neg", "negative", "neq", "not_", "or_", "pow", "power", "rad2deg",
-    "reciprocal", "rectify", "rectify_gradient", "relu", "rint", "round", "sgn", "sigmoid", "sign", "sin", "sinh",
-    "softplus", "sqr", "sqrt", "square", "step", "sub", "subtract", "switch", "tan", "tanh", "true_div",
-    "true_divide", "trunc", "where", "xor",
+    "abs", "abs_", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "ceil", "clip",
+    "cos", "cosh", "deg2rad", "erf", "erfc", "exp", "exp2", "expm1", "floor", "floor_div", "floor_divide",
+    "int_div", "inv", "log", "log1p", "log2", "log10", "logaddexp", "maximum", "minimum", "mod", "mul", "multiply",
+    "neg", "negative", "pow", "power", "rad2deg", "reciprocal", "rectify", "rectify_gradient", "relu", "rint",
+    "round", "sgn", "sigmoid", "sign", "sin", "sinh", "softplus", "sqr", "sqrt", "square", "step", "sub",
+    "subtract", "switch", "tan", "tanh", "true_div", "true_divide", "trunc", "where",
 ]  # fmt: skip

@@ -11,19 +11,14 @@ from symgrad.errors import DTypeError, IndexingError
 from symgrad.graph.op import Op, user_error
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Fixed, FromArray, FromOperand, IndexEntry, Range
+from symgrad.ops.advanced_subtensor import AdvancedIncSubtensor, AdvancedSubtensor
 from symgrad.ops.axes import DimShuffle, dimshuffle
 from symgrad.ops.casting import cast
 from symgrad.ops.creation import stack
 from symgrad.ops.promotion import as_operand, is_discrete, upcast
 from symgrad.ops.shape import alloc
 from symgrad.ops.sizes import MakeVector, size_of
-from symgrad.ops.subtensor import (
-    AdvancedIncSubtensor,
-    AdvancedSubtensor,
-    IncSubtensor,
-    Index,
-    Subtensor,
-)
+from symgrad.ops.subtensor import IncSubtensor, Index, Subtensor
 
 
 def get_item(x: Any, key: Any) -> Any:
@@ -40,10 +35,10 @@ def get_item(x: Any, key: Any) -> Any:
     return _with_new_axes(result, entries) if has_new_axes else result
 
 
-def _is_element(x: Any, position: int) -> bool:
+def _is_element(x: Any, position: Any) -> bool:
     """Whether ``x[position]`` is one of the scalars that a vector was made of."""
     made = x.owner is not None and isinstance(x.owner.op, MakeVector)
-    return made and -len(x.owner.inputs) <= position < len(x.owner.inputs)
+    return bool(made and -len(x.owner.inputs) <= position < len(x.owner.inputs))
 
 
 def _expand_ellipsis(key: tuple[Any, ...], ndim: int) -> list[Any]:
@@ -58,8 +53,9 @@ def _expand_ellipsis(key: tuple[Any, ...], ndim: int) -> list[Any]:
 
 
 def _axes_taken(entry: Any) -> int:
-    dtype = getattr(entry, "dtype", None)
-    return getattr(entry, "ndim", 1) if str(dtype) == "bool" and getattr(entry, "ndim", 0) else 1
+    """How many axes an entry of an index stands for: a mask for as many as it has."""
+    is_mask = str(getattr(entry, "dtype", "")) == "bool"
+    return max(int(getattr(entry, "ndim", 1)), 1) if is_mask else 1
 
 
 def _index_of(entries: Sequence[Any]) -> tuple[Index, list[Any]]:

@@ -241,7 +241,9 @@ def batched_dot(x: Any, y: Any) -> Any:
     """
     x, y = _same_dtype(x, y)
     if x.type.ndim == 0 or y.type.ndim == 0:
-        raise user_error(ShapeError, f"batched_dot needs a batch axis on both operands, got {x.type} and {y.type}", [x, y])
+        raise user_error(
+            ShapeError, f"batched_dot needs a batch axis on both operands, got {x.type} and {y.type}", [x, y]
+        )
     if x.type.ndim == 1 or y.type.ndim == 1:
         wide, narrow = (x, y) if y.type.ndim == 1 else (y, x)
         return wide * dimshuffle(narrow, 0, *["x"] * (wide.type.ndim - 1))
@@ -310,7 +312,9 @@ def _tensordot_axes(x: Any, y: Any, axes: Any, batch: int) -> tuple[list[int], l
         sizes = x.expected.shape[a], y.expected.shape[b]
         if None not in sizes and sizes[0] != sizes[1]:
             raise user_error(
-                ShapeError, f"tensordot needs matching sizes, got {sizes[0]} (axis {a}) and {sizes[1]} (axis {b})", [x, y]
+                ShapeError,
+                f"tensordot needs matching sizes, got {sizes[0]} (axis {a}) and {sizes[1]} (axis {b})",
+                [x, y],
             )
     return x_axes, y_axes
 

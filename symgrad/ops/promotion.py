@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from symgrad.config import config
-from symgrad.errors import DTypeError, render
-from symgrad.graph.source import current_source
+from symgrad.errors import DTypeError
+from symgrad.graph.op import user_error
 from symgrad.graph.types import NUMPY_DTYPES
 from symgrad.graph.variables import Variable, make_constant
 
@@ -89,10 +89,10 @@ def number_dtype(value: Any, others: Sequence[str] = ()) -> str:
     if isinstance(value, int | np.integer):
         if weak is not None and (is_continuous(weak) or _holds(weak, int(value))):
             return weak
-        for dtype in _INTEGERS:
+        for dtype in (*_INTEGERS, "uint64"):
             if _holds(dtype, int(value)):
                 return dtype
-        return "uint64"
+        raise user_error(DTypeError, f"no integer dtype holds {value}", (), "Write it as a float.")
     if weak is not None and is_continuous(weak):
         return weak
     if weak is not None or config.floatX == "float32":
@@ -126,18 +126,18 @@ def as_operand(value: Any, others: Sequence[str] = (), name: str | None = None) 
     """
     if isinstance(value, Variable):
         return value
-    is_policy_float = isinstance(value, float) and config.cast_policy == "floatX"
-    if isinstance(value, np.ndarray | np.generic) and not is_policy_float and not _weak_integer(value):
+    is_python_float = isinstance(value, float)  # a np.float64 scalar is one too
+    if isinstance(value, np.ndarray | np.generic) and not is_python_float and not _weak_integer(value):
         array = np.array(value)
     elif isinstance(value, bool | int | float | complex | np.generic):
         array = np.array(value, dtype=number_dtype(value, others))
     else:
         array = _array_like(value)
     if array.dtype.name not in NUMPY_DTYPES:
-        raise DTypeError(
-            render(f"expected a symbolic variable, a number or an array, got {type(value).__name__} {value!r:.60}",
-                   str(current_source() or ""), (), "A compiled function must be called, not used in an expression."
-                   if callable(value) else "")
+        raise user_error(
+            DTypeError,
+            f"expected a symbolic variable, a number or an array, got {type(value).__name__} {value!r:.60}", (),
+            "A compiled function must be called, not used in an expression." if callable(value) else "",
         )  # fmt: skip
     array.flags.writeable = False
     return make_constant(array, name)
@@ -161,11 +161,8 @@ def as_operands(*values: Any) -> list[Any]:
     """Return several operands of one operation as variables; Python numbers adapt to the tensors among them."""
     if all(isinstance(value, Variable) for value in values):
         return list(values)
-    dtypes = [
-        value.type.dtype if isinstance(value, Variable) else value.dtype.name
-        for value in values
-        if isinstance(value, Variable | np.ndarray)
-    ]
+    given: list[Any] = [value for value in values if isinstance(value, Variable | np.ndarray)]
+    dtypes = [value.dtype.name if isinstance(value, np.ndarray) else value.type.dtype for value in given]
     return [as_operand(value, dtypes) for value in values]
 
 

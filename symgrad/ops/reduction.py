@@ -7,7 +7,8 @@ from typing import Any
 from symgrad.graph.types import NUMPY_DTYPES, dtype_name
 from symgrad.ops.axes import checked_axes, dimshuffle
 from symgrad.ops.casting import cast
-from symgrad.ops.elementwise import abs_, isinf, log, power, sqr, sqrt, switch
+from symgrad.ops.comparison import isinf
+from symgrad.ops.elementwise import abs_, log, power, sqr, sqrt, switch
 from symgrad.ops.elementwise import exp as exp_
 from symgrad.ops.identity import StopGradient
 from symgrad.ops.promotion import as_operand, float_of, is_continuous, scalar_constant

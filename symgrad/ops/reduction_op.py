@@ -17,8 +17,9 @@ from symgrad.kernels.grammar import Kernel, Library, ScalarFunction
 from symgrad.kernels.grammar import Reduction as ReductionKernel
 from symgrad.ops.axes import dimshuffle
 from symgrad.ops.casting import cast
+from symgrad.ops.comparison import eq
 from symgrad.ops.creation import eye
-from symgrad.ops.elementwise import eq, switch
+from symgrad.ops.elementwise import switch
 from symgrad.ops.promotion import is_discrete
 from symgrad.ops.sampling import spread
 from symgrad.ops.shape import alloc, reshape

@@ -285,7 +285,9 @@ def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Any:
             )
         return -log(p)[arange(size_of(true, 0)), true]
     raise user_error(
-        ShapeError, f"categorical_crossentropy takes labels (n,) or probabilities (n, classes), got {true.type}", [p, true]
+        ShapeError,
+        f"categorical_crossentropy takes labels (n,) or probabilities (n, classes), got {true.type}",
+        [p, true],
     )
 
 

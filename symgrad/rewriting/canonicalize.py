@@ -8,6 +8,7 @@ from typing import Any
 from symgrad.graph.op import Op
 from symgrad.graph.variables import Apply
 from symgrad.kernels.grammar import Range
+from symgrad.ops.advanced_subtensor import AdvancedIncSubtensor
 from symgrad.ops.axes import DimShuffle
 from symgrad.ops.casting import Cast
 from symgrad.ops.conv import Conv2d
@@ -20,7 +21,7 @@ from symgrad.ops.promotion import scalar_constant
 from symgrad.ops.shape import BroadcastTo, ReshapeTo
 from symgrad.ops.sizes import MakeVector, Size, SpecifyShape, size_of
 from symgrad.ops.softmax import LogSoftmax, Softmax, SoftmaxGradient
-from symgrad.ops.subtensor import AdvancedIncSubtensor, IncSubtensor, Subtensor
+from symgrad.ops.subtensor import IncSubtensor, Subtensor
 from symgrad.rewriting.engine import Context, rule
 from symgrad.rewriting.integers import polynomial_form
 from symgrad.rewriting.patterns import call, fills, is_function, is_number, made_by, made_by_function

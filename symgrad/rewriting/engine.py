@@ -269,7 +269,7 @@ def _held(kind: Any, new: Any) -> Any:
     if not isinstance(new, Constant) or new.name is not None:
         return unbroadcast(new, *grown) if grown else new
     held = make_constant(new.data)
-    held.type = TensorType(kind.dtype, new.type.shape, kind.broadcastable)
+    held.type = TensorType(kind.dtype, new.data.shape, kind.broadcastable)
     return held
 
 

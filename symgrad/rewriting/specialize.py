@@ -9,6 +9,7 @@ import numpy as np
 
 from symgrad.graph.variables import Apply, Variable
 from symgrad.kernels.grammar import FromArray
+from symgrad.ops.advanced_subtensor import AdvancedIncSubtensor, AdvancedSubtensor
 from symgrad.ops.axes import DimShuffle
 from symgrad.ops.creation import ARange
 from symgrad.ops.elementwise_op import Elementwise
@@ -16,7 +17,6 @@ from symgrad.ops.linalg import Dot, Gemm
 from symgrad.ops.reduction_op import Reduction, SumOfSquares
 from symgrad.ops.shape import BroadcastTo
 from symgrad.ops.softmax import LabelGradient, LogSoftmax, LogSoftmaxAt, Softmax
-from symgrad.ops.subtensor import AdvancedIncSubtensor, AdvancedSubtensor
 from symgrad.rewriting.engine import Context, rule
 from symgrad.rewriting.patterns import (
     call,

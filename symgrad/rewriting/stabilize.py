@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from symgrad.graph.variables import Apply
+from symgrad.ops.advanced_subtensor import AdvancedIncSubtensor, AdvancedSubtensor
 from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.reduction import sum as sum_over
 from symgrad.ops.softmax import LogSoftmax, Softmax, SoftmaxGradient
-from symgrad.ops.subtensor import AdvancedIncSubtensor, AdvancedSubtensor
 from symgrad.rewriting.engine import Context, rule
 from symgrad.rewriting.patterns import call, fills, is_function, is_number, is_zeros, made_by, made_by_function
 

@@ -5,6 +5,9 @@ from typing import Any as _Any
 
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Constant, SharedVariable, Variable
+from symgrad.ops.axes import *
+from symgrad.ops.casting import *
+from symgrad.ops.comparison import *
 from symgrad.ops.conv import *
 from symgrad.ops.creation import *
 from symgrad.ops.elementwise import *
@@ -13,8 +16,6 @@ from symgrad.ops.indexing import *
 from symgrad.ops.linalg import *
 from symgrad.ops.pool import *
 from symgrad.ops.reduction import *
-from symgrad.ops.axes import *
-from symgrad.ops.casting import *
 from symgrad.ops.shape import *
 from symgrad.ops.sizes import *
 from symgrad.ops.softmax import *

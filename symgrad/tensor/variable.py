@@ -11,7 +11,7 @@ from symgrad.config import config
 from symgrad.errors import DTypeError, ShapeError
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Constant, SharedVariable, Variable, set_tensor_classes
-from symgrad.ops import axes, casting, creation, elementwise, indexing, linalg, reduction, shape, sizes
+from symgrad.ops import axes, casting, comparison, creation, elementwise, indexing, linalg, reduction, shape, sizes
 from symgrad.ops.softmax import softmax
 
 
@@ -114,39 +114,39 @@ class TensorOperators:
         return elementwise.abs_(self)
 
     def __invert__(self) -> Any:
-        return elementwise.invert(self)
+        return comparison.invert(self)
 
     def __and__(self, other: Any) -> Any:
-        return elementwise.and_(self, other)
+        return comparison.and_(self, other)
 
     def __rand__(self, other: Any) -> Any:
-        return elementwise.and_(other, self)
+        return comparison.and_(other, self)
 
     def __or__(self, other: Any) -> Any:
-        return elementwise.or_(self, other)
+        return comparison.or_(self, other)
 
     def __ror__(self, other: Any) -> Any:
-        return elementwise.or_(other, self)
+        return comparison.or_(other, self)
 
     def __xor__(self, other: Any) -> Any:
-        return elementwise.xor(self, other)
+        return comparison.xor(self, other)
 
     def __rxor__(self, other: Any) -> Any:
-        return elementwise.xor(other, self)
+        return comparison.xor(other, self)
 
     # ---- comparisons; == and != are identity, because variables are keys of dictionaries ----
 
     def __lt__(self, other: Any) -> Any:
-        return elementwise.lt(self, other)
+        return comparison.lt(self, other)
 
     def __le__(self, other: Any) -> Any:
-        return elementwise.le(self, other)
+        return comparison.le(self, other)
 
     def __gt__(self, other: Any) -> Any:
-        return elementwise.gt(self, other)
+        return comparison.gt(self, other)
 
     def __ge__(self, other: Any) -> Any:
-        return elementwise.ge(self, other)
+        return comparison.ge(self, other)
 
     def __bool__(self) -> bool:
         raise TypeError(
