@@ -91,8 +91,10 @@ def check_table(comparison: Comparison) -> str:
     """Return the table of the numeric check: each peer's largest relative difference of a cost."""
     header = ["largest relative difference of a cost", *comparison.titles.values()]
     rows = [header, ["---"] * len(header)]
-    for result in comparison.results:
-        rows.append([result.workload.title, *(f"{result.differences[name]:.1e}" for name in comparison.titles)])
+    rows += [
+        [result.workload.title, *(f"{result.differences[name]:.1e}" for name in comparison.titles)]
+        for result in comparison.results
+    ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

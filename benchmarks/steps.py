@@ -34,7 +34,7 @@ class TrainingStep(ABC):
     def parameters(self) -> list[np.ndarray]:
         """Return copies of the parameters in the order and layout that `load` takes."""
 
-    def wait(self) -> None:
+    def wait(self) -> None:  # noqa: B027  (most peers have nothing to wait for)
         """Return when every step that was called is done; peers that compute in the background override this."""
 
     def costs(self, indices: Iterable[int]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Convolution and pooling: the reference against independent definitions, and the fast kernels against the reference."""
+"""Convolution and pooling: the reference against independent definitions, the fast kernels against the reference."""
 
 from __future__ import annotations
 

@@ -8,8 +8,6 @@ import symgrad.tensor as T
 from symgrad.errors import DisconnectedInputError, GradientError
 
 
-
-
 def test_one_or_several_variables_and_their_types():
     x, y = T.dmatrix("x"), T.fvector("y")
     cost = T.sum(T.cast(x, "float32") * y)

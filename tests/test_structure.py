@@ -7,7 +7,10 @@ import symgrad
 import symgrad.tensor
 
 ROOT = Path(__file__).resolve().parent.parent
-PUBLIC = {"symgrad", "symgrad.checkpoint", "symgrad.config", "symgrad.data", "symgrad.errors", "symgrad.random", "symgrad.tensor"}
+PUBLIC = {
+    "symgrad", "symgrad.checkpoint", "symgrad.config", "symgrad.data", "symgrad.errors", "symgrad.random",
+    "symgrad.tensor",
+}  # fmt: skip
 
 
 def imported_modules(path):

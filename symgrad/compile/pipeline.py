@@ -108,7 +108,8 @@ class _Stages:
         """Show one rewrite."""
         from symgrad.debug.printing import pp
 
-        print(f"{self.name}: {change.rule}: {pp(change.before, max_nodes=30)}  ->  {pp(change.after, max_nodes=30)}", file=sys.stderr)
+        before, after = pp(change.before, max_nodes=30), pp(change.after, max_nodes=30)
+        print(f"{self.name}: {change.rule}: {before}  ->  {after}", file=sys.stderr)
 
     def steps(self, steps: Sequence[Step]) -> None:
         """Show the kernels."""

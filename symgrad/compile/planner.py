@@ -213,7 +213,7 @@ def _steps_in_storage(
     Such a step runs after all others. Its result must have no other use, its sizes must be known, and it may read no
     storage that another such step overwrites.
     """
-    maker = {output: step for step in steps for output in step.outputs}
+    maker: dict[Variable, Step] = {output: step for step in steps for output in step.outputs}
     counts: dict[Variable, int] = {}
     for step in steps:
         for variable in step.inputs:
@@ -222,9 +222,9 @@ def _steps_in_storage(
         counts[variable] = counts.get(variable, 0) + 1
     found: dict[SharedVariable, Step] = {}
     for target, value in zip(graph.targets, graph.values, strict=True):
-        step = maker.get(value)
-        if step is None or counts[value] != 1 or not _in_one_call(step.kernel):
+        if value not in maker or counts[value] != 1 or not _in_one_call(maker[value].kernel):
             continue
+        step = maker[value]
         same = types[value].type.shape == types[target].type.shape
         if same and types[value].type.is_static and target in overwritable(step.kernel, step.inputs):
             others = [v for v in step.inputs if v is not target and root(v) is target]

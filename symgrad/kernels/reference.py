@@ -1,7 +1,8 @@
 """What convolution means, written to be read: the oracle that every backend's fast kernels must equal.
 
-Layout: images are (N, C, H, W) - batch, channels, height, width; filters (K, C / groups, height, width). Padding is given
-per side, ``((top, bottom), (left, right))``. All functions take any strides, keep the dtype, and return new arrays.
+Layout: images are (N, C, H, W) - batch, channels, height, width; filters (K, C / groups, height, width). Padding is
+given per side, ``((top, bottom), (left, right))``. All functions take any strides, keep the dtype, and return new
+arrays.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ NO_PADDING: Padding = ((0, 0), (0, 0))
 def border_padding(border_mode: Any, filter_shape: Sequence[int], dilation: Sequence[int] = (1, 1)) -> Padding:
     """Return the padding per side that a border mode stands for.
 
-    A filter of size ``k`` with dilation ``d`` covers ``e = (k - 1) * d + 1`` pixels: ``valid`` pads with 0, ``full`` with
-    ``e - 1`` and ``half`` with ``e // 2`` on both sides; an int, a pair of ints or a pair of pairs is the padding itself.
+    A filter of size ``k`` with dilation ``d`` covers ``e = (k - 1) * d + 1`` pixels: ``valid`` pads with 0, ``full``
+    with ``e - 1`` and ``half`` with ``e // 2`` on both sides; an int, a pair of ints or a pair of pairs is the padding
+    itself.
 
     Parameters
     ----------
@@ -120,8 +122,8 @@ def conv2d(
     """Return the convolution of a batch of images with a bank of filters.
 
     ``output[n, k, y, x] = sum over c, i, j of padded[n, c, y * stride + i * dilation, x * stride + j * dilation]
-    * filters[k, c, height - 1 - i, width - 1 - j]``; with ``flip=False`` (correlation) the filter's indices are i, j. With
-    groups, output channels ``g * K / groups ...`` see only the input channels ``g * C / groups ...``.
+    * filters[k, c, height - 1 - i, width - 1 - j]``; with ``flip=False`` (correlation) the filter's indices are i, j.
+    With groups, output channels ``g * K / groups ...`` see only the input channels ``g * C / groups ...``.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """What pooling means, written to be read: the oracle that every backend's fast kernels must equal.
 
-The last two axes are pooled, all others are batch. Padding is one number per axis, the same on both sides. All functions
-take any strides, keep the dtype, and return new arrays.
+The last two axes are pooled, all others are batch. Padding is one number per axis, the same on both sides. All
+functions take any strides, keep the dtype, and return new arrays.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Ties = Literal["first", "every"]
 def pool_output_size(size: int, window: int, stride: int, pad: int = 0, ignore_border: bool = True) -> int:
     """Return how many windows one axis has.
 
-    With ``ignore_border`` only whole windows of the padded axis count: ``max((size + 2 * pad - window) // stride + 1, 0)``.
-    Without, windows that hang over the end count too, until one reaches the end: ``(size - 1) // stride + 1`` when
-    ``stride >= window``, else ``max((size - 1 - window) // stride + 1, 0) + 1``.
+    With ``ignore_border`` only whole windows of the padded axis count: ``max((size + 2 * pad - window) // stride + 1,
+    0)``. Without, windows that hang over the end count too, until one reaches the end: ``(size - 1) // stride + 1``
+    when ``stride >= window``, else ``max((size - 1 - window) // stride + 1, 0) + 1``.
 
     Examples
     --------
@@ -101,7 +101,8 @@ def pool2d(
 ) -> Array:
     """Return the maximum, sum or average of each window of the last two axes.
 
-    Padding never wins a maximum and adds zeros to a sum; `pool_counts` says what averages divide by. NaN wins a maximum.
+    Padding never wins a maximum and adds zeros to a sum; `pool_counts` says what averages divide by. NaN wins a
+    maximum.
 
     Parameters
     ----------
@@ -165,8 +166,8 @@ def max_pool_gradient(
 ) -> Array:
     """Return the gradient of max pooling with respect to the images.
 
-    Each window hands its cotangent to its maximum. At a tie the first in row-major order gets it, so that the gradient's sum
-    is the cotangent's; with ``ties="every"`` each tied pixel gets all of it, as in Theano's CPU kernel.
+    Each window hands its cotangent to its maximum. At a tie the first in row-major order gets it, so that the
+    gradient's sum is the cotangent's; with ``ties="every"`` each tied pixel gets all of it, as in Theano's CPU kernel.
 
     Parameters
     ----------

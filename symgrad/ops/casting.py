@@ -31,7 +31,7 @@ class Cast(Op):
 
     def infer(self, x: Any) -> list[TensorType]:
         if NUMPY_DTYPES[x.type.dtype].kind == "c" and NUMPY_DTYPES[self.dtype].kind != "c":
-            raise InferenceError(DTypeError, f"a complex tensor can't be cast to {self.dtype}", "Take T.real(x).")
+            raise InferenceError(DTypeError, f"a complex tensor can't be cast to {self.dtype}")
         return [x.type.with_dtype(self.dtype)]
 
     def evaluate(self, x: np.ndarray) -> list[np.ndarray]:

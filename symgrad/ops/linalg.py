@@ -294,7 +294,7 @@ def _tensordot(x: Any, y: Any, axes: Any, batch: int) -> Any:
 
 
 def _tensordot_axes(x: Any, y: Any, axes: Any, batch: int) -> tuple[list[int], list[int]]:
-    if isinstance(axes, int):
+    if isinstance(axes, int | np.integer):
         if not 0 <= axes <= min(x.type.ndim, y.type.ndim) - batch:
             raise user_error(ShapeError, f"tensordot can't join {axes} axes of {x.type} and {y.type}", [x, y])
         return list(range(x.type.ndim - axes, x.type.ndim)), list(range(batch, batch + axes))

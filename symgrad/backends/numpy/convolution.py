@@ -171,7 +171,7 @@ class _Conv2dKernel:
         self._blocks = [] if self._is_empty else list(self._make_blocks())
 
     def _make_blocks(self) -> Iterator[tuple[slice, _ImageBlock]]:
-        """Yield each block's slice of the batch, and its memory: the same for all, but for the last if it is smaller."""
+        """Yield each block's slice of the batch, and its memory: the same for all but a smaller last one."""
         count = self.geometry.input_shape[0]
         images, rows = self.geometry.block_sizes(self.dtype.itemsize)
         blocks: dict[int, _ImageBlock] = {}
@@ -260,7 +260,7 @@ class Conv2dInputGradient(_Conv2dKernel):
 
 
 class Conv2dFilterGradient(_Conv2dKernel):
-    """The gradient of a convolution with respect to its filters; see `symgrad.kernels.reference.conv2d_filter_gradient`.
+    """The gradient of a convolution with respect to its filters, `symgrad.kernels.reference.conv2d_filter_gradient`.
 
     Parameters
     ----------
