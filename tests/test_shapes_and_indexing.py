@@ -333,6 +333,14 @@ def test_joining_is_numpy_s(case: Any) -> None:
     compare_built(lambda x: T.stack(x, x), value, np.stack([value, value]))
 
 
+def test_lists_of_variables_are_stacked() -> None:
+    x = T.dvector("x")
+    assert T.as_tensor_variable([[x[0], 1], [2, 3]]).eval({x: [7.0]}).tolist() == [[7, 1], [2, 3]]
+    assert T.sum([x[0], x[1], 3.0]).eval({x: [7.0, 1.0]}) == 11
+    assert T.dot(x, [x[1], 0]).eval({x: [7.0, 2.0]}) == 14
+    assert x[[T.constant(1), 0]].eval({x: [7.0, 2.0]}).tolist() == [2, 7]
+
+
 def test_joining_of_kinds() -> None:
     x, s = T.imatrix("x"), T.iscalar("s")
     assert T.concatenate([x, T.fmatrix()]).dtype == "float32" and T.stack([s, 1.5]).dtype == "float32"

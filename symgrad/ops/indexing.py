@@ -14,7 +14,6 @@ from symgrad.kernels.grammar import Fixed, FromArray, FromOperand, IndexEntry, R
 from symgrad.ops.advanced_subtensor import AdvancedIncSubtensor, AdvancedSubtensor
 from symgrad.ops.axes import DimShuffle, dimshuffle
 from symgrad.ops.casting import cast
-from symgrad.ops.creation import stack
 from symgrad.ops.promotion import as_operand, is_discrete, upcast
 from symgrad.ops.shape import alloc
 from symgrad.ops.sizes import MakeVector, size_of
@@ -86,7 +85,7 @@ def _index_of(entries: Sequence[Any]) -> tuple[Index, list[Any]]:
 
 def _array_or_scalar(entry: Any, operands: list[Any]) -> IndexEntry:
     if isinstance(entry, list):
-        entry = stack(entry) if any(isinstance(element, Variable) for element in entry) else _list_index(entry)
+        entry = as_operand(entry) if entry else np.zeros(0, "int64")
     variable = as_operand(entry)
     if not is_discrete(variable.type.dtype):
         raise user_error(IndexingError, f"an index must be made of integers or bools, got {variable.type}", [variable])
@@ -97,12 +96,6 @@ def _array_or_scalar(entry: Any, operands: list[Any]) -> IndexEntry:
         return FromOperand()
     operands.append(variable)
     return FromArray()
-
-
-def _list_index(entry: list[Any]) -> np.ndarray:
-    """A list as an index, as in NumPy: an empty one picks nothing."""
-    array = np.asarray(entry)
-    return array.astype("int64") if array.size == 0 else array
 
 
 def _advanced_item(x: Any, entries: Sequence[Any]) -> Any:

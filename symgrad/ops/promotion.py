@@ -113,7 +113,7 @@ def as_operand(value: Any, others: Sequence[str] = (), name: str | None = None) 
     Parameters
     ----------
     value : Variable, number or array_like
-        The operand.
+        The operand. A list that holds variables is stacked.
     others : sequence of str
         The dtypes of the tensors that it meets, which decide the dtype of a Python number.
     name : str, optional
@@ -126,6 +126,10 @@ def as_operand(value: Any, others: Sequence[str] = (), name: str | None = None) 
     """
     if isinstance(value, Variable):
         return value
+    if isinstance(value, list | tuple) and _holds_variables(value):
+        from symgrad.ops.creation import stack
+
+        return stack([as_operand(row, others) if isinstance(row, list | tuple) else row for row in value])
     is_python_float = isinstance(value, float)  # a np.float64 scalar is one too
     if isinstance(value, np.ndarray | np.generic) and not is_python_float and not _weak_integer(value):
         array = np.array(value)
@@ -141,6 +145,12 @@ def as_operand(value: Any, others: Sequence[str] = (), name: str | None = None) 
         )  # fmt: skip
     array.flags.writeable = False
     return make_constant(array, name)
+
+
+def _holds_variables(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_holds_variables(element) for element in value)
+    return isinstance(value, Variable)
 
 
 def _weak_integer(value: Any) -> bool:

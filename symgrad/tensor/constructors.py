@@ -87,10 +87,6 @@ def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None)
     ndim : int, optional
         Number of axes wanted; missing ones are added in front.
     """
-    if isinstance(x, list | tuple) and any(hasattr(element, "owner") for element in x):
-        from symgrad.ops.creation import stack
-
-        x = stack(list(x))
     variable = as_operand(x, name=name)
     if ndim is not None and variable.type.ndim < ndim:
         from symgrad.ops.axes import shape_padleft

@@ -92,6 +92,9 @@ class TensorOperators:
     def __divmod__(self, other: Any) -> tuple[Any, Any]:
         return elementwise.floor_divide(self, other), elementwise.mod(self, other)
 
+    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
+        return elementwise.floor_divide(other, self), elementwise.mod(other, self)
+
     def __pow__(self, other: Any) -> Any:
         return elementwise.power(self, other)
 
