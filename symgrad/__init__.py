@@ -20,15 +20,16 @@ from symgrad.debug import debugprint, draw, pp, to_networkx
 from symgrad.debug.tracebacks import hide_internal_frames
 from symgrad.gradient import Rop, grad, verify_grad
 from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
-
-from symgrad import random  # isort: skip
 from symgrad.tensor.variable import shared
+
+from symgrad import random, tensor  # isort: skip
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Apply", "Constant", "Function", "In", "Mode", "Out", "Rop", "SharedVariable", "Variable", "config", "debugprint",
-    "draw", "function", "grad", "pp", "random", "shared", "to_networkx", "verify_grad",
+    "draw", "function", "grad", "pp", "random", "shared", "tensor", "to_networkx", "verify_grad",
 ]  # fmt: skip
 
+tensor.grad = grad  # type: ignore[attr-defined]  # Theano's programs write T.grad; the language's room is below gradients
 hide_internal_frames()

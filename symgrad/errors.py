@@ -120,6 +120,10 @@ class CallError(SymgradError, TypeError):
     """A compiled function was called with arguments that don't fit."""
 
 
+class CallShapeError(CallError, ShapeError):
+    """An argument of a wrong shape: a `CallError` as all bad arguments, and a `ShapeError`."""
+
+
 class ConfigError(SymgradError, ValueError, AttributeError):
     """An unknown setting, or a value that a setting doesn't take."""
 

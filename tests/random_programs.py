@@ -261,9 +261,9 @@ def random_program(seed: int) -> Program:
     """Return the random program of a seed."""
     builder = Builder(seed)
     with symgrad.config.change_flags(floatX=builder.floatx, warn_float64="ignore"):
-        builder.fresh(builder.shape(1), builder.dtype("f"))
+        builder.fresh(builder.shape(1), builder.dtype("f"), ones=builder.chance(0.7))
         if builder.chance(0.5):
-            builder.fresh(builder.shape(), builder.dtype())
+            builder.fresh(builder.shape(), builder.dtype(), ones=builder.chance(0.7))
         wanted = builder.random.choice([1, 2, 3, 5, 7, 10, 14])
         for _ in range(200):
             try:

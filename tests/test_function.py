@@ -492,6 +492,13 @@ def test_memory_of_dead_results_is_reused():
     assert f.plans[-1].arena_size <= 4 * 4096
 
 
+def test_repr_is_short():
+    x = T.fvector("x")
+    assert repr(symgrad.function([x, In(T.fscalar(), name="eta")], x, name="step", on_unused_input="ignore")) == (
+        "<step of (x, eta): 1 outputs, 0 updates>"
+    )
+
+
 def test_eval():
     x = T.dvector("x")
     np.testing.assert_array_equal((x * 2).eval({x: [1.0, 2.0]}), [2.0, 4.0])

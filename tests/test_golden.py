@@ -35,9 +35,9 @@ NAMES = ("shallow_sigmoid", "conv_sigmoid", "two_conv_relu", "two_conv_two_fc_re
 MODES = ("default", "none")
 ACTIVATIONS = {"sigmoid": sigmoid, "relu": ReLU}
 
-# In this case inputs of ReLU units come within 1e-6 of zero in steps 42, 53 and 65. On which side they fall is decided by
-# the rounding of float32, and the wrong side makes another trajectory. (PyTorch's float32 does so too with some of its
-# kernels.) So besides the whole trajectory, each step is tested by itself.
+# In this case inputs of ReLU units come within 1e-6 of zero in steps 42, 53 and 65. On which side they fall is decided
+# by the rounding of float32, and the wrong side makes another trajectory. (PyTorch's float32 does so too with some of
+# its kernels.) So besides the whole trajectory, each step is tested by itself.
 SENSITIVE = ["two_conv_relu"]
 
 

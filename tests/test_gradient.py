@@ -112,6 +112,10 @@ def test_disconnected_inputs_may_be_ignored():
     assert symgrad.grad(T.sum(x), y, disconnected_inputs="ignore", return_disconnected="none") is None
 
 
+def test_the_language_has_it_too():
+    assert T.grad is symgrad.grad
+
+
 def test_names_of_gradients():
     x = T.dscalar("x")
     cost = x**2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -15,6 +15,7 @@ from symgrad.compile.pipeline import Compiled, compile_graph, program_for
 from symgrad.config import config
 from symgrad.errors import (
     CallError,
+    CallShapeError,
     DTypeError,
     IndexingError,
     OperandDescription,
@@ -45,7 +46,7 @@ class InputSpec:
     allow_downcast: bool | None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Function:
     """A compiled function.
 
@@ -68,7 +69,7 @@ class Function:
     single: bool
     name: str | None = None
     containers: Sequence[Container] | None = None
-    _compiled: Compiled | None = field(default=None, repr=False)
+    _compiled: Compiled | None = None
 
     def __post_init__(self) -> None:
         if self._compiled is None:
@@ -94,6 +95,10 @@ class Function:
 
     def __str__(self) -> str:
         return self.name or "function"
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(str(spec.name or spec.variable) for spec in self.inputs)
+        return f"<{self} of ({inputs}): {len(self.graph.outputs)} outputs, {len(self.graph.targets)} updates>"
 
     # ---- calling ----
 
@@ -170,7 +175,7 @@ class Function:
         try:
             return spec.variable.type.convert(value, spec.strict, spec.allow_downcast)  # type: ignore[no-any-return]
         except (DTypeError, ShapeError) as error:
-            kind = CallError if isinstance(error, DTypeError) else _CallShapeError
+            kind = CallError if isinstance(error, DTypeError) else CallShapeError
             label = f" ({spec.name})" if spec.name else ""
             raise kind(
                 f"Bad input argument to {self._described()} at index {position} (0-based){label}: {error}"
@@ -270,10 +275,6 @@ def shape_of(array: np.ndarray) -> str:
 def kind_of(variable: Variable, value: Any) -> Any:
     """Return what an error says about an operand: the sizes that it had, or its type."""
     return shape_of(value) if isinstance(value, np.ndarray) else variable.expected
-
-
-class _CallShapeError(CallError, ShapeError):
-    """An argument of a wrong shape: a TypeError as all bad arguments, and a ShapeError."""
 
 
 def _rebuild(
