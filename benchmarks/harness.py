@@ -108,7 +108,11 @@ class Worker:
             text=True,
             env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
         )
-        description = self._receive()
+        try:
+            description = self._receive()
+        except (WorkerError, PeerUnavailable):
+            self.close()
+            raise
         self.title: str = description["title"]
         self.versions: dict[str, str] = description["versions"]
 
@@ -122,13 +126,14 @@ class Worker:
 
     def close(self) -> None:
         """End the process: no more requests, and it returns."""
-        assert self._process.stdin is not None
+        assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.close()
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._process.stdout.close()
 
     def build(self, workload: Workload) -> None:
         """Build the step of `workload`."""

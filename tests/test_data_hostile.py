@@ -65,6 +65,7 @@ class Hostile:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("call", ["system", "open", "exec", "getattr", "load", "tofile"])
 def test_hostile_calls_run_nothing(tmp_path, protocol, call):
     trace = tmp_path / "trace"
