@@ -60,6 +60,11 @@ def test_writing_keeps_the_original_and_the_dtype() -> None:
         T.set_subtensor(T.zeros((2, 2))[0], np.ones(3, "float32"))
 
 
+def test_writing_into_a_stack_of_scalars() -> None:
+    a, b = T.dscalars("a", "b")
+    assert T.set_subtensor(T.stack([a, b])[0], 5).eval({a: 1.0, b: 2.0}).tolist() == [5, 2]
+
+
 def test_writing_through_new_axes_and_transposes() -> None:
     value = filled((3, 2))
     for part, key in ((lambda x: x[None, 1], np.s_[None, 1]), (lambda x: x[1:].T, np.s_[1:])):

@@ -35,8 +35,8 @@ def get_item(x: Any, key: Any) -> Any:
 
 
 def _is_element(x: Any, position: Any) -> bool:
-    """Whether ``x[position]`` is one of the scalars that a vector was made of."""
-    made = x.owner is not None and isinstance(x.owner.op, MakeVector)
+    """Whether ``x[position]`` is one of the scalars, such as sizes, that a vector of integers was made of."""
+    made = x.owner is not None and isinstance(x.owner.op, MakeVector) and is_discrete(x.type.dtype)
     return bool(made and -len(x.owner.inputs) <= position < len(x.owner.inputs))
 
 
