@@ -113,6 +113,17 @@ def softplus():
     return [x], [floats(3)], T.log(1 + T.exp(x)) + T.log1p(T.exp(x)), {"exp": 0, "softplus": 1}
 
 
+def one_plus_exp():
+    x = T.dvector("x")
+    both = 1 / (1 + T.exp(-x)) + T.exp(x) / (1 + T.exp(x))
+    return [x], [floats(3)], both, {"exp": 0, "true_divide": 0, "sigmoid": 1}
+
+
+def one_plus_exp_gradient():
+    x = T.dvector("x")
+    return [x], [floats(3)], symgrad.grad(T.sum(1 / (1 + T.exp(-x))), x), {"exp": 0, "true_divide": 0}
+
+
 def log_sigmoid():
     x = T.dvector("x")
     return [x], [floats(3)], T.log(T.sigmoid(x)) + T.log(1 - T.sigmoid(x)), {"sigmoid": 0, "log": 0}
@@ -184,6 +195,8 @@ EXAMPLES = {
     "log_of_picked_softmax_is_picked_log_softmax": picked_log_softmax,
     "softmax_gradient_of_log_is_log_softmax_gradient": log_softmax_gradient,
     "log_of_one_plus_exp_is_softplus": softplus,
+    "quotient_of_one_plus_exp_is_sigmoid": one_plus_exp,
+    "exp_over_one_plus_exp_in_a_product_is_sigmoid": one_plus_exp_gradient,
     "log_of_sigmoid_is_softplus": log_sigmoid,
     "quotient_by_sigmoid_cancels_in_its_gradient": crossentropy_gradient,
     "power_two_is_square": square,
@@ -290,6 +303,22 @@ def test_binary_crossentropy_is_finite_at_both_ends():
     value, gradient = f([-800.0, 800.0, 800.0], [1.0, 0.0, 1.0])
     assert value == 1600.0
     np.testing.assert_allclose(gradient, [-1.0, 1.0, 0.0], atol=1e-12)
+
+
+def test_the_logistic_regression_of_theanos_tutorial_is_finite():
+    """Written with exp and log, as there; far from 0 both would overflow."""
+    x, y, w, b = T.dmatrix("x"), T.dvector("y"), T.dvector("w"), T.dscalar("b")
+    p = 1 / (1 + T.exp(-T.dot(x, w) - b))
+    cost = (-y * T.log(p) - (1 - y) * T.log(1 - p)).mean()
+    f = symgrad.function([x, y, w, b], [cost, *symgrad.grad(cost, [w, b])])
+    value, to_w, to_b = f([[1000.0], [-1000.0]], [0.0, 1.0], [1.0], 0.0)
+    assert value == 1000.0
+    np.testing.assert_allclose(to_w, [1000.0], rtol=1e-12)
+    np.testing.assert_allclose(to_b, 0.0, atol=1e-12)
+    near = [[0.5], [-0.3]], [0.0, 1.0], [1.0], 0.1
+    for found, expected in zip(f(*near), symgrad.function(
+            [x, y, w, b], [cost, *symgrad.grad(cost, [w, b])], mode="none")(*near), strict=True):  # fmt: skip
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_an_unknown_rule_is_an_error_with_the_nearest_name():

@@ -75,6 +75,55 @@ def log_of_one_plus_exp_is_softplus(node: Apply, context: Context) -> Any:
     return None if exponential is None else call("softplus", exponential.inputs[0])
 
 
+def _exponent_in_one_plus_exp(variable: Any) -> Any:
+    """Of ``1 + exp(w)`` return w, else None."""
+    addition = made_by_function(variable, "add")
+    for one, other in () if addition is None else (addition.inputs, addition.inputs[::-1]):
+        exponential = made_by_function(other, "exp")
+        if exponential is not None and is_number(one, 1) and fills(other, variable):
+            return exponential.inputs[0]
+    return None
+
+
+@rule("stabilize", Elementwise, functions=("true_divide", "reciprocal"),
+      reason="exp overflows far from 0, sigmoid doesn't; and its logarithm and gradient have stable forms")  # fmt: skip
+def quotient_of_one_plus_exp_is_sigmoid(node: Apply, context: Context) -> Any:
+    """``1 / (1 + exp(w))`` is ``sigmoid(-w)``, ``exp(w) / (1 + exp(w))`` is ``sigmoid(w)``."""
+    exponent = _exponent_in_one_plus_exp(node.inputs[-1])
+    if exponent is None:
+        return None
+    if is_function(node, "reciprocal") or is_number(node.inputs[0], 1):
+        return call("sigmoid", call("negative", exponent)) if fills(exponent, node.outputs[0]) else None
+    exponential = made_by_function(node.inputs[0], "exp")
+    return call("sigmoid", exponent) if exponential is not None and exponential.inputs[0] is exponent else None
+
+
+@rule("stabilize", Elementwise, functions=("multiply",),
+      reason="the gradient of 1 / (1 + exp(w)) multiplies 0 with inf far from 0")  # fmt: skip
+def exp_over_one_plus_exp_in_a_product_is_sigmoid(node: Apply, context: Context) -> Any:
+    """``(c * (-p / (1 + exp(w)))) * exp(w)`` is ``-(c * (p * sigmoid(w)))``; c may be missing."""
+    for product, factor in (node.inputs, node.inputs[::-1]):
+        exponential = made_by_function(factor, "exp")
+        if exponential is None:
+            continue
+        inner = made_by_function(product, "multiply")
+        pairs = [(None, product)] if inner is None else [inner.inputs, inner.inputs[::-1]]
+        for cotangent, quotient in pairs:
+            slope = _slope_of_sigmoid(quotient, exponential.inputs[0])
+            if slope is not None and (cotangent is None or fills(cotangent, node.outputs[0])):
+                return call("negative", slope if cotangent is None else call("multiply", cotangent, slope))
+    return None
+
+
+def _slope_of_sigmoid(quotient: Any, exponent: Any) -> Any:
+    """Of ``-p / (1 + exp(exponent))`` return ``p * sigmoid(exponent)``, else None."""
+    division = made_by_function(quotient, "true_divide")
+    numerator = None if division is None else made_by_function(division.inputs[0], "negative")
+    if division is None or numerator is None or _exponent_in_one_plus_exp(division.inputs[1]) is not exponent:
+        return None
+    return call("multiply", numerator.inputs[0], call("sigmoid", exponent))
+
+
 @rule("stabilize", Elementwise, functions=("log",),
       reason="sigmoid underflows to 0, or rounds to 1, where its logarithm is still exact")  # fmt: skip
 def log_of_sigmoid_is_softplus(node: Apply, context: Context) -> Any:
@@ -104,9 +153,16 @@ def quotient_by_sigmoid_cancels_in_its_gradient(node: Apply, context: Context) -
 
 
 def _is_complement(variable: Any, s: Any) -> bool:
-    """Whether a variable is ``1 - s``."""
+    """Whether a variable is ``1 - s``, also as ``sigmoid(x)`` of ``s = sigmoid(-x)``."""
     difference = made_by_function(variable, "subtract")
-    return difference is not None and is_number(difference.inputs[0], 1) and difference.inputs[1] is s
+    if difference is not None:
+        return is_number(difference.inputs[0], 1) and difference.inputs[1] is s
+    one, other = made_by_function(variable, "sigmoid"), made_by_function(s, "sigmoid")
+    if one is None or other is None:
+        return False
+    pairs = ((one.inputs[0], other.inputs[0]), (other.inputs[0], one.inputs[0]))
+    negations = [(made_by_function(x, "negative"), y) for x, y in pairs]
+    return any(negation is not None and negation.inputs[0] is y for negation, y in negations)
 
 
 def _cancelled(cotangent: Any, s: Any, rest: Any, depth: int) -> Any:
