@@ -106,3 +106,9 @@ def test_a_failed_write_leaves_shared_variables_alone() -> None:
         with pytest.raises(ValueError if count == 1 and len(positions) == 2 else IndexError):
             f(positions, count)
         assert not first.get_value().any() and not second.get_value().any()
+
+
+def test_an_element_of_a_vector_made_of_integers_can_be_written() -> None:
+    i, j = T.lscalars("i", "j")
+    changed = T.set_subtensor(T.stack([i, j])[-2], 9)
+    np.testing.assert_array_equal(changed.eval({i: 1, j: 2}), [9, 2])

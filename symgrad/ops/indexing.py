@@ -16,7 +16,7 @@ from symgrad.ops.axes import DimShuffle, dimshuffle
 from symgrad.ops.casting import cast
 from symgrad.ops.promotion import as_operand, is_discrete, upcast
 from symgrad.ops.shape import alloc
-from symgrad.ops.sizes import MakeVector, size_of
+from symgrad.ops.sizes import MakeVector, Size, size_of
 from symgrad.ops.subtensor import IncSubtensor, Index, Subtensor
 
 
@@ -35,9 +35,14 @@ def get_item(x: Any, key: Any) -> Any:
 
 
 def _is_element(x: Any, position: Any) -> bool:
-    """Whether ``x[position]`` is one of the scalars, such as sizes, that a vector of integers was made of."""
-    made = x.owner is not None and isinstance(x.owner.op, MakeVector) and is_discrete(x.type.dtype)
-    return bool(made and -len(x.owner.inputs) <= position < len(x.owner.inputs))
+    """Whether ``x[position]`` is a size: one of the scalars that ``x.shape`` was made of."""
+    if x.owner is None or not isinstance(x.owner.op, MakeVector):
+        return False
+    scalars = x.owner.inputs
+    if not -len(scalars) <= position < len(scalars):
+        return False
+    maker = scalars[int(position)].owner
+    return maker is not None and isinstance(maker.op, Size)
 
 
 def _expand_ellipsis(key: tuple[Any, ...], ndim: int) -> list[Any]:
