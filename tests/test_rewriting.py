@@ -250,6 +250,13 @@ def test_a_rule_can_be_left_out(name):
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+def test_a_mode_can_be_put_together():
+    one, two = "constants_are_folded", "equal_nodes_are_one"
+    assert symgrad.Mode([one]).including(two).rewrites == {one, two}
+    assert symgrad.Mode([one, two]).excluding(one).rewrites == {two}
+    assert symgrad.Mode.named("default").rewrites == set(all_rule_names())
+
+
 def test_rewriting_carries_the_users_lines():
     x = T.dmatrix("x")
     y = T.log(T.softmax(x))  # here it was written

@@ -138,11 +138,7 @@ def _as_broadcastable(variable: Any, value: Any) -> Any:
 
 
 def _with_givens_in_givens(replacements: dict[Any, Any]) -> dict[Any, Any]:
-    """Givens are put in together: an expression keeps variables that other givens replace as they are.
-
-    Only a variable that depends on nothing supplied would then be missing, so a replaced variable inside another
-    given's expression is replaced too, unless that would go in a circle.
-    """
+    """Replace variables inside the expressions of other givens too, unless that would go in a circle."""
     result = dict(replacements)
     for variable, value in replacements.items():
         others = {key: other for key, other in replacements.items() if key is not variable}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from symgrad.graph.traversal import applies_before, graph_inputs
+from symgrad.graph.traversal import applies_before
 from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
 
 
@@ -62,5 +62,3 @@ class ClosedGraph:
         """Return the constants."""
         return [variable for variable in self.leaves() if isinstance(variable, Constant)]
 
-
-__all__ = ["ClosedGraph", "graph_inputs"]

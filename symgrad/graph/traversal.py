@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from symgrad.graph.source import attributed_to
-from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
+from symgrad.graph.variables import Apply, Variable
 
 
 def applies_before(outputs: Iterable[Variable], stop_at: Collection[Variable] = ()) -> list[Apply]:
@@ -56,11 +56,6 @@ def ancestors(outputs: Iterable[Variable], stop_at: Collection[Variable] = ()) -
 def graph_inputs(outputs: Iterable[Variable]) -> list[Variable]:
     """Return the variables without an owner that `outputs` depend on, constants and shared variables included."""
     return [variable for variable in ancestors(outputs) if variable.owner is None]
-
-
-def explicit_inputs(outputs: Iterable[Variable]) -> list[Variable]:
-    """Return the inputs of `outputs` that a caller must supply: neither constant nor shared."""
-    return [variable for variable in graph_inputs(outputs) if not isinstance(variable, Constant | SharedVariable)]
 
 
 def substitute(

@@ -120,10 +120,6 @@ class TensorType(Type):
         """Whether every size is known."""
         return None not in self.shape
 
-    def with_shape(self, shape: Sequence[int | None]) -> TensorType:
-        """Return the type of the same dtype with other sizes."""
-        return TensorType(self.dtype, shape)
-
     def with_dtype(self, dtype: str) -> TensorType:
         """Return the type of the same sizes with another dtype."""
         return TensorType(dtype, self.shape, self.broadcastable)

@@ -193,7 +193,6 @@ class _VariableClasses:
 
     variable: type[Variable] = Variable
     constant: type[Constant] = Constant
-    shared: type[SharedVariable] = SharedVariable
 
 
 def variable_class(type: Type) -> type[Variable]:
@@ -201,20 +200,12 @@ def variable_class(type: Type) -> type[Variable]:
     return _VariableClasses.variable if isinstance(type, TensorType) else Variable
 
 
-def set_tensor_classes(
-    variable: type[Variable], constant: type[Constant], shared: type[SharedVariable]
-) -> None:
+def set_tensor_classes(variable: type[Variable], constant: type[Constant]) -> None:
     """Register the classes of the user's language, whose instances understand Python's operators."""
     _VariableClasses.variable = variable
     _VariableClasses.constant = constant
-    _VariableClasses.shared = shared
 
 
 def make_constant(data: np.ndarray, name: str | None = None) -> Any:
     """Return a constant that holds `data` itself (not a copy)."""
     return _VariableClasses.constant(TensorType(data.dtype, data.shape), data, name)
-
-
-def make_shared(type: Type, value: np.ndarray, name: str | None = None) -> Any:
-    """Return a shared variable that holds `value` itself (not a copy)."""
-    return _VariableClasses.shared(type, value, name)

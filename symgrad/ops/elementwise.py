@@ -27,7 +27,6 @@ from symgrad.ops.elementwise_op import (
     selection,
 )
 
-NUMBERS = "iubfc"
 REALS = "iubf"
 SIGNED = "iufc"
 

@@ -438,4 +438,4 @@ def shared(
     return TensorSharedVariable(kind, _owned(kind.convert(array), value, borrow), name)
 
 
-set_tensor_classes(TensorVariable, TensorConstant, TensorSharedVariable)
+set_tensor_classes(TensorVariable, TensorConstant)

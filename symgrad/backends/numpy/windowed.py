@@ -118,7 +118,6 @@ class _Patches:
         (top, bottom), (left, right) = geometry.padding
         taps_down, taps_across = geometry.filter_shape[2:]
         _, _, _, _, wide, across, images = geometry.windows_shape
-        self._is_padded = geometry.padding != ((0, 0), (0, 0))
         # Columns of images that are a window's width apart lie side by side, and the batch is the fastest axis.
         frame_width = -(-(left + width + right) // wide)
         self.frame = np.zeros((wide, channels, top + height + bottom, frame_width, images), dtype)
