@@ -1,0 +1,1 @@
+"""LLVM: text of modules, the processor, machine code."""

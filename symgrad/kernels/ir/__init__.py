@@ -1,0 +1,1 @@
+"""Kernel IR: loop nests of scalar expressions, the same for every device."""
