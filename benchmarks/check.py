@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.workloads import Workload
+from benchmarks.expressions import Expression
+from benchmarks.workloads import AnyWorkload, Workload
 
 TOLERANCE = 1e-4
 """Largest relative difference of costs and of parameter norms."""
@@ -22,14 +23,14 @@ class CheckFailure(Exception):
 
 @dataclass(frozen=True)
 class Record:
-    """What a peer's first steps did, from the workload's initial parameters.
+    """What a peer's first steps did, from the workload's initial parameters, or the result of an expression.
 
     Attributes
     ----------
     costs : list of float
-        The cost of each step, before its update.
+        The cost of each step, before its update; empty for an expression.
     parameters : list of arrays
-        After the last step.
+        After the last step; of an expression, its result.
     repeated_costs : list of float
         The costs of the same steps run once more from the same parameters; they differ if masks are drawn anew.
     """
@@ -47,12 +48,12 @@ def relative_difference(value: float, reference: float) -> float:
     return float(difference) if np.isfinite(difference) else float("inf")
 
 
-def check(workload: Workload, records: dict[str, Record], reference: str) -> dict[str, float]:
+def check(workload: AnyWorkload, records: dict[str, Record], reference: str) -> dict[str, float]:
     """Compare every peer's first steps with those of one of them.
 
     Parameters
     ----------
-    workload : Workload
+    workload : Workload or Expression
         What was run.
     records : dict of Record
         By the peer's name.
@@ -62,7 +63,8 @@ def check(workload: Workload, records: dict[str, Record], reference: str) -> dic
     Returns
     -------
     dict of float
-        By name, the largest relative difference of a cost (of the first cost, where the step draws masks).
+        By name, the largest relative difference of a cost (of the first cost, where the step draws masks); of an
+        expression, the largest difference of an element, relative to the root of the mean square of all.
 
     Raises
     ------
@@ -70,16 +72,43 @@ def check(workload: Workload, records: dict[str, Record], reference: str) -> dic
         If some peer disagrees, naming it and the quantity.
     """
     expected = records[reference]
-    compare = _dropout_disagreements if workload.has_dropout else _disagreements
-    initial = workload.initial_parameters()
-    problems = []
-    for name, record in records.items():
-        problems += [f"{name}: {problem}" for problem in compare(record, expected, initial)]
+    problems = [
+        f"{name}: {problem}"
+        for name, record in records.items()
+        for problem in _disagreements(workload, record, expected)
+    ]
     if problems:
         listing = "\n  ".join(problems)
         raise CheckFailure(f"{workload.name}: peers don't compute the step of {reference}\n  {listing}")
+    if isinstance(workload, Expression):
+        return {name: result_difference(record, expected) for name, record in records.items()}
     compared = 1 if workload.has_dropout else len(expected.costs)
     return {name: largest_difference(record.costs[:compared], expected.costs) for name, record in records.items()}
+
+
+def _disagreements(workload: AnyWorkload, record: Record, reference: Record) -> list[str]:
+    """Return one sentence for each quantity that is out of tolerance."""
+    if isinstance(workload, Expression):
+        return _expression_disagreements(record, reference)
+    if workload.has_dropout:
+        return _dropout_disagreements(record, reference)
+    return _training_disagreements(workload, record, reference)
+
+
+def result_difference(record: Record, reference: Record) -> float:
+    """Return the largest difference of an element, relative to the root of the mean square of the reference's."""
+    (value,), (expected,) = record.parameters, reference.parameters
+    scale = np.sqrt(np.mean(np.square(expected, dtype=np.float64)))
+    return float(np.max(np.abs(value - expected)) / scale)
+
+
+def _expression_disagreements(record: Record, reference: Record) -> list[str]:
+    """Compare a result element by element."""
+    (value,), (expected,) = record.parameters, reference.parameters
+    if value.shape != expected.shape or value.dtype != expected.dtype:
+        return [f"the result is {value.dtype} {value.shape}, expected {expected.dtype} {expected.shape}"]
+    difference = result_difference(record, reference)
+    return [] if difference <= TOLERANCE else [f"an element of the result is off by {difference:.3g}"]
 
 
 def largest_difference(values: Sequence[float], references: Sequence[float]) -> float:
@@ -87,15 +116,14 @@ def largest_difference(values: Sequence[float], references: Sequence[float]) -> 
     return max(relative_difference(value, reference) for value, reference in zip(values, references, strict=False))
 
 
-def _disagreements(record: Record, reference: Record, initial: Sequence[np.ndarray]) -> list[str]:
-    """Return one sentence for each cost or parameter that is out of tolerance."""
+def _training_disagreements(workload: Workload, record: Record, reference: Record) -> list[str]:
+    """Compare every cost, every parameter's norm, and what the steps changed in it."""
     problems = []
     for step, (cost, expected) in enumerate(zip(record.costs, reference.costs, strict=True)):
         if relative_difference(cost, expected) > TOLERANCE:
             problems.append(f"the cost of step {step} is {cost:.7g}, expected {expected:.7g}")
-    triples = zip(record.parameters, reference.parameters, initial, strict=True)
-    for position, (value, expected, start) in enumerate(triples):
-        name = f"{'wb'[position % 2]} of layer {position // 2}"
+    names, initial = workload.parameter_names(), workload.initial_parameters()
+    for name, value, expected, start in zip(names, record.parameters, reference.parameters, initial, strict=True):
         if value.shape != expected.shape:
             problems.append(f"{name} has shape {value.shape}, expected {expected.shape}")
             continue
@@ -108,7 +136,7 @@ def _disagreements(record: Record, reference: Record, initial: Sequence[np.ndarr
     return problems
 
 
-def _dropout_disagreements(record: Record, reference: Record, initial: Sequence[np.ndarray]) -> list[str]:
+def _dropout_disagreements(record: Record, reference: Record) -> list[str]:
     """Compare what doesn't depend on the masks: the first cost (the softmax starts at zero), and that masks differ."""
     problems = []
     if relative_difference(record.costs[0], reference.costs[0]) > TOLERANCE:

@@ -8,21 +8,30 @@ flipped and matrices transposed on their way in and out.
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks.steps import Peer, PeerUnavailable, TrainingStep
-from benchmarks.workloads import ConvolutionPoolLayer, Layer, SoftmaxLayer, Workload
+from benchmarks.expressions import SCALE, SHIFT, Expression
+from benchmarks.steps import ExpressionStep, Peer, PeerUnavailable, TrainingStep
+from benchmarks.workloads import ConvolutionPoolLayer, Layer, NormalizedLayer, SoftmaxLayer, Workload
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
 
 
-def _layer_output(layer: Layer, inputs: torch.Tensor, w: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def _layer_output(layer: Layer, inputs: torch.Tensor, parameters: tuple[torch.Tensor, ...]) -> torch.Tensor:
     """Return the output of one layer; of a softmax layer, the logits."""
+    if isinstance(layer, NormalizedLayer):
+        w, gamma, beta = parameters
+        z = functional.linear(inputs, w)
+        normal = functional.batch_norm(z, None, None, gamma, beta, training=True, eps=layer.epsilon)
+        return ACTIVATIONS[layer.activation](normal)
+    w, b = parameters
     if isinstance(layer, ConvolutionPoolLayer):
         pooled = functional.max_pool2d(functional.conv2d(inputs, w), 2)
         return ACTIVATIONS[layer.activation](pooled + b[:, None, None])
@@ -34,11 +43,11 @@ def _layer_output(layer: Layer, inputs: torch.Tensor, w: torch.Tensor, b: torch.
 
 
 def _negative_log_likelihood(
-    layers: tuple[Layer, ...], parameters: Sequence[torch.Tensor], inputs: torch.Tensor, labels: torch.Tensor
+    workload: Workload, parameters: Sequence[torch.Tensor], inputs: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
     """Return the mean negative log-likelihood of a minibatch."""
-    for position, layer in enumerate(layers):
-        inputs = _layer_output(layer, inputs, parameters[2 * position], parameters[2 * position + 1])
+    for layer, own in zip(workload.layers, workload.by_layer(parameters), strict=True):
+        inputs = _layer_output(layer, inputs, own)
     return functional.cross_entropy(inputs, labels)
 
 
@@ -81,7 +90,7 @@ class EagerStep(TorchStep):
 
     def __init__(self, workload: Workload, images: np.ndarray, labels: np.ndarray) -> None:
         super().__init__(workload, images, labels)
-        self._weights = [p.detach() for p in self._parameters[0::2]]
+        self._weights = [w.detach() for w in workload.weights(self._parameters)]
         self._decay = 1.0 - 2.0 * workload.eta * self._l2_factor
 
     def _place(self, parameter: torch.Tensor) -> torch.Tensor:
@@ -94,14 +103,19 @@ class EagerStep(TorchStep):
         workload, parameters = self._workload, self._parameters
         start, stop = index * workload.batch_size, (index + 1) * workload.batch_size
         images, labels = self._images[start:stop], self._labels[start:stop]
-        likelihood = _negative_log_likelihood(workload.layers, parameters, images, labels)
+        likelihood = _negative_log_likelihood(workload, parameters, images, labels)
         gradients = torch.autograd.grad(likelihood, parameters)
         with torch.no_grad():
             cost = likelihood.detach()
+            if workload.l1:
+                cost = cost + workload.l1 * torch.stack(torch._foreach_norm(self._weights, 1)).sum()
+                signs = torch._foreach_sign(self._weights)
             if self._l2_factor:
                 norms = torch.stack(torch._foreach_norm(self._weights))
                 cost = cost + self._l2_factor * torch.dot(norms, norms)
                 torch._foreach_mul_(self._weights, self._decay)
+            if workload.l1:
+                torch._foreach_add_(self._weights, signs, alpha=-workload.eta * workload.l1)
             torch._foreach_add_(parameters, gradients, alpha=-workload.eta)
         return cost
 
@@ -111,12 +125,15 @@ class CompiledStep(TorchStep):
 
     def __init__(self, workload: Workload, images: np.ndarray, labels: np.ndarray) -> None:
         super().__init__(workload, images, labels)
-        layers, batch_size, eta, l2_factor = workload.layers, workload.batch_size, workload.eta, self._l2_factor
+        batch_size, eta, l1, l2_factor = workload.batch_size, workload.eta, workload.l1, self._l2_factor
 
         def cost_of(parameters: list[torch.Tensor], images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-            cost = _negative_log_likelihood(layers, parameters, images, labels)
+            cost = _negative_log_likelihood(workload, parameters, images, labels)
+            weights = workload.weights(parameters)
             if l2_factor:
-                cost = cost + l2_factor * sum((w * w).sum() for w in parameters[0::2])
+                cost = cost + l2_factor * sum((w * w).sum() for w in weights)
+            if l1:
+                cost = cost + l1 * sum(w.abs().sum() for w in weights)
             return cost
 
         gradient_and_cost = torch.func.grad_and_value(cost_of)
@@ -139,13 +156,76 @@ class CompiledStep(TorchStep):
         return self._train(self._parameters, self._images, self._labels, index)
 
 
+def _chain(x: torch.Tensor) -> torch.Tensor:
+    """Return the chain of elementwise functions."""
+    return torch.sigmoid(SCALE * x + SHIFT) * torch.tanh(x) + x * x
+
+
+FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "chain": _chain,
+    "softmax": partial(torch.softmax, dim=-1),
+    "logsumexp": partial(torch.logsumexp, dim=-1),
+}
+
+
+def _eager_expression(expression: Expression) -> Callable[..., torch.Tensor]:
+    """Return an expression as a function of its arrays, through autograd if it is a gradient."""
+    function = FUNCTIONS[expression.function]
+    if not expression.gradient:
+        return function
+
+    def gradient(x: torch.Tensor, cotangent: torch.Tensor | None = None) -> torch.Tensor:
+        x = x.detach().requires_grad_()
+        value = function(x)
+        return torch.autograd.grad(value if cotangent is not None else value.sum(), x, cotangent)[0]
+
+    return gradient
+
+
+def _functional_expression(expression: Expression) -> Callable[..., torch.Tensor]:
+    """Return an expression as a function that the compiler can trace."""
+    function = FUNCTIONS[expression.function]
+    if not expression.gradient:
+        return function
+
+    def total(x: torch.Tensor, c: torch.Tensor | None = None) -> torch.Tensor:
+        value = function(x)
+        return (value if c is None else value * c).sum()
+
+    return torch.func.grad(total)
+
+
+def _expression_step(
+    expression: Expression,
+    compute: Callable[..., torch.Tensor],
+    compiler: Callable[[Callable[..., torch.Tensor]], Callable[..., torch.Tensor]],
+) -> ExpressionStep:
+    """Return the step that computes an expression, through `compiler`."""
+    arrays = [torch.from_numpy(array) for array in expression.arrays()]
+    if not expression.in_place:
+        compiled = compiler(compute)
+        return ExpressionStep(lambda: compiled(*arrays))
+    resident = torch.empty(expression.result_shape)
+
+    def into(out: torch.Tensor, *operands: torch.Tensor) -> torch.Tensor:
+        return out.copy_(compute(*operands))
+
+    compiled = compiler(into)
+    return ExpressionStep(lambda: compiled(resident, *arrays))
+
+
+def _as_it_is(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Return the function: nothing compiles it."""
+    return function
+
+
 class TorchEagerPeer(Peer):
     """PyTorch, op by op."""
 
     title = "PyTorch eager"
 
     def __init__(self) -> None:
-        torch.set_num_threads(1)
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
     def versions(self) -> dict[str, str]:
         """Return PyTorch's version."""
@@ -154,6 +234,10 @@ class TorchEagerPeer(Peer):
     def build(self, workload: Workload, images: np.ndarray, labels: np.ndarray) -> TrainingStep:
         """Return the step of `workload`."""
         return EagerStep(workload, images, labels)
+
+    def build_expression(self, expression: Expression) -> ExpressionStep:
+        """Return the step of `expression`."""
+        return _expression_step(expression, _eager_expression(expression), _as_it_is)
 
 
 class TorchCompilePeer(TorchEagerPeer):
@@ -169,3 +253,8 @@ class TorchCompilePeer(TorchEagerPeer):
     def build(self, workload: Workload, images: np.ndarray, labels: np.ndarray) -> TrainingStep:
         """Return the step of `workload`."""
         return CompiledStep(workload, images, labels)
+
+    def build_expression(self, expression: Expression) -> ExpressionStep:
+        """Return the step of `expression`."""
+        torch._dynamo.reset()
+        return _expression_step(expression, _functional_expression(expression), partial(torch.compile, fullgraph=True))

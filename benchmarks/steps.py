@@ -1,4 +1,4 @@
-"""What a peer is to the harness: something that builds training steps, and the step it built."""
+"""What a peer is to the harness: something that builds steps, and the step it built."""
 
 from __future__ import annotations
 
@@ -9,48 +9,79 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.expressions import Expression
+
 
 class PeerUnavailable(Exception):
-    """A peer can't run here; the message says what is missing."""
+    """A peer can't run here, or can't run this workload; the message says what is missing."""
 
 
-class TrainingStep(ABC):
-    """One workload in one peer, ready to be called with a minibatch's index.
+class Step(ABC):
+    """One workload in one peer, ready to be called again and again.
 
     Attributes
     ----------
     step : callable
-        ``step(index)`` selects minibatch ``index``, computes the cost and its gradient, updates the parameters, and
-        returns the cost (float32 scalar) in whatever form the peer keeps it, without waiting for it.
+        ``step(index)`` does the work once, on minibatch ``index`` where there are minibatches, and returns the cost or
+        the result in whatever form the peer keeps it, without waiting for it.
     """
 
     step: Callable[[int], Any]
 
+    def wait(self) -> None:  # noqa: B027  (most peers have nothing to wait for)
+        """Return when every step that was called is done; peers that compute in the background override this."""
+
+    def run(self, indices: Sequence[int]) -> None:
+        """Do the work for each index; peers that loop inside their compiled code override this."""
+        step = self.step
+        for index in indices:
+            step(index)
+
+    def seconds(self, indices: Sequence[int]) -> tuple[float, float]:
+        """Run the steps and return the wall time and the processor time they took, both in seconds."""
+        self.wait()
+        processor_start = time.process_time()
+        start = time.perf_counter()
+        self.run(indices)
+        self.wait()
+        return time.perf_counter() - start, time.process_time() - processor_start
+
+
+class TrainingStep(Step):
+    """A step that changes parameters and returns its cost, a float32 scalar."""
+
     @abstractmethod
     def load(self, parameters: Sequence[np.ndarray]) -> None:
-        """Set the parameters: ``w, b`` of each layer, with the filters of a true convolution."""
+        """Set the parameters: those of each layer in order, with the filters of a true convolution."""
 
     @abstractmethod
     def parameters(self) -> list[np.ndarray]:
         """Return copies of the parameters in the order and layout that `load` takes."""
 
-    def wait(self) -> None:  # noqa: B027  (most peers have nothing to wait for)
-        """Return when every step that was called is done; peers that compute in the background override this."""
-
     def costs(self, indices: Iterable[int]) -> list[float]:
         """Run the steps one by one and return their costs."""
         return [float(self.step(index)) for index in indices]
 
-    def seconds(self, indices: Iterable[int]) -> tuple[float, float]:
-        """Run the steps and return the wall time and the processor time they took, both in seconds."""
-        step = self.step
-        self.wait()
-        processor_start = time.process_time()
-        start = time.perf_counter()
-        for index in indices:
-            step(index)
-        self.wait()
-        return time.perf_counter() - start, time.process_time() - processor_start
+
+class ExpressionStep(Step):
+    """A step that computes one array.
+
+    Parameters
+    ----------
+    compute : callable
+        ``compute()`` does the work and returns the result, in any form that NumPy can read, when it is done.
+    """
+
+    def __init__(self, compute: Callable[[], Any]) -> None:
+        self._compute = compute
+
+    def step(self, index: int) -> Any:
+        """Do the work once."""
+        return self._compute()
+
+    def result(self) -> np.ndarray:
+        """Return a copy of the result."""
+        return np.array(self._compute())
 
 
 class Peer(ABC):
@@ -65,7 +96,7 @@ class Peer(ABC):
 
     @abstractmethod
     def build(self, workload: Any, images: np.ndarray, labels: np.ndarray) -> TrainingStep:
-        """Return the step of `workload`, with the data set resident.
+        """Return the step of a training workload, with the data set resident.
 
         Parameters
         ----------
@@ -76,3 +107,13 @@ class Peer(ABC):
         labels : int64 (n,)
             Their digits.
         """
+
+    def build_expression(self, expression: Expression) -> ExpressionStep:
+        """Return the step of a plain expression.
+
+        Raises
+        ------
+        PeerUnavailable
+            If this peer is about loops over training steps.
+        """
+        raise PeerUnavailable("it loops over training steps, and this is no training step")

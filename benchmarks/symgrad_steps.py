@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 
 import symgrad
 import symgrad.tensor as T
-from benchmarks.steps import Peer, TrainingStep
-from benchmarks.workloads import ConvolutionPoolLayer, Layer, SoftmaxLayer, Workload
+from benchmarks.expressions import SCALE, SHIFT, Expression
+from benchmarks.steps import ExpressionStep, Peer, PeerUnavailable, TrainingStep
+from benchmarks.workloads import ConvolutionPoolLayer, Layer, NormalizedLayer, SoftmaxLayer, Workload
 from symgrad.random import RandomStreams
 
 
@@ -22,8 +23,16 @@ def _activate(name: str, values: Any) -> Any:
     return T.tanh(values) if name == "tanh" else T.sigmoid(values)
 
 
-def _layer_output(layer: Layer, batch_size: int, inputs: Any, w: Any, b: Any, streams: RandomStreams) -> Any:
+def _layer_output(
+    layer: Layer, batch_size: int, inputs: Any, parameters: tuple[Any, ...], streams: RandomStreams
+) -> Any:
     """Return the symbolic output of one layer; of a softmax layer, the probabilities."""
+    if isinstance(layer, NormalizedLayer):
+        w, gamma, beta = parameters
+        z = T.dot(inputs, w)
+        normal = (z - z.mean(axis=0)) / T.sqrt(z.var(axis=0) + layer.epsilon)
+        return _activate(layer.activation, gamma * normal + beta)
+    w, b = parameters
     if isinstance(layer, ConvolutionPoolLayer):
         convolved = T.conv2d(
             input=inputs,
@@ -92,19 +101,20 @@ def training_graph(workload: Workload, images: np.ndarray, labels: np.ndarray) -
     train_y = T.cast(symgrad.shared(labels.astype(np.float32), name="train_y", borrow=True), "int32")
     x, y, index = T.matrix("x"), T.ivector("y"), T.lscalar("index")
     parameters = [
-        symgrad.shared(value, name=f"{'wb'[position % 2]}{position // 2}", borrow=True)
-        for position, value in enumerate(workload.initial_parameters())
+        symgrad.shared(value, name=name, borrow=True)
+        for name, value in zip(workload.parameter_names(), workload.initial_parameters(), strict=True)
     ]
     batch_size = workload.batch_size
     streams = RandomStreams(seed=1)
     output = x.reshape((batch_size, *workload.image_shape)) if workload.image_shape else x
-    for position, layer in enumerate(workload.layers):
-        w, b = parameters[2 * position : 2 * position + 2]
-        output = _layer_output(layer, batch_size, output, w, b, streams)
+    for layer, own in zip(workload.layers, workload.by_layer(parameters), strict=True):
+        output = _layer_output(layer, batch_size, output, own, streams)
     cost = -T.mean(T.log(output)[T.arange(y.shape[0]), y])
     l2_factor = workload.l2_factor(len(images))
     if l2_factor:
-        cost = cost + l2_factor * sum((w**2).sum() for w in parameters[0::2])
+        cost = cost + l2_factor * sum((w**2).sum() for w in workload.weights(parameters))
+    if workload.l1:
+        cost = cost + workload.l1 * sum(abs(w).sum() for w in workload.weights(parameters))
     minibatch = slice(index * batch_size, (index + 1) * batch_size)
     return TrainingGraph(index, cost, parameters, workload.eta, {x: train_x[minibatch], y: train_y[minibatch]})
 
@@ -127,6 +137,43 @@ class SymgradStep(TrainingStep):
         return [parameter.get_value() for parameter in self._parameters]
 
 
+class SymgradRepeatStep(SymgradStep):
+    """A workload as one compiled function that is asked for many steps at once."""
+
+    def run(self, indices: Sequence[int]) -> None:
+        """Run the steps in one call, which collects their costs."""
+        self.step.repeat(indices)
+
+    def costs(self, indices: Iterable[int]) -> list[float]:
+        """Run the steps in one call and return their costs."""
+        return [float(cost) for cost in self.step.repeat(list(indices))]
+
+
+def _expression_step(expression: Expression) -> ExpressionStep:
+    """Return an expression as a function of its arrays; in place, as the update of a shared variable."""
+    variables = [T.tensor("float32", expression.shape, name) for name in "xc"]
+    x, c = variables
+    if expression.function == "chain":
+        value = T.sigmoid(SCALE * x + SHIFT) * T.tanh(x) + x**2
+    else:
+        value = T.softmax(x) if expression.function == "softmax" else T.logsumexp(x, axis=1)
+    arrays = expression.arrays()
+    if expression.gradient:
+        value = symgrad.grad((value * c).sum() if len(arrays) == 2 else value.sum(), x)
+    inputs = variables[: len(arrays)]
+    if not expression.in_place:
+        function = symgrad.function(inputs, value)
+        return ExpressionStep(lambda: function(*arrays))
+    result = symgrad.shared(np.zeros(expression.result_shape, np.float32), name="result")
+    update = symgrad.function(inputs, [], updates=[(result, value)])
+
+    def run() -> np.ndarray:
+        update(*arrays)
+        return result.get_value(borrow=True)
+
+    return ExpressionStep(run)
+
+
 class SymgradPeer(Peer):
     """symgrad, on the device and with the flags of its configuration."""
 
@@ -139,3 +186,24 @@ class SymgradPeer(Peer):
     def build(self, workload: Workload, images: np.ndarray, labels: np.ndarray) -> TrainingStep:
         """Return the step of `workload`."""
         return SymgradStep(workload, images, labels)
+
+    def build_expression(self, expression: Expression) -> ExpressionStep:
+        """Return the step of `expression`."""
+        return _expression_step(expression)
+
+
+class SymgradRepeatPeer(SymgradPeer):
+    """symgrad, its training loop inside one call."""
+
+    title = "symgrad, repeat"
+
+    def build(self, workload: Workload, images: np.ndarray, labels: np.ndarray) -> TrainingStep:
+        """Return the step of `workload`."""
+        step = SymgradRepeatStep(workload, images, labels)
+        if not hasattr(step.step, "repeat"):
+            raise PeerUnavailable("functions of this backend don't repeat")
+        return step
+
+    def build_expression(self, expression: Expression) -> ExpressionStep:
+        """Say that there are no steps to loop over."""
+        return Peer.build_expression(self, expression)

@@ -1,4 +1,4 @@
-"""One peer in a process of its own, on one thread; answers the harness in lines of JSON.
+"""One peer in a process of its own, with the threads it was given; answers the harness in lines of JSON.
 
 A process each keeps the frameworks' thread pools, allocators and settings apart. The harness lets one of them work at
 a time; the others wait for their next line. A peer that fails ends its process, with its traceback on stderr.
@@ -17,19 +17,11 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from benchmarks.steps import Peer, PeerUnavailable, TrainingStep
-from benchmarks.workloads import CHECK_STEPS, WORKLOADS, Workload
+from benchmarks.contestants import PEERS
+from benchmarks.steps import ExpressionStep, Peer, PeerUnavailable, TrainingStep
+from benchmarks.workloads import CHECK_STEPS, WORKLOADS, AnyWorkload, Workload
 
-PEERS = {
-    "symgrad": ("benchmarks.symgrad_steps", "SymgradPeer"),
-    "torch-eager": ("benchmarks.peers_torch", "TorchEagerPeer"),
-    "torch-compile": ("benchmarks.peers_torch", "TorchCompilePeer"),
-    "jax": ("benchmarks.peers_jax", "JaxPeer"),
-    "numpy": ("benchmarks.peer_numpy", "NumpyPeer"),
-}
-"""Where each peer is written."""
-
-WARM_UP_STEPS = 3
+WARM_UP_STEPS = 2
 
 
 class PeerServer:
@@ -49,8 +41,8 @@ class PeerServer:
         self._peer = peer
         self._images = images
         self._labels = labels
-        self._workload: Workload
-        self._step: TrainingStep
+        self._workload: AnyWorkload
+        self._step: TrainingStep | ExpressionStep
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what a request's ``command`` says, with its other entries as arguments."""
@@ -62,13 +54,22 @@ class PeerServer:
         return {"title": self._peer.title, "versions": self._peer.versions()}
 
     def build(self, workload: str) -> dict[str, Any]:
-        """Build the step of a workload."""
+        """Build the step of a workload, or say why this peer can't."""
         self._workload = WORKLOADS[workload]
-        self._step = self._peer.build(self._workload, self._images, self._labels)
+        try:
+            if isinstance(self._workload, Workload):
+                self._step = self._peer.build(self._workload, self._images, self._labels)
+            else:
+                self._step = self._peer.build_expression(self._workload)
+        except PeerUnavailable as reason:
+            return {"unavailable": str(reason)}
         return {}
 
     def check(self, path: str) -> dict[str, Any]:
-        """Run the first steps, twice, and leave the parameters after the first run in `path`."""
+        """Run the first steps, twice, and leave the parameters after the first run, or the result, in `path`."""
+        if isinstance(self._step, ExpressionStep):
+            np.savez(path, self._step.result())
+            return {"costs": [], "repeated_costs": []}
         self._restart()
         costs = self._step.costs(range(CHECK_STEPS))
         np.savez(path, *self._step.parameters())
@@ -76,10 +77,10 @@ class PeerServer:
         return {"costs": costs, "repeated_costs": self._step.costs(range(CHECK_STEPS))}
 
     def time(self, steps: int) -> dict[str, Any]:
-        """Time a block of steps that starts from the initial parameters."""
+        """Time a block of steps; training starts from the initial parameters."""
         self._restart()
         count = self._workload.batch_count(len(self._images))
-        self._step.costs(range(WARM_UP_STEPS))
+        self._step.run([index % count for index in range(WARM_UP_STEPS)])
         indices = [index % count for index in range(WARM_UP_STEPS, WARM_UP_STEPS + steps)]
         gc.collect()
         gc.disable()
@@ -88,8 +89,9 @@ class PeerServer:
         return {"seconds": seconds, "processor_seconds": processor_seconds}
 
     def _restart(self) -> None:
-        """Go back to the initial parameters."""
-        self._step.load(self._workload.initial_parameters())
+        """Go back to the initial parameters; an expression has none."""
+        if isinstance(self._step, TrainingStep) and isinstance(self._workload, Workload):
+            self._step.load(self._workload.initial_parameters())
 
 
 def serve(server: PeerServer, requests: TextIO, answers: TextIO) -> None:
@@ -99,9 +101,18 @@ def serve(server: PeerServer, requests: TextIO, answers: TextIO) -> None:
 
 
 def start(peer_name: str, data: Path) -> PeerServer:
-    """Import the peer and load the data set."""
+    """Import the peer and load the data set.
+
+    Raises
+    ------
+    PeerUnavailable
+        If a library that the peer needs isn't installed.
+    """
     module, name = PEERS[peer_name]
-    peer = getattr(importlib.import_module(module), name)()
+    try:
+        peer = getattr(importlib.import_module(module), name)()
+    except ModuleNotFoundError as error:
+        raise PeerUnavailable(f"{error.name} isn't installed (pip install {error.name})") from error
     return PeerServer(peer, np.load(data / "images.npy"), np.load(data / "labels.npy"))
 
 
@@ -110,12 +121,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("peer", choices=PEERS)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--cpu", type=int)
+    parser.add_argument("--cpus", type=int, nargs="+", help="processors to run on")
     arguments = parser.parse_args()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not get between the answers
-    if arguments.cpu is not None:
-        os.sched_setaffinity(0, {arguments.cpu})
+    if arguments.cpus:
+        os.sched_setaffinity(0, arguments.cpus)
     try:
         server = start(arguments.peer, arguments.data)
     except PeerUnavailable as reason:

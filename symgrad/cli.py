@@ -1,4 +1,4 @@
-"""The command ``symgrad``: settings, versions, and what this machine offers.
+"""The command ``symgrad``: settings, versions, what this machine offers, and the cache of compiled code.
 
 Exit codes: 0 if all is well, 1 if ``symgrad doctor`` finds a problem, 2 for a mistake in the command or the settings.
 """
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from symgrad.config import SETTINGS, config, device_problem, find_setting, text_of
 from symgrad.errors import ConfigError
 
-LIBRARIES = ("numpy", "scipy", "networkx")
+LIBRARIES = ("numpy", "scipy", "networkx", "llvmlite")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _show_config(options.name, options.verbose)
     if options.command == "doctor":
         return _examine()
+    if options.command == "cache":
+        return _show_cache(options.action)
     parser.print_help(sys.stderr)
     return 2
 
@@ -64,6 +66,13 @@ def _parser() -> argparse.ArgumentParser:
         help="show versions, BLAS libraries and devices, and check the device that is set",
         description="Show versions, BLAS libraries and devices. Exits with 1 if the device that is set isn't there.",
     )
+    cache = commands.add_parser(
+        "cache",
+        help="list or remove the compiled code that is kept for later runs",
+        description="List or remove the compiled code that is kept for later runs.",
+        epilog="The folder is set by cache_dir, its size by cache_size. Removing entries is always safe.",
+    )
+    cache.add_argument("action", choices=("list", "clear", "path"), help="what to do: list, clear, or print the folder")
     return parser
 
 
@@ -95,6 +104,40 @@ def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
     for row in rows:
         cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
         print("   ".join([*cells, row[-1]]).rstrip())
+
+
+def _show_cache(action: str) -> int:
+    """List or remove the cache's entries, or print where it is."""
+    import time
+
+    from symgrad.backends.native.llvm.cache import UnsafeFolderError, configured_cache
+
+    cache = configured_cache()
+    if action == "path":
+        print(cache.folder)
+        return 0
+    try:
+        if action == "clear":
+            print(f"removed {_count(cache.clear())}")
+            return 0
+        entries = cache.entries()
+    except (OSError, UnsafeFolderError) as error:
+        print(f"symgrad cache: {cache.folder}: {error}", file=sys.stderr)
+        return 1
+    rows = []
+    for entry in entries:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
+        label = entry.label if len(entry.label) <= 60 else f"{entry.label[:57]}..."
+        rows.append((entry.name[:12], used, f"{entry.size / 1024:8.1f} KiB", label))
+    if rows:
+        _print_columns([("entry", "last used", "size", "code"), *rows])
+    total = sum(entry.size for entry in entries) / 2**20
+    print(f"{_count(len(entries))}, {total:.1f} of {config.cache_size} MiB in {cache.folder}")
+    return 0
+
+
+def _count(entries: int) -> str:
+    return "1 entry" if entries == 1 else f"{entries} entries"
 
 
 def _examine() -> int:

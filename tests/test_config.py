@@ -38,6 +38,9 @@ VALUES = {  # a few valid values of each setting, as a program writes them
     "allow_input_downcast": [None, True, False],
     "exception_verbosity": ["low", "high"],
     "threads": [1, 2, 64],
+    "cpu_features": ["auto", "avx512", "avx2", "sse2", "neon"],
+    "cache_dir": ["", os.path.abspath("cache")],
+    "cache_size": [0, 1, 512],
     "debug": ["", "graph", "rewrites,source", ",".join(DEBUG_STAGES)],
     "data": ["", os.path.abspath("mnist.pkl.gz")],
 }
@@ -281,7 +284,7 @@ def test_threads_takes_whole_numbers_only(fresh, value):
 @given(st.text(max_size=12) | st.integers() | st.none() | st.booleans() | st.floats() | st.binary(max_size=4))
 def test_no_value_is_accepted_by_accident(value):
     made = Config(load_settings(None, None, {}))
-    for name in set(SETTINGS) - {"data", "threads", "debug", "device"}:
+    for name in set(SETTINGS) - {"data", "threads", "debug", "device", "cache_dir", "cache_size"}:
         if value not in VALUES[name] and not (isinstance(value, str) and value.lower() in ("none", "true", "false")):
             assert f"{name} can't be" in error_of(setattr, made, name, value)
 

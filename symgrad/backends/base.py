@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from symgrad.graph.variables import Container
+from symgrad.graph.closed import ClosedGraph
+from symgrad.graph.op import Operand
+from symgrad.graph.variables import Container, Variable
 from symgrad.lowering import Step
+from symgrad.lowering.plan import Plan, Traits
+
+
+class Miss:
+    """What a program's entry answers where only Python can go on."""
+
+    def __repr__(self) -> str:
+        return "<miss>"
+
+
+MISS = Miss()
+
+
+class Number(enum.IntEnum):
+    """Which Python numbers an input takes without being asked, and as what."""
+
+    NONE = 0
+    INT64 = 1
+    FLOAT64 = 2
+    FLOAT32 = 3
 
 
 class Program(Protocol):
@@ -26,11 +49,26 @@ class Program(Protocol):
     def run(self) -> Callable[..., tuple[np.ndarray, ...]]:
         """Computes the outputs from inputs and shared values, in order, and carries out the updates."""
 
+    def entry(self, numbers: Sequence[int], as_list: bool) -> Callable[..., Any] | None:
+        """Return what answers a call at once, or with `MISS` where `run` must; None if there is no such thing.
+
+        Parameters
+        ----------
+        numbers : sequence of int
+            For each input, which Python numbers it takes.
+        as_list : bool
+            Whether it returns a list of results, or the only one itself.
+        """
+
     def owns(self, code: Any) -> bool:
         """Whether a traceback's code object is this program's text."""
 
     def operands_in(self, frame: Any, step: Step) -> list[Any]:
         """Return the values of a step's operands in a frame that runs this program; None for what isn't there."""
+
+
+class UnsupportedError(Exception):
+    """A plan needs something that a backend doesn't have: its substitute runs it. Users never see it."""
 
 
 class Backend(Protocol):
@@ -40,5 +78,43 @@ class Backend(Protocol):
     def name(self) -> str:
         """What it is called in the configuration."""
 
-    def compile(self, plan: Any, containers: Sequence[Container]) -> Program:
-        """Write and load the program of a plan; `containers` hold the shared variables in the plan's order."""
+    @property
+    def traits(self) -> Traits:
+        """What plans have to know about its kernels."""
+
+    @property
+    def checks_lengths(self) -> bool:
+        """Whether its programs check that slices with run-time bounds lie inside, and may count on their lengths."""
+
+    @property
+    def substitute(self) -> Backend:
+        """The backend that runs what this one can't, and that explains what its kernels only detect."""
+
+    def schedule(
+        self, graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variable, Operand]
+    ) -> Sequence[Step]:
+        """Return the kernels to run in place of `steps`: fused, for a backend that fuses.
+
+        Raises
+        ------
+        UnsupportedError
+            If there is something that it can't run.
+        """
+
+    def compile(self, plan: Plan, containers: Sequence[Container], explain: Callable[[], Program]) -> Program:
+        """Write and load the program of a plan.
+
+        Parameters
+        ----------
+        plan : Plan
+            What it does.
+        containers : sequence of Container
+            They hold the shared variables, in the plan's order.
+        explain : callable
+            Returns the substitute's program of the same graph and sizes.
+
+        Raises
+        ------
+        UnsupportedError
+            If there is something that it can't run.
+        """

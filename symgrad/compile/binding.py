@@ -6,7 +6,8 @@ user's line, had the sizes been known there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from symgrad.errors import SymgradError, render
@@ -16,10 +17,22 @@ from symgrad.graph.types import TensorType, Type
 from symgrad.graph.variables import Apply, Constant, Variable
 
 Shape = tuple[int, ...]
+NO_LENGTHS: Mapping[Variable, Sequence[int | None]] = MappingProxyType({})
 
 
-def bind_types(graph: ClosedGraph, shapes: Mapping[Variable, Shape]) -> dict[Variable, Operand]:
+def bind_types(
+    graph: ClosedGraph, shapes: Mapping[Variable, Shape], lengths: Mapping[Variable, Sequence[int | None]] = NO_LENGTHS
+) -> dict[Variable, Operand]:
     """Return type and known value of each variable, from the shapes of inputs and shared variables.
+
+    Parameters
+    ----------
+    graph : ClosedGraph
+        What is computed.
+    shapes : mapping
+        The shapes of inputs and shared variables.
+    lengths : mapping
+        The lengths of slices that are taken for granted, see `symgrad.compile.lengths`.
 
     Raises
     ------
@@ -36,7 +49,8 @@ def bind_types(graph: ClosedGraph, shapes: Mapping[Variable, Shape]) -> dict[Var
         except InferenceError as error:
             raise _located(error, node, operands) from None
         for output, kind in zip(node.outputs, types, strict=True):
-            found[output] = Operand(_refined(output.type, kind))
+            refined = _refined(output.type, kind)
+            found[output] = Operand(refined if output not in lengths else _with_lengths(refined, lengths[output]))
         if len(node.outputs) == 1:
             output = node.outputs[0]
             known = output.known if output.known is not None else node.op.known_value(*operands)
@@ -49,6 +63,13 @@ def _leaf_type(leaf: Variable, shape: Shape | None) -> Any:
     if shape is None or isinstance(leaf, Constant) or not isinstance(leaf.type, TensorType):
         return leaf.type
     return TensorType(leaf.type.dtype, shape, leaf.type.broadcastable)
+
+
+def _with_lengths(kind: Any, lengths: Sequence[int | None]) -> TensorType:
+    shape = list(kind.shape)
+    for axis, length in enumerate(lengths):
+        shape[axis] = length if shape[axis] is None else shape[axis]
+    return TensorType(kind.dtype, shape, kind.broadcastable)
 
 
 def _refined(declared: Type, bound: Type) -> Any:

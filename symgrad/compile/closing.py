@@ -82,12 +82,14 @@ def _pairs(given: Pairs, where: str) -> list[tuple[Any, Any]]:
 
 def _updates(pairs: Sequence[tuple[Any, Any]]) -> tuple[list[SharedVariable], list[Any]]:
     targets: list[SharedVariable] = []
+    seen: set[SharedVariable] = set()
     values = []
     for target, expression in pairs:
         if not isinstance(target, SharedVariable):
             raise TypeError(f"update target must be a SharedVariable, got {target!r:.60}")
-        if target in targets:
+        if target in seen:
             raise ValueError(f"this shared variable already has an update expression: {target}")
+        seen.add(target)
         targets.append(target)
         values.append(_fit(target, expression, f"the update of {target}"))
     return targets, values

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from symgrad.backends import find_backend
+from symgrad.backends.base import MISS, Number
 from symgrad.compile.modes import Mode
 from symgrad.compile.pipeline import Compiled, compile_graph, program_for
 from symgrad.config import config
@@ -73,8 +74,7 @@ class Function:
 
     def __post_init__(self) -> None:
         if self._compiled is None:
-            self._compiled = compile_graph(self.graph, self.mode, str(self))
-        self._backend = find_backend(config.backend)
+            self._compiled = compile_graph(self.graph, self.mode, str(self), find_backend(config.backend))
         shared = self.rewritten.shared()
         if self.containers is None:
             self.containers = [variable.container for variable in shared]
@@ -83,6 +83,8 @@ class Function:
         self._dtypes = [NUMPY_DTYPES[kind.dtype] for kind in self._types]
         self._ranks = [kind.ndim for kind in self._types]
         self._open = [kind.shape == (None,) * kind.ndim for kind in self._types]
+        self._numbers = [_numbers_for(spec) for spec in self.inputs]
+        self._fast: Any = _always_miss
         self._checks = list(zip(self._dtypes, self._ranks, self._open, strict=True))
         self._programs: dict[Any, tuple[Any, Any]] = {}
         self._lock = threading.Lock()
@@ -103,6 +105,14 @@ class Function:
     # ---- calling ----
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not kwargs:
+            results = self._fast(*args)
+            if results is not MISS:
+                return results
+        return self._call(args, kwargs)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Check and convert the arguments, and find or make the program for their sizes."""
         if kwargs or len(args) != len(self.inputs):
             args = self._complete(args, kwargs)
         arrays = []
@@ -125,6 +135,7 @@ class Function:
             found = self._programs.get(key)
             if found is None:
                 found = self._bind(key)
+            self._fast = (None if self.keys is not None else found[1].entry(self._numbers, not self.single)) or _always_miss
             try:
                 return found[1].run(*arrays)  # type: ignore[no-any-return]
             except Exception as error:
@@ -144,7 +155,7 @@ class Function:
 
     def _program(self, shapes: Mapping[Any, Any]) -> tuple[Any, Any]:
         assert self._compiled is not None and self.containers is not None
-        return program_for(self._compiled, shapes, self._backend, self.containers, str(self))
+        return program_for(self._compiled, shapes, self.containers, str(self))
 
     def _complete(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """Return one value for each input, from positions, names and defaults."""
@@ -265,6 +276,22 @@ class Function:
         specs = [(spec.name, spec.default, spec.strict, spec.allow_downcast) for spec in self.inputs]
         shared = list(zip(self._shared, self.containers or (), strict=True))
         return _rebuild, (roots, specs, self.mode.rewrites, self.keys, self.single, self.name, shared)
+
+
+def _always_miss(*args: Any) -> Any:
+    return MISS
+
+
+def _numbers_for(spec: InputSpec) -> Number:
+    """Return which Python numbers an input takes at once: those that its conversion would take, to the same value."""
+    kind = spec.variable.type
+    if spec.strict or kind.ndim:
+        return Number.NONE
+    if kind.dtype == "int64":
+        return Number.INT64
+    found = {"float32": Number.FLOAT32, "float64": Number.FLOAT64}.get(kind.dtype, Number.NONE)
+    taken = found and kind.convert_number(0.1, spec.allow_downcast) is not None
+    return found if taken else Number.NONE
 
 
 def shape_of(array: np.ndarray) -> str:

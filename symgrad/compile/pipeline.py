@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from symgrad.backends.base import Backend, Program
-from symgrad.compile.binding import Shape, bind_types
+from symgrad.backends.base import Backend, Program, UnsupportedError
+from symgrad.compile.binding import NO_LENGTHS, Shape, bind_types
+from symgrad.compile.lengths import slice_lengths
 from symgrad.compile.modes import Mode
 from symgrad.compile.planner import make_plan
 from symgrad.config import config
@@ -28,45 +29,72 @@ from symgrad.rewriting.engine import Change, rewrite
 
 @dataclass(frozen=True, eq=False)
 class Compiled:
-    """What is the same for all sizes: the graph before and after rewriting, and the kernels."""
+    """What is the same for all sizes: the graph before and after rewriting, and the kernels.
+
+    Attributes
+    ----------
+    graph, rewritten : ClosedGraph
+        What was asked for, and what is computed.
+    steps : sequence of Step
+        Its kernels, causes first.
+    backend : Backend
+        What the graph was rewritten for.
+    lengths : mapping
+        The lengths that slices with run-time bounds have as long as they lie inside their operand.
+    """
 
     graph: ClosedGraph
     rewritten: ClosedGraph
     steps: Sequence[Step]
+    backend: Backend
+    lengths: Mapping[Variable, Sequence[int | None]]
 
 
-def compile_graph(graph: ClosedGraph, mode: Mode, name: str) -> Compiled:
-    """Rewrite a closed graph and lower it to kernels."""
+def compile_graph(graph: ClosedGraph, mode: Mode, name: str, backend: Backend) -> Compiled:
+    """Rewrite a closed graph for a backend, and lower it to kernels."""
     show = _Stages(name)
     with _no_garbage_collection():
         show.graph("graph", graph)
-        rewritten = rewrite(graph, mode.rewrites, show.change if show.wants("rewrites") else None)
+        rewritten = rewrite(graph, mode.rewrites, show.change if show.wants("rewrites") else None, backend.name)
         show.graph("rewrites", rewritten)
         steps = lower(rewritten)
         show.steps(steps)
-    return Compiled(graph, rewritten, steps)
+    return Compiled(graph, rewritten, steps, backend, slice_lengths(steps))
 
 
 def program_for(
-    compiled: Compiled,
-    shapes: Mapping[Variable, Shape],
-    backend: Backend,
-    containers: Sequence[Container],
-    name: str,
+    compiled: Compiled, shapes: Mapping[Variable, Shape], containers: Sequence[Container], name: str
 ) -> tuple[Plan, Program]:
     """Bind to the sizes of inputs and shared variables, plan, and write the program.
 
-    The user's own graph is bound first: if sizes don't fit, its error names the user's line.
+    The user's own graph is bound first: if sizes don't fit, its error names the user's line. What the backend can't
+    run as a whole runs on its substitute.
     """
     show = _Stages(name)
     with _no_garbage_collection():
         bind_types(compiled.graph, shapes)
-        types = bind_types(compiled.rewritten, shapes)
-        plan = make_plan(compiled.rewritten, compiled.steps, types)
+        backend = compiled.backend
+        try:
+            plan, program = _program(compiled, backend, shapes, containers)
+        except UnsupportedError:
+            plan, program = _program(compiled, backend.substitute, shapes, containers)
         show.plan(plan)
-        program = backend.compile(plan, containers)
         show.text("source", program.source)
     return plan, program
+
+
+def _program(
+    compiled: Compiled, backend: Backend, shapes: Mapping[Variable, Shape], containers: Sequence[Container]
+) -> tuple[Plan, Program]:
+    """Plan and write the program for one backend."""
+    types = bind_types(compiled.rewritten, shapes, compiled.lengths if backend.checks_lengths else NO_LENGTHS)
+    steps = backend.schedule(compiled.rewritten, compiled.steps, types)
+    plan = make_plan(compiled.rewritten, steps, types, backend.traits)
+
+    def explain() -> Program:
+        return _program(compiled, backend.substitute, shapes, containers)[1]
+
+    return plan, backend.compile(plan, containers, explain)
 
 
 @contextmanager

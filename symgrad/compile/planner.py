@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
+from symgrad.compile.in_storage import order_for_storage
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import SharedVariable, Variable
 from symgrad.kernels.checks import Comparisons, open_comparisons
 from symgrad.kernels.grammar import Kernel, Library, Map, Same, View
-from symgrad.lowering.plan import Action, Change, Commit, Home, Place, Plan, overwritable, takes_out
+from symgrad.lowering.plan import NUMPY_TRAITS, Action, Change, Commit, Home, Place, Plan, Traits
 from symgrad.lowering.steps import Step
 
 ALIGNMENT = 64
@@ -61,10 +62,10 @@ class _Arena:
 
 
 def make_plan(
-    graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variable, Operand]
+    graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variable, Operand], traits: Traits = NUMPY_TRAITS
 ) -> Plan:
-    """Return the plan of a function for bound types."""
-    return _Planner(graph, [_settled(step, types) for step in steps], types).plan()
+    """Return the plan of a function for bound types, and for what the backend's kernels can do."""
+    return _Planner(graph, [_settled(step, types) for step in steps], types, traits).plan()
 
 
 def _settled(step: Step, types: Mapping[Variable, Operand]) -> Step:
@@ -76,18 +77,28 @@ def _settled(step: Step, types: Mapping[Variable, Operand]) -> Step:
 
 
 class _Planner:
-    def __init__(self, graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variable, Operand]) -> None:
+    def __init__(
+        self, graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variable, Operand], traits: Traits
+    ) -> None:
         self.graph = graph
         self.types = types
+        self.traits = traits
         self.root: dict[Variable, Variable] = {}
         self.made: set[Variable] = set()
         self.place: dict[Variable, Place] = {}
         self.arena = _Arena()
         for step in steps:
             self._find_roots(step)
-        self.commit_steps = _steps_in_storage(graph, steps, types, self._root)
-        moved = set(self.commit_steps.values())
-        self.steps = [step for step in steps if step not in moved]
+        self.commit_steps: dict[SharedVariable, Step] = {}
+        self.stored: dict[Variable, SharedVariable] = {}
+        if traits.is_one_call:
+            self.steps, writers = order_for_storage(graph, steps, types, self._root, traits)
+            values = dict(zip(graph.targets, graph.values, strict=True))
+            self.stored = {values[target]: target for target in writers}
+        else:
+            self.commit_steps = _steps_in_storage(graph, steps, types, self._root)
+            moved = set(self.commit_steps.values())
+            self.steps = [step for step in steps if step not in moved]
         self.last_use = self._last_uses()
 
     def _root(self, variable: Variable) -> Variable:
@@ -131,19 +142,21 @@ class _Planner:
         comparisons = _open_comparisons(step, self.types)
         homes, places = [], []
         for output in step.outputs:
-            place = self._place_for(position, step, output)
-            homes.append(Home.FRESH if place is None else Home.ARENA)
+            place = None if output in self.stored else self._place_for(position, step, output)
+            home = Home.STORAGE if output in self.stored else Home.FRESH
+            homes.append(home if place is None else Home.ARENA)
             places.append(place)
-        return Action(step, tuple(homes), tuple(places), comparisons)
+        targets = tuple([self.stored.get(output) for output in step.outputs]) if Home.STORAGE in homes else ()
+        return Action(step, tuple(homes), tuple(places), comparisons, targets)
 
     def _place_for(self, position: int, step: Step, output: Variable) -> Place | None:
         kind: Any = self.types[output].type
-        if not kind.is_static or not takes_out(step.kernel) or output in self.graph.outputs:
+        if not kind.is_static or not self.traits.takes_out(step.kernel) or output in self.graph.outputs:
             return None
         if any(self._root(root) is output for root in self.graph.outputs) and self._is_kept(output):
             return None
         size = prod(kind.shape) * kind.numpy_dtype.itemsize
-        reused = self._reusable(position, step, kind)
+        reused = self._reusable(position, step, output, kind)
         if reused is not None:
             self.place[output] = self.place.pop(reused)
         else:
@@ -159,14 +172,16 @@ class _Planner:
         own: Any = self.types[output].type
         return bool(kind.is_static and own.is_static and prod(kind.shape) == prod(own.shape))
 
-    def _reusable(self, position: int, step: Step, kind: Any) -> Variable | None:
+    def _reusable(self, position: int, step: Step, output: Variable, kind: Any) -> Variable | None:
         """Return an operand whose memory the output may take over."""
-        for candidate in overwritable(step.kernel, step.inputs):
+        number = step.outputs.index(output)
+        for operand in [pair[1] for pair in self.traits.in_place(step) if pair[0] == number]:
+            candidate = step.inputs[operand]
             root = self._root(candidate)
             if root is not candidate or root not in self.place or self.last_use[root] != position:
                 continue
             found: Any = self.types[candidate].type
-            others = [v for v in step.inputs if v is not candidate and self._root(v) is root]
+            others = [n for n, v in enumerate(step.inputs) if n != operand and self._root(v) is root]
             if found.shape == kind.shape and found.dtype == kind.dtype and not others:
                 return candidate
         return None
@@ -184,6 +199,8 @@ class _Planner:
         return tuple(copied)
 
     def _commit(self, target: SharedVariable, value: Variable) -> Commit:
+        if value in self.stored:
+            return Commit(target, value, Change.WRITTEN)
         step = self.commit_steps.get(target)
         if step is not None:
             return Commit(target, value, Change.WRITTEN, Action(step, (Home.STORAGE,), (None,)))
@@ -191,7 +208,7 @@ class _Planner:
         if root not in self.made:
             return Commit(target, value, Change.SNAPSHOT)
         kind: Any = self.types[value].type
-        if root is value and value not in self.place:
+        if root is value and value not in self.place and not self.traits.is_one_call:
             others = [*self.graph.values, *self.graph.outputs]
             if [self._root(other) for other in others].count(root) == 1:
                 return Commit(target, value, Change.MOVED)
@@ -226,7 +243,8 @@ def _steps_in_storage(
             continue
         step = maker[value]
         same = types[value].type.shape == types[target].type.shape
-        if same and types[value].type.is_static and target in overwritable(step.kernel, step.inputs):
+        free = [step.inputs[operand] for _, operand in NUMPY_TRAITS.in_place(step)]
+        if same and types[value].type.is_static and target in free:
             others = [v for v in step.inputs if v is not target and root(v) is target]
             settled = isinstance(step.kernel, Library) or all(types[v].type.is_static for v in step.inputs)
             if not others and settled and step.inputs.count(target) == 1:

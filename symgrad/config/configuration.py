@@ -58,6 +58,9 @@ class Config:
     allow_input_downcast: bool | None
     exception_verbosity: str
     threads: int
+    cpu_features: str
+    cache_dir: str
+    cache_size: int
     debug: str
     data: str
 

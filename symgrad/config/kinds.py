@@ -62,21 +62,32 @@ class DeviceName:
 
 
 @dataclass(frozen=True)
-class PositiveInteger:
-    """A whole number from 1 up."""
+class WholeNumber:
+    """A whole number from 0 up."""
 
     candidates: tuple[str, ...] = ()
-    valid: str = "whole numbers from 1 up"
+    lowest: int = 0
+
+    @property
+    def valid(self) -> str:
+        return f"whole numbers from {self.lowest} up"
 
     def parse(self, value: object, folder: str) -> Value:
-        number = 0
+        number = -1
         if isinstance(value, str):
-            number = int(value) if re.fullmatch("[0-9]{1,9}", value) else 0
+            number = int(value) if re.fullmatch("[0-9]{1,9}", value) else -1
         elif not isinstance(value, bool) and hasattr(value, "__index__"):
             number = operator.index(value)
-        if number < 1:
+        if number < self.lowest:
             raise ValueError(value)
         return number
+
+
+@dataclass(frozen=True)
+class PositiveInteger(WholeNumber):
+    """A whole number from 1 up."""
+
+    lowest: int = 1
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from symgrad.config.kinds import Choice, DeviceName, FilePath, Kind, OptionalBoolean, PositiveInteger, Value, WordList
+from symgrad.config.kinds import (
+    Choice,
+    DeviceName,
+    FilePath,
+    Kind,
+    OptionalBoolean,
+    PositiveInteger,
+    Value,
+    WholeNumber,
+    WordList,
+)
 from symgrad.errors import ConfigError, render
 
 
@@ -92,7 +102,7 @@ _ROWS = (
     ),
     Setting(
         "backend",
-        Choice(("auto", "numpy")),
+        Choice(("auto", "native", "numpy")),
         "auto",
         "The code generator; auto takes the fastest one for the device.",
         used_by="function",
@@ -145,6 +155,27 @@ _ROWS = (
         1,
         "How many threads the kernels of a function may use.",
         used_by="backends",
+    ),
+    Setting(
+        "cpu_features",
+        Choice(("auto", "avx512", "avx2", "sse2", "neon")),
+        "auto",
+        "The most that compiled code may use of the processor; auto: all that it has.",
+        used_by="the native backend",
+    ),
+    Setting(
+        "cache_dir",
+        FilePath(),
+        "",
+        "The folder of compiled code; nothing for the system's folder of caches.",
+        used_by="the native backend, symgrad cache",
+    ),
+    Setting(
+        "cache_size",
+        WholeNumber(),
+        512,
+        "How many MiB of compiled code are kept for later runs; 0 for none.",
+        used_by="the native backend, symgrad cache",
     ),
     Setting(
         "debug",

@@ -159,9 +159,10 @@ def apply_op(op: Op, inputs: Sequence[Variable]) -> Apply:
         node = Apply(op, inputs, types, source)
         if len(types) == 1:
             node.outputs[0].known = op.known_value(*inputs)
-        _infer_expected(node)
-        if config.warn_float64 != "ignore":
-            _note_float64(node)
+        if not _only_types.get():
+            _infer_expected(node)
+            if config.warn_float64 != "ignore":
+                _note_float64(node)
     except InferenceError as error:
         located = _locate(error, op, inputs, str(source) if source else "")
     else:
@@ -197,6 +198,19 @@ def _operands_now(variables: Sequence[Variable]) -> list[Operand]:
         except InferenceError:  # another line's mistake, which the call will report
             continue
     return [Operand(found.get(v, v.expected if v.owner is None else v.type), v.known) for v in variables]
+
+
+_only_types: ContextVar[bool] = ContextVar("symgrad_only_types", default=False)
+
+
+@contextmanager
+def only_types_inferred() -> Iterator[None]:
+    """Nodes made in this block aren't the user's: nothing more is checked early than that their types fit."""
+    token = _only_types.set(True)
+    try:
+        yield
+    finally:
+        _only_types.reset(token)
 
 
 _preparations: WeakSet[Apply] = WeakSet()

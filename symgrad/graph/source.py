@@ -6,9 +6,8 @@ import ast
 import linecache
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
+from contextvars import ContextVar, Token
 from types import FrameType, ModuleType
 from typing import Any, NamedTuple
 
@@ -78,14 +77,21 @@ def current_source() -> Source | None:
     return None if frame is None else Source(frame.f_code.co_filename, frame.f_lineno)
 
 
-@contextmanager
-def attributed_to(source: Source | None) -> Iterator[None]:
+class attributed_to:
     """Attribute nodes made in this block to `source`: gradients and rewrites keep the line of the forward node."""
-    token = _override.set(source)
-    try:
-        yield
-    finally:
-        _override.reset(token)
+
+    __slots__ = ("_source", "_token")
+
+    _token: Token[Source | None]
+
+    def __init__(self, source: Source | None) -> None:
+        self._source = source
+
+    def __enter__(self) -> None:
+        self._token = _override.set(self._source)
+
+    def __exit__(self, *error: object) -> None:
+        _override.reset(self._token)
 
 
 def operand_texts(operands: Sequence[Any]) -> list[str]:

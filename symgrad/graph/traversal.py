@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from symgrad.graph.source import attributed_to
 from symgrad.graph.variables import Apply, Variable
 
@@ -92,11 +94,25 @@ def apply_again(node: Apply, inputs: Sequence[Variable]) -> Sequence[Variable]:
     """Apply a node's op to other inputs, on the same source line and with the same output names."""
     from symgrad.graph.op import apply_op
 
-    with attributed_to(node.source):
-        outputs = apply_op(node.op, inputs).outputs
+    if all(map(_is_like, inputs, node.inputs)):
+        outputs = Apply(node.op, inputs, [old.type for old in node.outputs], node.source).outputs
+        for old, new in zip(node.outputs, outputs, strict=True):
+            new.known, new._expected = old.known, old._expected
+    else:
+        with attributed_to(node.source):
+            outputs = apply_op(node.op, inputs).outputs
     for old, new in zip(node.outputs, outputs, strict=True):
         new.name = old.name
     return outputs
+
+
+def _is_like(new: Variable, old: Variable) -> bool:
+    """Whether an op infers the same from both variables."""
+    if new is old:
+        return True
+    if new.type != old.type or new.expected != old.expected:
+        return False
+    return new.known is old.known or (new.known is not None and np.array_equal(new.known, old.known))
 
 
 def uses(outputs: Iterable[Variable], order: Iterable[Apply]) -> dict[Variable, int]:

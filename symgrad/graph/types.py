@@ -15,6 +15,7 @@ DTYPES = (
     "float16", "float32", "float64", "complex64", "complex128",
 )  # fmt: skip
 NUMPY_DTYPES = {name: np.dtype(name) for name in DTYPES}
+_NAMES = {dtype: name for name, dtype in NUMPY_DTYPES.items()}
 
 
 def dtype_name(dtype: Any) -> str:
@@ -32,6 +33,8 @@ def dtype_name(dtype: Any) -> str:
     """
     if isinstance(dtype, str) and dtype in NUMPY_DTYPES:
         return dtype
+    if isinstance(dtype, np.dtype) and dtype in _NAMES:
+        return _NAMES[dtype]
     if dtype == "floatX":
         return str(config.floatX)
     try:

@@ -11,7 +11,7 @@ another variable, seen otherwise (`Home.VIEW`); or the storage of a shared varia
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,12 +54,15 @@ class Action:
         Of each output, in the arena.
     comparisons : Comparisons
         What of the operands' sizes only the call can compare.
+    targets : tuple of (SharedVariable or None)
+        Of each output whose home is storage, the shared variable; empty if none is.
     """
 
     step: Step
     homes: tuple[Home, ...]
     places: tuple[Place | None, ...]
     comparisons: Comparisons = ()
+    targets: tuple[SharedVariable | None, ...] = ()
 
 
 class Change(enum.Enum):
@@ -88,7 +91,7 @@ class Commit:
     change : Change
         How.
     action : Action or None
-        The kernel that writes into the storage, for `Change.WRITTEN`.
+        The kernel that writes into the storage, for `Change.WRITTEN`; None if it is one of the plan's own actions.
     """
 
     target: SharedVariable
@@ -114,6 +117,29 @@ class Plan:
         return self.types[variable].type
 
 
+@dataclass(frozen=True)
+class Traits:
+    """What a plan has to know about a backend's kernels.
+
+    Attributes
+    ----------
+    takes_out : callable
+        ``takes_out(kernel)``: whether a kernel writes into memory that it is given.
+    in_place : callable
+        ``in_place(step)`` returns pairs (output, operand), by position: the output may take over the operand's memory.
+    may_fail : callable
+        ``may_fail(kernel)``: whether a kernel may stop the call.
+    is_one_call : bool
+        Whether all steps run in one native call: nothing comes between them, so kernels may write into storage, and
+        copies into storage are steps as well.
+    """
+
+    takes_out: Callable[[Kernel], bool]
+    in_place: Callable[[Step], Sequence[tuple[int, int]]]
+    may_fail: Callable[[Kernel], bool]
+    is_one_call: bool = False
+
+
 def takes_out(kernel: Kernel) -> bool:
     """Whether a kernel can write into memory that it is given."""
     if isinstance(kernel, Library):
@@ -130,10 +156,18 @@ LIBRARY_WITH_OUT = frozenset((
 """Library routines that write into given memory; the others return new arrays."""
 
 
-def overwritable(kernel: Kernel, inputs: Sequence[Variable]) -> list[Variable]:
-    """Return the operands whose memory the output may take over."""
+def _in_place(step: Step) -> Sequence[tuple[int, int]]:
+    kernel = step.kernel
     if isinstance(kernel, Map) and kernel.function.in_place:
-        return list(inputs)
+        return [(0, operand) for operand in range(len(step.inputs))]
     if isinstance(kernel, Library) and kernel.overwrites is not None:
-        return [inputs[kernel.overwrites]]
-    return []
+        return [(0, kernel.overwrites)]
+    return ()
+
+
+def _may_fail(kernel: Kernel) -> bool:
+    return True
+
+
+NUMPY_TRAITS = Traits(takes_out, _in_place, _may_fail)
+"""What NumPy's kernels can do."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.source import Source
@@ -12,19 +15,34 @@ from symgrad.kernels.grammar import Evaluate, Kernel
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One kernel with what it reads and writes, and the user's line that it came from."""
+    """One kernel with what it reads and writes, and the user's line that it came from.
+
+    Attributes
+    ----------
+    kernel : Kernel
+        What is done.
+    name : str
+        The op's name, as errors show it.
+    inputs, outputs : tuple of Variable
+        What it reads and writes.
+    source : Source or None
+        The user's line.
+    evaluate : callable or None
+        The op's own NumPy meaning: what a backend without this kernel runs, and what debugging compares with.
+    """
 
     kernel: Kernel
     name: str
     inputs: tuple[Variable, ...]
     outputs: tuple[Variable, ...]
     source: Source | None
+    evaluate: Callable[..., Sequence[np.ndarray]] | None = None
 
 
 def lower(graph: ClosedGraph) -> list[Step]:
     """Return the kernels of a graph, causes first."""
     return [
-        Step(_kernel(node), str(node.op), node.inputs, node.outputs, node.source) for node in graph.order
+        Step(_kernel(node), str(node.op), node.inputs, node.outputs, node.source, node.op.evaluate) for node in graph.order
     ]
 
 

@@ -27,7 +27,7 @@ LIMIT_BYTES = 1 << 22
 LEAST_COLUMNS = 40
 
 
-@rule("specialize", Pool2d, MaxPoolGradient,
+@rule("specialize", Pool2d, MaxPoolGradient, backends=("numpy",),
       reason="a maximum over windows is one over a few slices of the product, which is never reordered")  # fmt: skip
 def max_pooling_of_a_convolution_keeps_window_positions_apart(node: Apply, context: Context) -> Any:
     """``pool(conv2d(x, w))`` and its gradient, if nothing else uses the convolution (it would be computed twice)."""
@@ -50,7 +50,7 @@ def max_pooling_of_a_convolution_keeps_window_positions_apart(node: Apply, conte
     return ImagesOfWindows(size)(WindowMaximumGradient()(pooling.inputs[0], pooling.outputs[0], node.inputs[2]))
 
 
-@rule("specialize", Conv2dFilterGradient, Conv2dInputGradient,
+@rule("specialize", Conv2dFilterGradient, Conv2dInputGradient, backends=("numpy",),
       reason="the gradient of pooling is never put in the order of images")  # fmt: skip
 def gradients_of_a_convolution_take_window_positions_apart(node: Apply, context: Context) -> Any:
     """Both gradients of a convolution, with respect to filters and images, of a cotangent that is made of windows."""

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from operator import is_
 from typing import Any
 
 import numpy as np
 
 from symgrad.errors import GraphError
 from symgrad.graph.closed import ClosedGraph
-from symgrad.graph.op import Op, attributed_to
+from symgrad.graph.op import Op, attributed_to, only_types_inferred
 from symgrad.graph.traversal import apply_again, uses
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply, Constant, Variable, make_constant
 from symgrad.ops.sizes import unbroadcast
 
 PHASES = ("canonicalize", "stabilize", "specialize")
-MAXIMAL_ROUNDS = 12
+MAXIMAL_PASSES = 12
+MAXIMAL_DEPTH = 256
+"""So many rules, one after the other, may change what a node became in one pass."""
 FOLDED_SIZE = 4096
 
 Rewriter = Callable[[Apply, "Context"], Any]
@@ -41,6 +44,8 @@ class Rule:
         Why it is worth doing.
     rewriter : callable
         ``rewriter(apply, context)`` returns what replaces the first output (or a list for all), or None.
+    backends : tuple of str
+        Names of the backends that it is for; empty for all.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Rule:
     functions: tuple[str, ...]
     reason: str
     rewriter: Rewriter
+    backends: tuple[str, ...] = ()
 
 
 RULES: dict[str, Rule] = {}
@@ -61,12 +67,14 @@ ENGINE_RULES = {
 }
 
 
-def rule(phase: str, *ops: type[Op], reason: str, functions: Sequence[str] = ()) -> Callable[[Rewriter], Rewriter]:
+def rule(
+    phase: str, *ops: type[Op], reason: str, functions: Sequence[str] = (), backends: tuple[str, ...] = ()
+) -> Callable[[Rewriter], Rewriter]:
     """Declare a rule; the function's name becomes the rule's."""
 
     def declare(rewriter: Rewriter) -> Rewriter:
         name = rewriter.__name__  # type: ignore[attr-defined]
-        RULES[name] = Rule(name, phase, ops, tuple(functions), reason, rewriter)
+        RULES[name] = Rule(name, phase, ops, tuple(functions), reason, rewriter, backends)
         return rewriter
 
     return declare
@@ -82,9 +90,16 @@ class Change:
 
 
 class Context:
-    """What a rule may ask besides its node: how often a variable is used, and by which nodes."""
+    """What a rule may ask besides its node: how often a variable is used, and by which nodes.
+
+    Attributes
+    ----------
+    asked : bool
+        Whether a rule has asked: its answer may then be another in the next pass, though its node is the same.
+    """
 
     def __init__(self, counts: dict[Variable, int], order: Sequence[Apply] = ()) -> None:
+        self.asked = False
         self._counts = counts
         self._order = order
         self._users: dict[Variable, list[tuple[Apply, int]]] | None = None
@@ -92,15 +107,19 @@ class Context:
 
     def replaces(self, new: Variable, old: Variable) -> None:
         """Note that `new` stands for `old` in this pass."""
-        if new is not old:
+        if new in self._counts:  # at least so often: a rule that hesitates for that is asked again in the next pass
+            self._counts[new] += self._counts.get(self._origin.get(old, old), 1)
+        else:
             self._origin[new] = self._origin.get(old, old)
 
     def uses(self, variable: Variable) -> int:
         """Return how many nodes and outputs use a variable; one for a variable that a rule just made."""
+        self.asked = True
         return self._counts.get(self._origin.get(variable, variable), 1)
 
     def users(self, variable: Variable) -> list[tuple[Apply, int]]:
         """Return the nodes that use a variable, as they were before this pass, and at which position; no outputs."""
+        self.asked = True
         if self._users is None:
             self._users = {}
             for node in self._order:
@@ -115,7 +134,10 @@ def all_rule_names() -> list[str]:
 
 
 def rewrite(
-    graph: ClosedGraph, rules: Collection[str], on_change: Callable[[Change], None] | None = None
+    graph: ClosedGraph,
+    rules: Collection[str],
+    on_change: Callable[[Change], None] | None = None,
+    backend: str = "numpy",
 ) -> ClosedGraph:
     """Return the graph after all phases.
 
@@ -127,125 +149,207 @@ def rewrite(
         Names of the rules to apply.
     on_change : callable, optional
         Told about each change.
+    backend : str
+        Name of the backend that will run the graph: rules for other ones don't apply.
     """
     enabled = frozenset(rules)
-    active: list[Rule] = []
-    for phase in PHASES:
-        active += [found for found in RULES.values() if found.phase == phase and found.name in enabled]
-        if active or enabled & ENGINE_RULES.keys():
-            graph = _to_fixed_point(graph, active, enabled, on_change)
+    suited = [found for found in RULES.values() if found.name in enabled and backend in (found.backends or (backend,))]
+    memory = _Memory(MERGE in enabled, FOLD in enabled, on_change)
+    with only_types_inferred():
+        for phase in PHASES:
+            memory.activate([found for found in suited if found.phase == phase])
+            if memory.active or enabled & ENGINE_RULES.keys():
+                graph = _to_fixed_point(graph, memory)
     return graph
 
 
-def _to_fixed_point(
-    graph: ClosedGraph,
-    active: Sequence[Rule],
-    enabled: frozenset[str],
-    on_change: Callable[[Change], None] | None,
-) -> ClosedGraph:
-    for _ in range(MAXIMAL_ROUNDS):
-        walk = _Walk(graph, active, enabled, on_change)
-        graph = walk.result()
-        if not walk.changed:
+def _to_fixed_point(graph: ClosedGraph, memory: _Memory) -> ClosedGraph:
+    for _ in range(MAXIMAL_PASSES):
+        one_pass = _Pass(graph, memory)
+        graph = one_pass.result()
+        if not one_pass.changed:
             break
     return graph
 
 
-class _Walk:
-    """One pass over the graph: nodes are rebuilt on new inputs, merged, folded, and offered to the rules."""
+class _Memory:
+    """What the passes over a graph know from each other, so that each looks only at what is new to it.
 
-    def __init__(
-        self,
-        graph: ClosedGraph,
-        active: Sequence[Rule],
-        enabled: frozenset[str],
-        on_change: Callable[[Change], None] | None,
-    ) -> None:
-        self.graph = graph
-        self.active = active
-        self.candidates: dict[Any, list[Rule]] = {}
-        self.merges = MERGE in enabled
-        self.folds = FOLD in enabled
+    Attributes
+    ----------
+    active : list of Rule
+        The rules of this phase and of those before, in this order.
+    tried : dict
+        For a node that is offered no more: how many of its rules have had it, and which of these must be asked again
+        in each pass, because the answer depends on more than the node.
+    """
+
+    def __init__(self, merges: bool, folds: bool, on_change: Callable[[Change], None] | None) -> None:
+        self.merges = merges
+        self.folds = folds
         self.on_change = on_change
+        self.active: list[Rule] = []
+        self.tried: dict[Apply, tuple[int, list[Rule]]] = {}
+        self._candidates: dict[Any, list[Rule]] = {}
+        self._nodes: dict[Any, Apply] = {}
+        self._constants: dict[Any, Constant] = {}
+        self._merged: dict[Constant, Constant] = {}
+
+    def activate(self, rules: Sequence[Rule]) -> None:
+        """Begin the next phase."""
+        self.active += rules
+        self._candidates.clear()
+
+    def candidates(self, op: Op) -> list[Rule]:
+        """Return the active rules for an op, those of earlier phases first."""
+        key = (type(op), getattr(op, "function", None))
+        found = self._candidates.get(key)
+        if found is None:
+            found = self._candidates[key] = [one for one in self.active if _applies(one, *key)]
+        return found
+
+    def is_done(self, node: Apply) -> bool:
+        """Whether no rule has anything to say about a node, as long as it stays as it is."""
+        state = self.tried.get(node)
+        return state is not None and not state[1] and state[0] == len(self.candidates(node.op))
+
+    def equal_node(self, node: Apply) -> Apply:
+        """Return the first node that applied the same op to the same variables: `node` itself, if it is the first."""
+        return self._nodes.setdefault((node.op, *[id(variable) for variable in node.inputs]), node)
+
+    def equal_constant(self, constant: Constant) -> Constant:
+        """Return the first small constant of the same value and type."""
+        known = self._merged.get(constant)
+        if known is None:
+            known = constant
+            if constant.data.size <= 64 and constant.name is None:
+                pattern = constant.type.broadcastable  # type: ignore[attr-defined]
+                key = (constant.data.dtype.str, constant.data.shape, pattern, constant.data.tobytes())
+                known = self._constants.setdefault(key, constant)
+            self._merged[constant] = known
+        return known
+
+
+class _Pass:
+    """One pass over the graph, causes first: nodes are rebuilt on new inputs, merged, folded and offered to the rules.
+
+    What a rule makes goes the same way at once, so that those who use it see only what is settled.
+    """
+
+    def __init__(self, graph: ClosedGraph, memory: _Memory) -> None:
+        self.graph = graph
+        self.memory = memory
         self.changed = False
+        self.given = frozenset(graph.inputs)
         self.new: dict[Variable, Variable] = {}
-        self.seen: dict[Any, Any] = {}
+        self.settled: set[Apply] = set()
         self.context = Context(uses(graph.roots, graph.order), graph.order)
 
     def result(self) -> ClosedGraph:
         """Walk, and return the new graph."""
         for node in self.graph.order:
-            outputs = self._rebuild(node)
-            for old, new in zip(node.outputs, outputs, strict=True):
-                self._replace(old, new)
-        return self.graph.with_roots([self._current(root) for root in self.graph.roots])
+            if self.memory.is_done(node) and not any(variable in self.new for variable in node.inputs):
+                self.settled.add(node)
+            else:
+                self._settle(node)
+        roots = [self._current(root) for root in self.graph.roots]
+        return self.graph if all(map(is_, roots, self.graph.roots)) else self.graph.with_roots(roots)
 
     def _current(self, variable: Variable) -> Variable:
         found = self.new.get(variable)
         if found is not None:
             return found
-        if isinstance(variable, Constant) and self.merges:
-            return self._merged_constant(variable)
+        if self.memory.merges and isinstance(variable, Constant):
+            return self.memory.equal_constant(variable)
         return variable
 
-    def _merged_constant(self, constant: Constant) -> Variable:
-        if constant.data.size > 64 or constant.name is not None:
-            return constant
-        pattern = constant.type.broadcastable  # type: ignore[attr-defined]
-        key = (constant.data.dtype.str, constant.data.shape, pattern, constant.data.tobytes())
-        return self.seen.setdefault(key, constant)  # type: ignore[no-any-return]
+    def _settle(self, node: Apply) -> None:
+        """Settle a node, after what it needs, and then what replaces it."""
+        stack: list[tuple[Apply, int, Sequence[Variable] | None]] = [(node, 0, None)]
+        while stack:
+            node, depth, outputs = stack.pop()
+            if outputs is not None:
+                self._replace(node, outputs)
+            elif node not in self.settled:
+                inputs = [self._current(variable) for variable in node.inputs]
+                waiting = self._unsettled(inputs)
+                if waiting:
+                    stack.append((node, depth, None))
+                    stack += [(owner, depth, None) for owner in waiting]
+                    continue
+                self.settled.add(node)
+                outputs = self._outcome(node, inputs, depth)
+                if outputs is node.outputs:
+                    continue
+                outputs = [_held(*pair) for pair in zip(node.outputs, outputs, strict=True)]
+                waiting = self._unsettled(outputs)
+                if waiting:
+                    stack.append((node, depth, outputs))
+                    stack += [(owner, depth + 1, None) for owner in waiting]
+                else:
+                    self._replace(node, outputs)
 
-    def _replace(self, old: Variable, new: Variable) -> None:
-        if new is old:
-            return
-        if not _may_stand_for(old.type, new.type):
-            raise GraphError(f"a rewrite changed the type of {old} from {old.type} to {new.type}")
-        new = _held(old.type, new)
-        if new.name is None and new.owner is not None:
-            new.name = old.name
-        self.new[old] = new
-        self.context.replaces(new, old)
+    def _unsettled(self, variables: Sequence[Variable]) -> list[Apply]:
+        """Return the nodes that make variables and aren't settled, the last first."""
+        return [
+            variable.owner for variable in reversed(variables)
+            if variable.owner is not None and variable.owner not in self.settled and variable not in self.given
+        ]  # fmt: skip
 
-    def _rebuild(self, node: Apply) -> Sequence[Variable]:
-        inputs = [self._current(variable) for variable in node.inputs]
-        if any(new is not old for new, old in zip(inputs, node.inputs, strict=True)):
-            outputs = tuple(apply_again(node, inputs))
+    def _replace(self, node: Apply, outputs: Sequence[Variable]) -> None:
+        """From here on, what `outputs` became stands for the outputs of a node."""
+        for old, new in zip(node.outputs, outputs, strict=True):
+            new = self._current(new)
+            if new is not old:
+                if new.name is None and new.owner is not None:
+                    new.name = old.name
+                self.new[old] = new
+                self.context.replaces(new, old)
+
+    def _outcome(self, node: Apply, inputs: Sequence[Variable], depth: int) -> Sequence[Variable]:
+        """Return what a node's outputs become: themselves, if nothing applies."""
+        memory = self.memory
+        if not all(map(is_, inputs, node.inputs)):
+            outputs = apply_again(node, inputs)
             for old, new in zip(node.outputs, outputs, strict=True):
                 self.context.replaces(new, old)
             node = outputs[0].owner or node
-        if self.merges:
-            key = (node.op, *[id(variable) for variable in node.inputs])
-            known = self.seen.setdefault(key, node)
-            if known is not node:
-                self._tell(MERGE, node.outputs[0], known.outputs[0])
-                return tuple(known.outputs)
-        if self.folds:
-            folded = _fold(node)
+        if node not in memory.tried:
+            if memory.merges:
+                known = memory.equal_node(node)
+                if known is not node:
+                    self._tell(MERGE, node.outputs[0], known.outputs[0])
+                    return known.outputs
+            folded = _fold(node) if memory.folds else None
             if folded is not None:
                 self._tell(FOLD, node.outputs[0], folded[0])
                 return folded
-        return self._offer(node)
+        return self._offer(node) if depth <= MAXIMAL_DEPTH else node.outputs
 
     def _offer(self, node: Apply) -> Sequence[Variable]:
-        key = (type(node.op), getattr(node.op, "function", None))
-        candidates = self.candidates.get(key)
-        if candidates is None:
-            candidates = self.candidates[key] = [found for found in self.active if _applies(found, *key)]
-        if not candidates:
-            return node.outputs
-        with attributed_to(node.source):
-            for candidate in candidates:
-                result = candidate.rewriter(node, self.context)
-                if result is not None:
-                    outputs = result if isinstance(result, list) else [result, *node.outputs[1:]]
-                    self._tell(candidate.name, node.outputs[0], outputs[0])
-                    return outputs
+        candidates = self.memory.candidates(node.op)
+        count, again = self.memory.tried.get(node, (0, []))
+        untried = again + candidates[count:]
+        again = []
+        if untried:
+            with attributed_to(node.source):
+                for candidate in untried:
+                    self.context.asked = False
+                    result = candidate.rewriter(node, self.context)
+                    if result is not None:
+                        outputs = result if isinstance(result, list) else [result, *node.outputs[1:]]
+                        self._tell(candidate.name, node.outputs[0], outputs[0])
+                        return outputs
+                    if self.context.asked:
+                        again.append(candidate)
+        self.memory.tried[node] = (len(candidates), again)
+        self.settled.add(node)
         return node.outputs
 
     def _tell(self, name: str, before: Variable, after: Variable) -> None:
         self.changed = True
-        if self.on_change is not None:
-            self.on_change(Change(name, before, after))
+        if self.memory.on_change is not None:
+            self.memory.on_change(Change(name, before, after))
 
 
 def _applies(candidate: Rule, op: type[Op], function: str | None) -> bool:
@@ -254,15 +358,21 @@ def _applies(candidate: Rule, op: type[Op], function: str | None) -> bool:
 
 def _may_stand_for(old: Any, new: Any) -> bool:
     """Whether a rewrite may put a value of type `new` where `old` was: it may know more sizes, never other ones."""
-    if not isinstance(old, TensorType) or not isinstance(new, TensorType):
+    if old == new or not isinstance(old, TensorType) or not isinstance(new, TensorType):
         return bool(old == new)
     if old.dtype != new.dtype or old.ndim != new.ndim:
         return False
     return all(None in pair or pair[0] == pair[1] for pair in zip(old.shape, new.shape, strict=True))
 
 
-def _held(kind: Any, new: Any) -> Any:
-    """A rewrite may find out that a size is 1. The axis still doesn't stretch: the gradient was built without that."""
+def _held(old: Any, new: Any) -> Any:
+    """Return `new` in the form in which it may stand for `old`.
+
+    A rewrite may find out that a size is 1. The axis still doesn't stretch: the gradient was built without that.
+    """
+    kind = old.type
+    if not _may_stand_for(kind, new.type):
+        raise GraphError(f"a rewrite changed the type of {old} from {kind} to {new.type}")
     if not isinstance(kind, TensorType) or kind.broadcastable == new.type.broadcastable:
         return new
     grown = [axis for axis, ones in enumerate(new.type.broadcastable) if ones and not kind.broadcastable[axis]]

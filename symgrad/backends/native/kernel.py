@@ -38,8 +38,11 @@ class NativeKernel:
         Its symbol: readable, and the same for the same text.
     functions : sequence of Function
         Its functions; the first is the kernel, the others are internal and named after it.
-    units : int
-        Into how many independent parts the work falls.
+    units : int or str
+        Into how many independent parts the work falls; or the name of an open size, which is cut into blocks of
+        `unit_block`: then there are ``ceil(size / unit_block)`` units.
+    unit_block : int
+        See `units`.
     scratch : int
         Bytes of scratch memory for each thread, aligned to 64.
     flops : int
@@ -54,7 +57,8 @@ class NativeKernel:
 
     name: str
     functions: Sequence[Function]
-    units: int = 1
+    units: int | str = 1
+    unit_block: int = 1
     scratch: int = 0
     flops: int = 0
     bytes: int = 0

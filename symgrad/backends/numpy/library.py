@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.linalg.blas as blas
 
+from symgrad.backends.fortran_blas import fortran_blas
 from symgrad.backends.numpy import convolution, pooling
 from symgrad.backends.numpy.convolution import Workspace
 from symgrad.errors import ShapeError
@@ -269,7 +269,7 @@ def sum_of_squares(attributes: Attributes, workspace: Workspace) -> Callable[...
 
 # ---- gemm -----------------------------------------------------------------------------------------------------------
 
-GEMM = {np.dtype("float32"): blas.sgemm, np.dtype("float64"): blas.dgemm}
+GEMM = {np.dtype("float32"): fortran_blas().sgemm, np.dtype("float64"): fortran_blas().dgemm}
 
 
 GEMM_SLOT = 16

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import linecache
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count, starmap
 from keyword import iskeyword
@@ -14,16 +15,19 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.backends.base import Program
 from symgrad.backends.numpy.convolution import Workspace
 from symgrad.backends.numpy.library import ROUTINES, gemm_calls
 from symgrad.backends.numpy.threads import BlasThreads
 from symgrad.backends.numpy.views import make_view, view_text
 from symgrad.config import config
+from symgrad.graph.closed import ClosedGraph
+from symgrad.graph.op import Operand
 from symgrad.graph.variables import Constant, Container, Variable
 from symgrad.kernels.checks import same_sizes
 from symgrad.kernels.grammar import Evaluate, Kernel, Library, Map, Reduction, View
 from symgrad.lowering import Step
-from symgrad.lowering.plan import Action, Change, Commit, Home, Place, Plan, takes_out
+from symgrad.lowering.plan import NUMPY_TRAITS, Action, Change, Commit, Home, Place, Plan, takes_out
 
 _numbers = count(1)
 
@@ -32,8 +36,28 @@ class NumpyBackend:
     """Runs plans with NumPy and SciPy."""
 
     name = "numpy"
+    traits = NUMPY_TRAITS
+    checks_lengths = False
 
-    def compile(self, plan: Plan, containers: Sequence[Container]) -> NumpyProgram:
+    @property
+    def substitute(self) -> NumpyBackend:
+        """It runs everything itself."""
+        return self
+
+    def schedule(
+        self, graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variable, Operand]
+    ) -> Sequence[Step]:
+        """Return the steps; those with other backends' routines are evaluated as their ops say."""
+        return [self._own(step) for step in steps]
+
+    def _own(self, step: Step) -> Step:
+        if not isinstance(step.kernel, Library) or step.kernel.name in ROUTINES or step.evaluate is None:
+            return step
+        return replace(step, kernel=Evaluate(step.kernel.name, step.evaluate))
+
+    def compile(
+        self, plan: Plan, containers: Sequence[Container], explain: Callable[[], Program] | None = None
+    ) -> NumpyProgram:
         """Return the program of a plan."""
         return NumpyProgram(plan, containers)
 
@@ -61,6 +85,9 @@ class NumpyProgram:
         self.run: Callable[..., tuple[np.ndarray, ...]] = namespace["run"]
         lines = self.source.splitlines(keepends=True)
         linecache.cache[self._filename] = (len(self.source), None, lines, self._filename)
+
+    def entry(self, numbers: Sequence[int], as_list: bool) -> None:
+        """Every call goes through Python."""
 
     def owns(self, code: Any) -> bool:
         """Whether a traceback's code object is this program's text."""

@@ -76,7 +76,7 @@ def literal(value: float, kind: str) -> Value:
     Examples
     --------
     >>> literal(0.1, "float").text, literal(3, "i64").text, literal(1, "<2 x i32>").text
-    ('0x3FB99999A0000000', '3', '<i32 1, i32 1>')
+    ('0x3FB99999A0000000', '3', 'splat (i32 1)')
     """
     element, lanes = element_of(kind), lanes_of(kind)
     if element == "float":
@@ -88,7 +88,7 @@ def literal(value: float, kind: str) -> Value:
     else:
         text = str(int(value))
     if lanes > 1:
-        text = f"<{', '.join([f'{element} {text}'] * lanes)}>"
+        text = f"splat ({element} {text})"
     return Value(text, kind)
 
 
@@ -286,8 +286,7 @@ class Function:
         if lanes == 1:
             return value
         if not value.text.startswith("%"):
-            text = f"<{', '.join([value.typed] * lanes)}>"
-            return Value(text, vector_type(value.type, lanes))
+            return Value(f"splat ({value.typed})", vector_type(value.type, lanes))
         kind = vector_type(value.type, lanes)
         first = self.emit(f"insertelement {kind} poison, {value.typed}, i64 0", kind)
         return self.emit(

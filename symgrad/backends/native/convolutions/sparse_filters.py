@@ -1,0 +1,267 @@
+"""The gradient of filters from the cotangent of pooled outputs and the places of the maxima.
+
+Only one pixel of each window has a cotangent, so the gradient of a filter is a sum of as many patches as there are
+windows, each times one number. The sums of a filter's gradient stay in registers while patches go by: rows of taps of
+all channels in turn, or, where channels are few, all taps at once and straight from the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from symgrad.backends.native.convolutions.addresses import (
+    affine,
+    aligned,
+    bytes_of,
+    element_at,
+    fill_with_zeros,
+    minimum,
+    part_of_scratch,
+    quotient,
+    registers_of,
+)
+from symgrad.backends.native.convolutions.geometry import Geometry, Pair
+from symgrad.backends.native.convolutions.patches import PaddedImage, RowPatches, tap_vector
+from symgrad.backends.native.kernel import buffer_pointer, kernel_function
+from symgrad.backends.native.llvm.text import Function, Value, byte_size, index, literal, vector_type
+
+PATCH_BYTES = 1 << 18
+"""Rows of patches are made for blocks of windows that take no more than this."""
+
+ENTRY = 16
+"""Bytes of an entry of a list: where its patch is, and its cotangent."""
+
+
+class SparseFilterGradient:
+    """Writes the kernel; a unit is one output channel.
+
+    Images come one after the other, in the same order for each channel, so the sums don't depend on how units are cut.
+    """
+
+    def __init__(self, name: str, geometry: Geometry, window: Pair, element: str, vector_bytes: int) -> None:
+        self.geometry, self.window, self.element = geometry, window, element
+        self.lanes = vector_bytes // byte_size(element)
+        self.pooled = (geometry.output[0] // window[0], geometry.output[1] // window[1])
+        self.image = PaddedImage(geometry, element, self.lanes)
+        _, channels, height, width = geometry.filters
+        self.taps = tap_vector(width, self.lanes)
+        self.is_direct = channels * height <= 12 and width <= self.lanes
+        self.rows = self.pooled[0] if self.is_direct else self._rows_of_a_block()
+        covered = self.rows * window[0] + height - 1
+        self.patches = RowPatches(self.image, covered, self.pooled[1] * window[1])
+        self.places = (
+            [(c * self.image.height + a) * self.image.width for c in range(channels) for a in range(height)]
+            if self.is_direct
+            else [
+                a * self.patches.row + v * self.lanes
+                for a in range(height) for v in range(self.patches.patch // self.lanes)
+            ]
+        )  # fmt: skip
+        self.width = self.taps if self.is_direct else self.lanes
+        self.most = registers_of(vector_bytes) * 5 // 8
+        self.function = kernel_function(name)
+
+    def _rows_of_a_block(self) -> int:
+        rows, height = self.pooled[0], self.geometry.filters[2]
+        while rows > 1:
+            covered = rows * self.window[0] + height - 1
+            if RowPatches(self.image, covered, self.pooled[1] * self.window[1]).size <= PATCH_BYTES:
+                break
+            rows = -(-rows // 2)
+        return rows
+
+    # ---- memory ----
+
+    @property
+    def units(self) -> int:
+        """Output channels."""
+        return self.geometry.filters[0]
+
+    @property
+    def sums(self) -> int:
+        """Elements of the sums of one channel."""
+        return len(self.places) * self.width
+
+    @property
+    def _parts(self) -> list[int]:
+        """Bytes of the parts of scratch memory: image, sums, patches, list of entries."""
+        sums = bytes_of(self.element, -(-self.units * self.sums // self.lanes) * self.lanes)
+        if self.is_direct:
+            return [aligned(self.image.size), aligned(sums)]
+        entries = self.rows * self.pooled[1] * ENTRY
+        return [aligned(self.image.size), aligned(sums), aligned(self.patches.size), aligned(entries)]
+
+    @property
+    def scratch(self) -> int:
+        """Bytes of scratch memory."""
+        return sum(self._parts)
+
+    # ---- the kernel ----
+
+    def write(self) -> Function:
+        """Write the whole function."""
+        function, element = self.function, self.element
+        image, cotangent, positions, output = (buffer_pointer(function, number) for number in range(4))
+        _, _, begin, end, _ = function.parameters
+        parts = [part_of_scratch(function, sum(self._parts[:number])) for number in range(len(self._parts))]
+        padded, sums = parts[:2]
+        fill_with_zeros(function, sums, element, self._parts[1] // byte_size(element), self.lanes)
+        self.image.clear(function, padded)
+        count, channels, height, width = self.geometry.image
+        with function.loop(index(0), index(count), hint="image") as number:
+            pixels = element_at(function, image, element, (number.index, channels * height * width))
+            self.image.fill(function, padded, pixels)
+            with function.loop(index(0), index(self.pooled[0]), self.rows, hint="block") as block:
+                if not self.is_direct:
+                    self._fill_patches(parts[2], padded, block.index)
+                with function.loop(begin, end, hint="filter") as filter_:
+                    terms = [
+                        (number.index, self.units * self.pooled[0] * self.pooled[1]),
+                        (filter_.index, self.pooled[0] * self.pooled[1]), (block.index, self.pooled[1]),
+                    ]  # fmt: skip
+                    there = element_at(function, cotangent, element, *terms), element_at(function, positions, "i8", *terms)
+                    of_filter = element_at(function, sums, element, (filter_.index, self.sums))
+                    if self.is_direct:
+                        self._add_directly(of_filter, padded, *there)
+                    else:
+                        rows = minimum(function, index(self.rows), function.subtract(index(self.pooled[0]), block.index))
+                        self._add_listed(of_filter, parts[2], parts[3], *there, rows)
+        with function.loop(begin, end, hint="filter") as filter_:
+            self._put(output, sums, filter_.index)
+        function.give(Value("0", "i32"))
+        return function
+
+    def _fill_patches(self, patches: Value, padded: Value, first: Value) -> None:
+        function = self.function
+        row = function.multiply(first, index(self.window[0]))
+        left = function.subtract(index(self.pooled[0] * self.window[0] + self.geometry.filters[2] - 1), row)
+        self.patches.fill(function, patches, padded, row, minimum(function, left, index(self.patches.rows)))
+
+    def _place(self, position: Value, row: int, patch: int) -> Value:
+        """Return how far the patch of a place of the window is from that of its first place."""
+        down, across = quotient(self.function, position, self.window[1])
+        return affine(self.function, (down, row), (across, patch))
+
+    # ---- all taps at once, straight from the image ----
+
+    def _add_directly(self, sums: Value, padded: Value, cotangent: Value, positions: Value) -> None:
+        """Add all patches; several windows have registers of their own, so that sums wait less for each other."""
+        function, element, columns = self.function, self.element, self.pooled[1]
+        kind = vector_type(element, self.width)
+        together = max(n for n in (1, 2, 3, 4) if columns % n == 0 and (n == 1 or n * len(self.places) <= self.most))
+        zeros = [literal(0, kind)] * (together * len(self.places))
+        with function.loop(index(0), index(self.pooled[0]), 1, zeros, hint="row") as row:
+            pixels = element_at(function, padded, element, (row.index, self.window[0] * self.image.width))
+            with function.loop(index(0), index(columns), together, row.carried, hint="column") as column:
+                total = list(column.carried)
+                for number in range(together):
+                    window = affine(function, (row.index, columns), (column.index, 1), start=number)
+                    place = function.load(function.offset(positions, window, "i8"), "i8")
+                    shift = self._place(function.convert("zext", place, "i64"), self.image.width, 1)
+                    patch = element_at(
+                        function, pixels, element, (column.index, self.window[1]), (shift, 1), start=number * self.window[1]
+                    )
+                    value = function.load(function.offset(cotangent, window, element), element)
+                    part = slice(number * len(self.places), (number + 1) * len(self.places))
+                    total[part] = self._products(total[part], patch, self.places, value)
+                column.next = total
+            row.next = column.results
+        for number, shift in enumerate(range(0, self.sums, self.width)):
+            total = row.results[number]
+            for other in range(number + len(self.places), len(zeros), len(self.places)):
+                total = function.add(total, row.results[other])
+            address = element_at(function, sums, element, start=shift)
+            function.store(function.add(function.load(address, kind), total), address)
+
+    def _products(self, sums: Sequence[Value], patch: Value, places: Sequence[int], value: Value) -> list[Value]:
+        """Add a patch times a number."""
+        function = self.function
+        factor = function.splat(value, self.width)
+        kind = vector_type(self.element, self.width)
+        return [
+            function.fma(function.load(element_at(function, patch, self.element, start=place), kind), factor, total)
+            for total, place in zip(sums, places, strict=True)
+        ]
+
+    # ---- rows of taps in turn, from patches ----
+
+    def _add_listed(
+        self, sums: Value, patches: Value, entries: Value, cotangent: Value, positions: Value, rows: Value
+    ) -> None:
+        """List the patches whose cotangent isn't 0, then add them, some vectors of the sums at a time."""
+        function, element = self.function, self.element
+        count = self._list(entries, cotangent, positions, rows)
+        for begin, places in self._chunks():
+            kind = vector_type(element, self.width)
+            addresses = [
+                element_at(function, sums, element, start=(begin + number) * self.width) for number in range(len(places))
+            ]
+            before = [function.load(address, kind) for address in addresses]
+            with function.loop(index(0), count, 1, before, hint="entry") as entry:
+                place, value = self._entry(entries, entry.index)
+                patch = function.offset(patches, function.load(place, "i64"), element)
+                entry.next = self._products(entry.carried, patch, places, function.load(value, element))
+            for address, total in zip(addresses, entry.results, strict=True):
+                function.store(total, address)
+
+    def _chunks(self) -> Iterable[tuple[int, list[int]]]:
+        """Yield the vectors of the sums in parts of nearly equal size that fit into the registers."""
+        parts = -(-len(self.places) // self.most)
+        size = -(-len(self.places) // parts)
+        for begin in range(0, len(self.places), size):
+            yield begin, self.places[begin : begin + size]
+
+    def _entry(self, entries: Value, number: Value) -> tuple[Value, Value]:
+        address = element_at(self.function, entries, "i8", (number, ENTRY))
+        return address, element_at(self.function, address, "i8", start=8)
+
+    def _list(self, entries: Value, cotangent: Value, positions: Value, rows: Value) -> Value:
+        """Write the list, and return how many entries it has; what is 0 the next entry overwrites."""
+        function, element, columns = self.function, self.element, self.pooled[1]
+        row_step, patch_step = self.patches.row, self.patches.patch
+        with function.loop(index(0), rows, 1, [index(0)], hint="row") as row:
+            with function.loop(index(0), index(columns), 1, row.carried, hint="column") as column:
+                window = affine(function, (row.index, columns), (column.index, 1))
+                value = function.load(function.offset(cotangent, window, element), element)
+                place = function.load(function.offset(positions, window, "i8"), "i8")
+                shift = self._place(function.convert("zext", place, "i64"), row_step, patch_step)
+                terms = [(row.index, self.window[0] * row_step), (column.index, self.window[1] * patch_step), (shift, 1)]
+                where, what = self._entry(entries, column.carried[0])
+                function.store(affine(function, *terms), where)
+                function.store(value, what)
+                counts = function.compare("une", value, literal(0, element))
+                column.next = [function.add(column.carried[0], function.convert("zext", counts, "i64"))]
+            row.next = column.results
+        return row.results[0]
+
+    # ---- the result ----
+
+    def _put(self, output: Value, sums: Value, number: Value) -> None:
+        """Write the sums of a filter as its gradient, in the order of the filters' taps."""
+        function, element = self.function, self.element
+        _, channels, height, width = self.geometry.filters
+        per_channel, per_row = (height * self.width, self.width) if self.is_direct else (width, self.patches.patch)
+        with function.loop(index(0), index(channels), hint="channel") as channel:
+            for a in range(height):
+                source = element_at(
+                    function, sums, element, (number, self.sums), (channel.index, per_channel), start=a * per_row
+                )
+                target_row = height - 1 - a if self.geometry.flip else a
+                target = element_at(
+                    function, output, element, (number, channels * height * width), (channel.index, height * width),
+                    start=target_row * width,
+                )  # fmt: skip
+                self._copy_taps(target, source, width)
+
+    def _copy_taps(self, target: Value, source: Value, width: int) -> None:
+        function, element = self.function, self.element
+        if width <= self.lanes:
+            taps = function.load(source, vector_type(element, width))
+            if self.geometry.flip and width > 1:
+                taps = function.shuffle(taps, taps, range(width)[::-1])
+            function.store(taps, target)
+            return
+        with function.loop(index(0), index(width), hint="tap") as tap:
+            value = function.load(function.offset(source, tap.index, element), element)
+            place = function.subtract(index(width - 1), tap.index) if self.geometry.flip else tap.index
+            function.store(value, function.offset(target, place, element))

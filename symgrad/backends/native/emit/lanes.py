@@ -1,0 +1,116 @@
+"""How many lanes a vector loop has, and how lanes are combined."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from symgrad.backends.native.llvm.text import Function, Value, lanes_of, literal
+from symgrad.backends.native.scalars import ELEMENTS, emit_scalar
+from symgrad.kernels.ir.functions import DTYPES
+from symgrad.kernels.ir.grammar import Buffer, Call, Cast, Expression, Kind, Load, Loop, Store
+from symgrad.kernels.ir.verifier import expressions, parts, walk
+
+LIGHT = frozenset((
+    "add", "subtract", "multiply", "negative", "abs", "sign", "sqr", "maximum", "minimum", "rectify", "clip", "switch",
+    "rectify_gradient", "and", "or", "xor", "invert", "eq", "neq", "lt", "le", "gt", "ge", "floor", "ceil", "trunc",
+    "rint", "step", "isnan", "isinf", "isfinite", "bitcast", "shift_left", "shift_right", "deg2rad", "rad2deg",
+))  # fmt: skip
+"""Functions of a few instructions; the others take tens."""
+
+
+def values_in(loop: Loop) -> Iterator[Expression]:
+    """Give all expressions of a loop once, but not those that only say where in memory something is."""
+    pending = [e for s in (loop, *walk(loop.body)) for e in expressions(s) if not isinstance(s, Store)]
+    pending += [e for s in walk(loop.body) if isinstance(s, Store) for e in (s.value, s.mask) if e is not None]
+    seen: set[int] = set()
+    while pending:
+        current = pending.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        if not isinstance(current, Load):
+            pending.extend(parts(current))
+        elif current.mask is not None:
+            pending.append(current.mask)
+
+
+def natural_lanes(loop: Loop, buffers: dict[str, Buffer], vector_bytes: int) -> int:
+    """Return the lanes of one register, for the size of element that the loop works on most."""
+    sizes: Counter[int] = Counter()
+    for value in values_in(loop):
+        if isinstance(value, Call | Cast) and value.dtype != "bool":
+            sizes[DTYPES[value.dtype]] += 1
+        elif isinstance(value, Load):
+            sizes[DTYPES[buffers[value.buffer].dtype]] += 1
+    for statement in walk(loop.body):
+        if isinstance(statement, Store):
+            sizes[DTYPES[buffers[statement.buffer].dtype]] += 1
+    size = max(sizes, key=lambda each: (sizes[each], each)) if sizes else 8
+    return max(1, vector_bytes // size)
+
+
+def heavy_calls(loop: Loop) -> int:
+    """Return how many functions of many instructions a round calls."""
+    return sum(isinstance(value, Call) and value.function not in LIGHT for value in values_in(loop))
+
+
+def unrolling(loop: Loop) -> int:
+    """Return how many registers a round of the main loop works on at once.
+
+    Sums need several, as an addition waits for the one before; many instructions need none.
+    """
+    has_sums = bool(loop.carried) or any(
+        isinstance(s, Loop) and s.carried and s.kind is not Kind.UNROLLED for s in walk(loop.body)
+    )
+    heavy = heavy_calls(loop)
+    if has_sums:
+        return 4 if heavy == 0 else 2
+    return 2 if heavy == 0 and not any(isinstance(s, Loop) for s in walk(loop.body)) else 1
+
+
+def power_of_two_from(number: int) -> int:
+    """Return the least power of two that isn't below `number`."""
+    return 1 << max(number - 1, 0).bit_length()
+
+
+def neutral(combine: str, dtype: str) -> float | int | bool:
+    """Return what changes nothing when combined with it."""
+    if combine in ("add", "or"):
+        return 0
+    if combine == "multiply":
+        return 1
+    if combine == "and":
+        return True if dtype == "bool" else -1
+    if dtype == "bool":
+        return combine == "minimum"
+    if dtype.startswith("float"):
+        return float("-inf") if combine == "maximum" else float("inf")
+    limits = np.iinfo(dtype)
+    return int(limits.min if combine == "maximum" else limits.max)
+
+
+def splat_neutral(combine: str, dtype: str, lanes: int) -> Value:
+    """Return what changes nothing, in all lanes."""
+    kind = ELEMENTS[dtype]
+    return literal(neutral(combine, dtype), kind if lanes == 1 else f"<{lanes} x {kind}>")
+
+
+def combined(function: Function, combine: str, dtype: str, values: Sequence[Value]) -> Value:
+    """Combine two values."""
+    return emit_scalar(function, combine, values, [dtype, dtype], dtype)
+
+
+def narrowed(function: Function, value: Value, lanes: int, combine: str, dtype: str) -> Value:
+    """Combine the halves of a vector until it has so many lanes: the order depends on nothing else."""
+    while (count := lanes_of(value.type)) > lanes:
+        half = count // 2
+        if half == 1:
+            return combined(function, combine, dtype, [function.extract(value, 0), function.extract(value, 1)])
+        low = function.shuffle(value, value, range(half))
+        high = function.shuffle(value, value, range(half, count))
+        value = combined(function, combine, dtype, [low, high])
+    return value

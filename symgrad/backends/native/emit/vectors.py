@@ -1,0 +1,134 @@
+"""Vector loops: rounds in lanes, several registers at a time, then what is left over.
+
+Element `k` of a sum is always added to the same lane, wherever the loop is cut for threads and tails, so the result
+depends on the number of elements alone. What is left over at the end is done in lanes with a mask, or one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from symgrad.backends.native.emit import statements
+from symgrad.backends.native.emit.expressions import count_up, dtype_of, value_of
+from symgrad.backends.native.emit.lanes import (
+    combined, narrowed, natural_lanes, power_of_two_from, splat_neutral, unrolling,
+)  # fmt: skip
+from symgrad.backends.native.emit.state import Entry, Facts, Lanes, State
+from symgrad.backends.native.llvm.text import Value, index
+from symgrad.kernels.ir.grammar import Loop
+
+
+@dataclass(frozen=True)
+class Widths:
+    """How a vector loop is cut.
+
+    Attributes
+    ----------
+    main : int
+        Lanes of the main loop, a power of two; 0 if there is none.
+    rest : int
+        Lanes of the loop over what is left; 0 if nothing is.
+    masked : bool
+        Whether the last round of the rest may have lanes that don't count.
+    """
+
+    main: int
+    rest: int
+    masked: bool
+
+
+def widths(state: State, loop: Loop, extent: int | None) -> Widths:
+    """Choose how a loop is cut; `extent` is None if it isn't known."""
+    lanes = natural_lanes(loop, state.buffers, state.vector_bytes)
+    wide = lanes * unrolling(loop)
+    if extent is None:
+        rest = lanes if state.masked else 1
+        return Widths(wide, rest, rest > 1)
+    while wide > lanes and wide > extent:
+        wide //= 2
+    if not state.masked:
+        wide = wide if extent >= wide else 0
+        return Widths(wide, 1 if not wide or extent % wide else 0, False)
+    if extent < lanes:
+        rest = power_of_two_from(extent)
+        return Widths(0, rest, rest != extent)
+    left = extent % wide
+    rest = min(lanes, power_of_two_from(left)) if left else 0
+    return Widths(wide, rest, bool(rest and left % rest))
+
+
+def write_vector_loop(state: State, loop: Loop, begin: Value, end: Value, extent: int | None = None) -> None:
+    """Write the rounds from `begin` to `end`: `extent` of them, if it is known."""
+    if extent is None and isinstance(loop.extent, int) and begin.text == "0":
+        extent = loop.extent
+    cut = widths(state, loop, extent)
+    dtypes = [dtype_of(state, carried.start) for carried in loop.carried]
+    combines = [carried.combine or "" for carried in loop.carried]
+    starts = [value_of(state, carried.start) for carried in loop.carried]
+    values: list[Value] = []
+    if cut.main:
+        values = [splat_neutral(how, dtype, cut.main) for how, dtype in zip(combines, dtypes, strict=True)]
+        middle = _end_of_main(state, begin, end, cut, extent)
+        values = _write_rounds(state, loop, begin, middle, cut.main, False, values)
+        begin = middle
+    if cut.rest:
+        values = _into_rest(state, cut, combines, dtypes, values)
+        values = _write_rounds(state, loop, begin, end, cut.rest, cut.masked, values)
+    for carried, how, dtype, start, value in zip(loop.carried, combines, dtypes, starts, values, strict=True):
+        total = combined(state.f, how, dtype, [start, narrowed(state.f, value, 1, how, dtype)])
+        state.known.pop(carried.name, None)
+        state.bind(carried.name, Entry(Facts(state.depth), total, dtype))
+
+
+def _into_rest(
+    state: State, cut: Widths, combines: Sequence[str], dtypes: Sequence[str], values: Sequence[Value]
+) -> list[Value]:
+    """Return the carried values with which the rest begins."""
+    if not cut.main:
+        return [splat_neutral(how, dtype, cut.rest) for how, dtype in zip(combines, dtypes, strict=True)]
+    return [
+        narrowed(state.f, value, cut.rest, how, dtype)
+        for value, how, dtype in zip(values, combines, dtypes, strict=True)
+    ]
+
+
+def _end_of_main(state: State, begin: Value, end: Value, cut: Widths, extent: int | None) -> Value:
+    if extent is not None:
+        return index(extent - extent % cut.main) if begin.text == "0" else state.f.add(begin, index(extent))
+    whole = state.f.binary("and", state.f.subtract(end, begin), index(-cut.main))
+    return state.f.add(begin, whole)
+
+
+def _write_rounds(
+    state: State, loop: Loop, begin: Value, end: Value, count: int, masked: bool, starts: list[Value]
+) -> list[Value]:
+    """Write a loop in so many lanes, and return the carried values after it."""
+    guard = loop.extent if isinstance(loop.extent, str) else None
+    dtypes = [dtype_of(state, carried.start) for carried in loop.carried]
+    carried = [(c.name, dtype, start) for c, dtype, start in zip(loop.carried, dtypes, starts, strict=True)]
+    outside = {name: state.names.get(name) for name in (loop.index, *[c.name for c in loop.carried])}
+    with state.scope(loop, guard):
+        with state.f.loop(begin, end, count, starts, hint=loop.index) as written:
+            mask = _mask(state, written.index, end, count) if masked else None
+            state.lanes = Lanes(loop.index, written.index, count, mask)
+            state.bind(loop.index, Entry(Facts(state.depth, varying=True), written.index, "int64"))
+            statements.bind_carried(state, carried, written.carried)
+            following = statements.carried_on(state, loop, carried)
+            if mask is not None:
+                pairs = zip(following, written.carried, strict=True)
+                following = [state.f.select(mask, new, old) for new, old in pairs]
+            written.next = following
+    state.lanes = None
+    for name, entry in outside.items():
+        if entry is None:
+            state.names.pop(name)
+    return written.results
+
+
+def _mask(state: State, first: Value, end: Value, count: int) -> Value:
+    """Return which lanes lie before the end; in 32 bits, as less than `count` are compared with what is left."""
+    f = state.f
+    left = f.intrinsic("smin", "i64", f.subtract(end, first), index(count))
+    narrow = f.convert("trunc", left, "i32")
+    return f.compare("slt", count_up(count, "i32"), f.splat(narrow, count))

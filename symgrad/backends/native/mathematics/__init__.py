@@ -1,0 +1,1 @@
+"""Elementary functions as vector arithmetic: no calls, no tables, the same bits in every lane and for every width."""

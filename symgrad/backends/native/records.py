@@ -1,0 +1,191 @@
+"""The memory of a native program: records of 64-bit words that the native entry reads, and where their fields are.
+
+A program is one array of words, `Header` first. Everything else is arrays that the header points to:
+
+    slots      the address of each memory that may move: arguments, shared variables, outputs, views with run-time starts
+    arrays     what is checked on each call, and where it goes: arguments, then shared variables
+    outputs    what is allocated on each call
+    steps      what is run, in order: kernels, views whose start only the call knows, copies
+    patches    where the address of a slot stands in the operands of kernels
+    overlaps   pairs of arrays of which one is written: they must not share memory
+
+All are written by `symgrad.backends.native.table` and read by `symgrad.backends.native.runtime`.
+"""
+
+from __future__ import annotations
+
+import enum
+
+WORD = 8
+
+
+class Header(enum.IntEnum):
+    """The words at the start of a program."""
+
+    CALLS = 0
+    """Address of the table of C functions, see `Api`."""
+    ARGUMENT_COUNT = 1
+    ARRAYS = 2
+    ARRAY_COUNT = 3
+    OUTPUTS = 4
+    OUTPUT_COUNT = 5
+    STEPS = 6
+    STEP_COUNT = 7
+    SLOTS = 8
+    OVERLAPS = 9
+    OVERLAP_COUNT = 10
+    MISS = 11
+    """The object that the entry returns where only Python can go on."""
+    BUSY = 12
+    """1 while a thread runs this program."""
+    RELEASES = 13
+    """1 if the work is worth letting other Python threads run meanwhile."""
+    AS_LIST = 14
+    """1 if the results are returned as a list, 0 if the only one is."""
+    ERROR = 15
+    """What a kernel found that it couldn't do: number of the step times 256, plus its code."""
+    SCRATCH = 16
+    SCRATCH_STRIDE = 17
+    TIMES = 18
+    """Address of the cycles spent in each step, while the program is profiled; else 0."""
+    SIZE = 19
+
+
+class Api(enum.IntEnum):
+    """The C functions and objects of Python and NumPy that the entry uses."""
+
+    SAVE_THREAD = 0
+    RESTORE_THREAD = 1
+    INCREF = 2
+    DECREF = 3
+    AS_LONG = 4
+    ERROR_OCCURRED = 5
+    ERROR_CLEAR = 6
+    NEW_LIST = 7
+    SET_ITEM = 8
+    NEW_ARRAY = 9
+    ARRAY_TYPE = 10
+    INT_TYPE = 11
+    FLOAT_TYPE = 12
+    PARALLEL = 13
+    SIZE = 14
+
+
+class Array(enum.IntEnum):
+    """One argument or shared variable."""
+
+    SOURCE = 0
+    """Address of the word that holds the shared variable's array; 0 for an argument."""
+    DESCRIPTOR = 1
+    RANK = 2
+    DIMENSIONS = 3
+    SLOT = 4
+    """Address of the slot."""
+    SCALAR = 5
+    """Address of the memory for a number, for arguments without axes; else 0."""
+    NUMBER = 6
+    """Which Python numbers a scalar argument takes, see `symgrad.backends.base.Number`."""
+    BYTES = 7
+    PATCHES = 8
+    PATCH_COUNT = 9
+    WRITTEN = 10
+    """1 if the program writes into it: then it must be writeable."""
+    HELD = 11
+    """A shared variable's array, while other Python threads run."""
+    SIZE = 12
+
+
+class Output(enum.IntEnum):
+    """One result."""
+
+    DESCRIPTOR = 0
+    RANK = 1
+    DIMENSIONS = 2
+    SLOT = 3
+    PATCHES = 4
+    PATCH_COUNT = 5
+    KEEPS = 6
+    """1 if a large array is used again as soon as the caller has dropped it: fresh memory costs more than a pass."""
+    KEPT = 7
+    """The array of the last call, of which this record holds a reference; or 0."""
+    CURRENT = 8
+    """The array of this call."""
+    SIZE = 9
+
+
+class Step(enum.IntEnum):
+    """One step; which fields it has depends on its kind."""
+
+    KIND = 0
+    FUNCTION = 1
+    BUFFERS = 2
+    SIZES = 3
+    UNITS = 4
+    THREADS = 5
+    SOURCE = 1
+    """Address of the slot that a view, or a copy, reads from."""
+    TARGET = 2
+    """Address of the slot of a view, or of the slot that a copy writes to."""
+    SOURCE_OFFSET = 3
+    TARGET_OFFSET = 4
+    BYTES = 5
+    TERMS = 4
+    TERM_COUNT = 5
+    PATCHES = 6
+    PATCH_COUNT = 7
+    SIZE = 8
+
+
+class StepKind(enum.IntEnum):
+    """What a step does."""
+
+    KERNEL = 0
+    VIEW = 1
+    COPY = 2
+
+
+class Term(enum.IntEnum):
+    """One run-time start of a view: ``start * stride`` is added if ``0 <= start <= limit``."""
+
+    SLOT = 0
+    """Address of the slot of the scalar (int64)."""
+    OFFSET = 1
+    """Bytes from there."""
+    STRIDE = 2
+    LIMIT = 3
+    WRAP = 4
+    """The size to add to a negative start (an index); 0 if negative starts don't fit (a range)."""
+    SIZE = 5
+
+
+class Patch(enum.IntEnum):
+    """Where the address of a slot, plus an offset, is written."""
+
+    LOCATION = 0
+    OFFSET = 1
+    SIZE = 2
+
+
+class Overlap(enum.IntEnum):
+    """Two memories that must not overlap."""
+
+    FIRST = 0
+    """Address of the slot."""
+    FIRST_BYTES = 1
+    SECOND = 2
+    SECOND_BYTES = 3
+    SIZE = 4
+
+
+class Move(enum.IntEnum):
+    """One argument or output that steps on from call to call, when a program is repeated."""
+
+    TARGET = 0
+    """Address of the slot; of a scalar argument, of its memory."""
+    PATCHES = 1
+    PATCH_COUNT = 2
+    ADDRESS = 3
+    STRIDE = 4
+    SCALAR_BYTES = 5
+    """Bytes to copy, for a scalar argument; else 0."""
+    SIZE = 6

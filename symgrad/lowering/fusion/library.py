@@ -1,0 +1,206 @@
+"""Library routines as terms: softmax and its family, labels, sums of squares, arguments of extremes, gathers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from symgrad.kernels.grammar import FromArray, Range
+from symgrad.lowering.fusion.axes import Axis, UnfusableError, axis_of, joined, unify
+from symgrad.lowering.fusion.building import Builder
+from symgrad.lowering.fusion.terms import Leaf, Node, Place, Term, aligned
+from symgrad.lowering.steps import Step
+
+Attributes = dict[str, Any]
+Expansion = Callable[[Builder, Step, Attributes], Term]
+EXPANSIONS: dict[str, Expansion] = {}
+
+
+def expansion(function: Expansion) -> Expansion:
+    """Enter an expansion under its function's name."""
+    EXPANSIONS[function.__name__] = function
+    return function
+
+
+def _exponentials(b: Builder, x: Term, axis: Axis) -> tuple[Node, Node, Node]:
+    """Return ``x - max``, its exponential, and the sum of those along an axis."""
+    dtype = x.node.dtype
+    largest = b.reduce("maximum", x.node, [axis])
+    shifted = b.call("subtract", [x.node, largest], dtype)
+    powers = b.call("exp", [shifted], dtype)
+    return shifted, powers, b.reduce("add", powers, [axis])
+
+
+@expansion
+def softmax(b: Builder, step: Step, attributes: Attributes) -> Term:
+    """``exp(x - max) / sum``."""
+    x = b.term(step.inputs[0])
+    _, powers, total = _exponentials(b, x, x.axes[attributes["axis"]])
+    return Term(b.call("true_divide", [powers, total], x.node.dtype), x.axes)
+
+
+@expansion
+def log_softmax(b: Builder, step: Step, attributes: Attributes) -> Term:
+    """``x - max - log(sum)``."""
+    x = b.term(step.inputs[0])
+    shifted, _, total = _exponentials(b, x, x.axes[attributes["axis"]])
+    dtype = x.node.dtype
+    return Term(b.call("subtract", [shifted, b.call("log", [total], dtype)], dtype), x.axes)
+
+
+@expansion
+def softmax_gradient(b: Builder, step: Step, attributes: Attributes) -> Term:
+    """``p * (c - sum(c * p))``."""
+    cotangent, p = [b.term(variable) for variable in step.inputs]
+    axes, dtype = aligned([p, cotangent]), p.node.dtype
+    weighted = b.call("multiply", [cotangent.node, p.node], dtype)
+    total = b.reduce("add", weighted, [axes[attributes["axis"]]])
+    difference = b.call("subtract", [cotangent.node, total], dtype)
+    return Term(b.call("multiply", [difference, p.node], dtype), axes)
+
+
+def _position(b: Builder, index: Node, size: Any) -> Node:
+    """Return an index counted from 0, after noting that it must be in range."""
+    if not isinstance(size, int):
+        raise UnfusableError("an index into an open size")
+    wide = b.cast(index, "int64")
+    limit, zero = b.number(size, "int64"), b.number(0, "int64")
+    if not index.dtype.startswith("u"):
+        from_end = b.call("add", [wide, limit], "int64")
+        is_negative = b.call("lt", [wide, zero], "bool")
+        wide = b.call("switch", [is_negative, from_end, wide], "int64")
+    inside = [b.call("ge", [wide, zero], "bool"), b.call("lt", [wide, limit], "bool")]
+    b.checks.append(b.call("and", inside, "bool"))
+    return wide
+
+
+def _label(b: Builder, step: Step, x: Term, labels: Term) -> Node:
+    unify(x.axes[0], labels.axes[0])
+    return _position(b, labels.node, b.facts.shape(step.inputs[0])[1])
+
+
+@expansion
+def log_softmax_at(b: Builder, step: Step, attributes: Attributes) -> Term:
+    """The label's element of each row of `log_softmax`."""
+    x, labels = [b.term(variable) for variable in step.inputs]
+    label = _label(b, step, x, labels)
+    shifted, _, total = _exponentials(b, x, x.axes[1])
+    dtype = x.node.dtype
+    picked = b.at(shifted, x.axes[1], label)
+    return Term(b.call("subtract", [picked, b.call("log", [total], dtype)], dtype), (x.axes[0],))
+
+
+@expansion
+def label_gradient(b: Builder, step: Step, attributes: Attributes) -> Term:
+    """``scale * (p - one_hot(labels))``."""
+    p, labels, scale = [b.term(variable) for variable in step.inputs]
+    label = _label(b, step, p, labels)
+    if scale.axes:
+        unify(p.axes[0], scale.axes[0])
+    dtype = p.node.dtype
+    column = b.position(p.axes[1])
+    is_label = b.call("eq", [column, label], "bool")
+    less = b.call("subtract", [p.node, b.number(1, dtype)], dtype)
+    difference = b.call("switch", [is_label, less, p.node], dtype)
+    return Term(b.call("multiply", [difference, b.cast(scale.node, dtype)], dtype), p.axes)
+
+
+@expansion
+def sum_of_squares(b: Builder, step: Step, attributes: Attributes) -> Term:
+    """The sum of the squares of all elements."""
+    x = b.term(step.inputs[0])
+    return Term(b.reduce("add", b.call("sqr", [x.node], x.node.dtype), x.axes), ())
+
+
+@expansion
+def size(b: Builder, step: Step, attributes: Attributes) -> Term:
+    """The size of one axis."""
+    return Term(b.number(b.facts.shape(step.inputs[0])[attributes["axis"]], "int64"), ())
+
+
+@expansion
+def arange(b: Builder, step: Step, attributes: Attributes) -> Term:
+    """``start + step * position``, of integers that the graph knows."""
+    start, _, stride = [b.facts.integer(variable) for variable in step.inputs]
+    dtype = attributes["dtype"]
+    if np.dtype(dtype).kind not in "iu":
+        raise UnfusableError("a range of floats")
+    axis = axis_of(b.facts.shape(step.outputs[0])[0])
+    scaled = b.call("multiply", [b.position(axis), b.number(stride, "int64")], "int64")
+    moved = b.call("add", [scaled, b.number(start, "int64")], "int64")
+    return Term(b.cast(moved, dtype), (axis,))
+
+
+def _first_extreme(b: Builder, step: Step, attributes: Attributes, function: str) -> Term:
+    """The least position where the extreme is; nan, which wins over all numbers, is where it isn't itself."""
+    x = b.term(step.inputs[0])
+    along = list(range(len(x.axes))) if attributes["axis"] is None else [attributes["axis"]]
+    reduced = [x.axes[axis] for axis in along]
+    count = 1
+    for axis in along:
+        extent = b.facts.shape(step.inputs[0])[axis]
+        if not isinstance(extent, int) or extent == 0:
+            raise UnfusableError("an extreme of what may be empty")
+        count *= extent
+    extreme = b.reduce(function, x.node, reduced)
+    is_here = b.call("eq", [x.node, extreme], "bool")
+    if np.dtype(x.node.dtype).kind == "f":
+        is_here = b.call("or", [is_here, b.call("isnan", [x.node], "bool")], "bool")
+    position = b.call("switch", [is_here, b.position(joined(reduced)), b.number(count, "int64")], "int64")
+    first = b.reduce("minimum", position, reduced)
+    axes = [() if axis in along else found for axis, found in enumerate(x.axes)
+            if attributes["keepdims"] or axis not in along]  # fmt: skip
+    return Term(first if joined(reduced) else b.number(0, "int64"), tuple(axes))
+
+
+@expansion
+def argmax(b: Builder, step: Step, attributes: Attributes) -> Term:
+    """Position of the first largest element."""
+    return _first_extreme(b, step, attributes, "maximum")
+
+
+@expansion
+def argmin(b: Builder, step: Step, attributes: Attributes) -> Term:
+    """Position of the first smallest element."""
+    return _first_extreme(b, step, attributes, "minimum")
+
+
+@expansion
+def take(b: Builder, step: Step, attributes: Attributes) -> Term:
+    """Advanced indexing of a tensor's first axes by integer arrays, all axes after them kept."""
+    index = attributes["index"]
+    arrays = [b.term(variable) for variable in step.inputs[1:]]
+    whole = Range()
+    count = len(arrays)
+    if not all(isinstance(entry, FromArray) for entry in index[:count]) or any(e != whole for e in index[count:]):
+        raise UnfusableError("an index of arrays and other things")
+    if any(np.dtype(array.node.dtype).kind not in "iu" for array in arrays):
+        raise UnfusableError("a mask")
+    picked = aligned(arrays)
+    x = b.term(step.inputs[0])
+    sizes = b.facts.shape(step.inputs[0])
+    positions = [_position(b, array.node, size) for array, size in zip(arrays, sizes, strict=False)]
+    rest = x.axes[count:]
+    node = x.node
+    if isinstance(node, Leaf) and all(place.pick is None for place in node.places):
+        return Term(_gathered(b, node, x.axes[:count], positions), (*picked, *rest))
+    for axis, place in zip(x.axes, positions, strict=False):
+        node = b.at(node, axis, place)
+    return Term(node, (*picked, *rest))
+
+
+def _gathered(b: Builder, leaf: Leaf, axes: tuple[Axis, ...], positions: list[Node]) -> Node:
+    """Return an operand's element at positions that are computed."""
+    places = list(leaf.places)
+    for axis, position in zip(axes, positions, strict=True):
+        found = [k for k, place in enumerate(places) if axis and place.axis == axis]
+        if not axis:
+            continue
+        if len(found) != 1:
+            raise UnfusableError("a gather of joined axes")
+        place = places[found[0]]
+        places[found[0]] = Place((), place.start, place.step, position)
+    return b.noted(Leaf(leaf.variable, leaf.dtype, places, leaf.shape, leaf.strides))
+

@@ -1,0 +1,337 @@
+"""The loop nest of a group: which dims are outside, which inside, and in which pass over the inner ones a value appears.
+
+    scalars
+    for each kept index (K):
+        passes over the inner dims (I), between them values of the kept index
+    scalars that need all kept indices
+
+Reductions accumulate along all of I, or along all of K, or both. Without reductions there is no I; if everything is
+reduced there is no K. The vector loop is the last dim in memory: a row's elements, or many columns side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from symgrad.graph.variables import Variable
+from symgrad.lowering.fusion.axes import Axis, Dim, Size, UnfusableError, joined, leaves, times
+from symgrad.lowering.fusion.building import Builder
+from symgrad.lowering.fusion.terms import CHEAP, At, Leaf, Node, Position, Reduce, Term
+
+Dims = frozenset[Dim]
+LARGEST_SCRATCH = 1 << 15
+"""Elements of a row that are kept between passes; longer rows are computed anew."""
+PARALLEL_WORK = 1 << 15
+"""A single loop with fewer elements isn't cut into parts for threads."""
+LARGEST_OUTER_TOTAL = 1 << 15
+"""Totals over the kept dims need one thread: only groups with fewer elements than this have some."""
+
+
+class LevelError(UnfusableError):
+    """A step that doesn't fit into the group's loop nest."""
+
+    def __init__(self, text: str, step: Any) -> None:
+        super().__init__(text)
+        self.step = step
+
+
+@dataclass(eq=False)
+class Loop:
+    """One loop: dims that run together, of `size` rounds, each `factor` elements of the last dim apart."""
+
+    dims: Axis
+    size: Size
+    factor: int = 1
+
+
+@dataclass(eq=False)
+class Output:
+    """A variable that the kernel stores: at every element ("full"), kept index ("kept"), or once ("once")."""
+
+    variable: Variable
+    term: Term
+    where: str
+
+
+@dataclass(eq=False)
+class Nest:
+    """A group, analysed."""
+
+    builder: Builder
+    outputs: list[Output]
+    nodes: list[Node]
+    kept: Dims
+    inner: Dims
+    level: dict[Node, int]
+    stage: dict[Node, int]
+    after: set[Node]
+    dims: dict[Node, Dims]
+    kept_loops: list[Loop] = field(default_factory=list)
+    inner_loops: list[Loop] = field(default_factory=list)
+
+    @property
+    def elements(self) -> int:
+        """The number of elements of the whole iteration space; open sizes count as 1000."""
+        return prod([dim.size if isinstance(dim.size, int) else 1000 for dim in self.kept | self.inner])
+
+    @property
+    def vector_inside(self) -> bool:
+        """Whether the vector loop is one of the inner loops."""
+        return bool(self.inner_loops) and self.last in self.inner_loops
+
+    @property
+    def last(self) -> Loop | None:
+        """The loop over neighbours in memory."""
+        loops = [*self.kept_loops, *self.inner_loops]
+        return next((loop for loop in loops if loop.dims and loop.dims[-1] is self.last_dim), None)
+
+    last_dim: Dim | None = None
+
+
+def analyse(builder: Builder, outputs: Sequence[Variable]) -> Nest:
+    """Return the nest of a group that stores `outputs`.
+
+    Raises
+    ------
+    UnfusableError
+        If there is none; a `LevelError` says which step is in the way.
+    """
+    terms = [builder.term(variable) for variable in outputs]
+    nodes = _in_order([*[term.node for term in terms], *builder.checks])
+    dims = {}
+    for node in nodes:
+        dims[node] = _dims_of(node, dims)
+    everything: set[Dim] = set()
+    for node in nodes:
+        everything |= dims[node]
+        if isinstance(node, Reduce):
+            everything.update(leaves(node.dims))
+    for term in terms:
+        everything.update(leaves(joined(term.axes)))
+    kept, inner = _partition(nodes, dims, frozenset(everything))
+    nest = Nest(builder, [], nodes, kept, inner, {}, {}, set(), dims)
+    for node in nodes:
+        _place(nest, node)
+    nest.outputs = [_output(nest, variable, term) for variable, term in zip(outputs, terms, strict=True)]
+    _refuse_repeated_work(nest)
+    return nest
+
+
+def _in_order(roots: Sequence[Node]) -> list[Node]:
+    """Return all nodes that roots need, causes first."""
+    order: dict[Node, None] = {}
+    pending: list[tuple[Node, bool]] = [(root, False) for root in reversed(roots)]
+    while pending:
+        node, ready = pending.pop()
+        if node in order:
+            continue
+        if ready:
+            order[node] = None
+            continue
+        pending.append((node, True))
+        pending.extend((operand, False) for operand in reversed(node.operands) if operand not in order)
+    return list(order)
+
+
+def _dims_of(node: Node, dims: dict[Node, Dims]) -> Dims:
+    """Return the dims that a node's value depends on."""
+    if isinstance(node, Leaf):
+        own = frozenset(leaves(joined([place.axis for place in node.places])))
+        return own.union(*[dims[operand] for operand in node.operands])
+    if isinstance(node, Position):
+        return frozenset(leaves(node.axis))
+    if isinstance(node, At):
+        return (dims[node.operands[0]] - set(leaves(node.axis))) | dims[node.operands[1]]
+    found: Dims = frozenset().union(*[dims[operand] for operand in node.operands])
+    return found - set(leaves(node.dims)) if isinstance(node, Reduce) else found
+
+
+# ---- levels ---------------------------------------------------------------------------------------------------------
+
+
+def _partition(nodes: Sequence[Node], dims: dict[Node, Dims], everything: Dims) -> tuple[Dims, Dims]:
+    """Return the kept dims and the inner ones."""
+    reductions = [(node, frozenset(leaves(node.dims))) for node in nodes if isinstance(node, Reduce)]
+    for node, reduced in reductions:
+        if len(reduced) != len(leaves(node.dims)):  # type: ignore[attr-defined]
+            raise LevelError("an axis meets itself", node.step)
+    sets = list(dict.fromkeys(reduced for _, reduced in reductions))
+    if not sets:
+        return everything, frozenset()
+    for inner in sets:
+        kept = everything - inner
+        if all(reduced in (inner, kept, everything) for reduced in sets):
+            blocked = [node for node, reduced in reductions if reduced == kept and dims[node.operands[0]] & inner]
+            if not blocked:
+                return kept, inner
+    first = reductions[0][1]
+    raise LevelError("reductions along other axes", next(node.step for node, reduced in reductions if reduced != first)
+                     if len(sets) > 1 else reductions[0][0].step)  # fmt: skip
+
+
+def _place(nest: Nest, node: Node) -> None:
+    """Find level and stage of a node: 2 in the passes, 1 between them, 0 outside of all loops."""
+    operands = node.operands
+    stage = max([nest.stage[operand] for operand in operands], default=0)
+    from_inside = any(nest.level[o] == 1 and not nest.dims[o] for o in operands) and bool(nest.kept)
+    is_after = any(operand in nest.after for operand in operands)
+    dims = nest.dims[node]
+    if isinstance(node, Reduce):
+        reduced = frozenset(leaves(node.dims))
+        if reduced == nest.inner or (reduced > nest.inner and nest.inner):
+            stage += 1
+        if nest.kept and reduced != nest.inner:
+            if nest.elements > LARGEST_OUTER_TOTAL:
+                raise LevelError("a total over many rows", node.step)
+            nest.after.add(node)
+            nest.level[node], nest.stage[node] = 0, stage
+            if is_after:
+                raise LevelError("a total of what needs a total", node.step)
+            return
+        from_inside = from_inside or bool(nest.kept)
+    level = 2 if dims & nest.inner else 1 if dims & nest.kept or from_inside or not nest.kept else 0
+    if is_after:
+        if level:
+            raise LevelError("an element that needs a total over all rows", node.step)
+        nest.after.add(node)
+    nest.level[node], nest.stage[node] = level, stage
+
+
+def _output(nest: Nest, variable: Variable, term: Term) -> Output:
+    found = leaves(joined(term.axes))
+    stored = frozenset(found)
+    if len(stored) != len(found):
+        raise LevelError("an axis meets itself", term.node.step)
+    level = nest.level[term.node]
+    if stored == nest.kept | nest.inner and term.node not in nest.after:
+        where = "full" if nest.inner else "kept" if nest.kept else "once"
+    elif stored == nest.kept and nest.kept and level < 2 and term.node not in nest.after:
+        where = "kept"
+    elif not stored and (level == 0 or not nest.kept):
+        where = "once"
+    else:
+        raise LevelError("an output that is smaller than the loops around it", term.node.step)
+    return Output(variable, term, where)
+
+
+def _refuse_repeated_work(nest: Nest) -> None:
+    """An expensive function of a few dims isn't worth repeating along the others."""
+    full = nest.kept | nest.inner
+    for node in nest.nodes:
+        if node.cost > CHEAP and nest.level[node]:
+            around = full if nest.level[node] == 2 else nest.kept
+            if nest.dims[node] < around and nest.dims[node] and not _is_outermost(nest, nest.dims[node], around):
+                raise LevelError("an expensive function would be repeated", node.step)
+
+
+def _is_outermost(nest: Nest, dims: Dims, around: Dims) -> bool:
+    """Whether dims are the first loops: then a value of theirs is computed once for each of their indices."""
+    order = [dim for dim in reference_order(nest) if dim in around]
+    return set(order[: len(dims)]) == set(dims)
+
+
+# ---- loops ----------------------------------------------------------------------------------------------------------
+
+
+def reference_order(nest: Nest) -> list[Dim]:
+    """Return all dims, those of neighbours in memory last: the order of the largest output, or operand."""
+    candidates = [leaves(joined(output.term.axes)) for output in nest.outputs]
+    candidates += [
+        leaves(joined([place.axis for place in node.places])) for node in nest.nodes if isinstance(node, Leaf)
+    ]
+    best: Axis = max(candidates, key=len, default=())
+    full = nest.kept | nest.inner
+    order = list(dict.fromkeys(best))
+    for axis in candidates:
+        if len(order) == len(full):
+            break
+        missing = [dim for dim in dict.fromkeys(axis) if dim not in order]
+        order = missing + order
+    rest = [dim for dim in full if dim not in order]
+    return [dim for dim in (*rest, *order) if dim in full]
+
+
+def strides_of(leaf: Leaf) -> dict[Dim, Size]:
+    """Return how far neighbours along each dim are apart in an operand's memory."""
+    found: dict[Dim, Size] = {}
+    for place, stride in zip(leaf.places, leaf.strides, strict=True):
+        for dim, step in row_major(place.axis, times(place.step, stride)).items():
+            found[dim] = _sum(found[dim], step) if dim in found else step
+    return found
+
+
+def row_major(axis: Axis, step: Size) -> dict[Dim, Size]:
+    """Return the strides of the dims of one axis, whose last dim has `step`."""
+    found: dict[Dim, Size] = {}
+    dims = leaves(axis)
+    for position in range(len(dims) - 1, -1, -1):
+        found[dims[position]] = step
+        if position:
+            step = times(step, dims[position].size)
+    return found
+
+
+def _sum(first: Size, second: Size) -> Size:
+    if isinstance(first, int) and isinstance(second, int):
+        return first + second
+    raise UnfusableError("a diagonal of open sizes")
+
+
+def output_strides(output: Output) -> dict[Dim, Size]:
+    """Return the strides of an output, which is contiguous."""
+    return row_major(joined(output.term.axes), 1)
+
+
+def make_loops(nest: Nest) -> None:
+    """Choose the loops: dims in memory order, neighbours that always run together made one."""
+    order = reference_order(nest)
+    nest.last_dim = order[-1] if order else None
+    accesses: list[dict[Dim, Size]] = [output_strides(output) for output in nest.outputs]
+    barred: set[Dim] = set()
+    for node in nest.nodes:
+        if isinstance(node, Leaf):
+            accesses.append(strides_of(node))
+        elif isinstance(node, Position):
+            accesses.append(row_major(node.axis, 1))
+        elif isinstance(node, At):
+            barred.update(leaves(node.axis))
+    nest.kept_loops = _merged([dim for dim in order if dim in nest.kept], accesses, barred)
+    nest.inner_loops = _merged([dim for dim in order if dim in nest.inner], accesses, barred)
+    if len(nest.kept_loops) == 1 and nest.last is nest.kept_loops[0] and not nest.after:
+        nest.kept_loops = _in_parts(nest.kept_loops[0], nest.elements)
+
+
+def _merged(order: Sequence[Dim], accesses: Sequence[dict[Dim, Size]], barred: set[Dim]) -> list[Loop]:
+    loops: list[Loop] = []
+    for dim in order:
+        if loops and not {dim, loops[-1].dims[-1]} & barred and _run_together(loops[-1].dims[-1], dim, accesses):
+            loops[-1] = Loop((*loops[-1].dims, dim), times(loops[-1].size, dim.size))
+        else:
+            loops.append(Loop((dim,), dim.size))
+    return loops
+
+
+def _run_together(outer: Dim, inner: Dim, accesses: Sequence[dict[Dim, Size]]) -> bool:
+    if not isinstance(outer.size, int) or not isinstance(inner.size, int):
+        return False
+    for strides in accesses:
+        first, second = strides.get(outer), strides.get(inner)
+        if first is None and second is None:
+            continue
+        if first is None or second is None or isinstance(second, str) or first != second * inner.size:
+            return False
+    return True
+
+
+def _in_parts(loop: Loop, elements: int) -> list[Loop]:
+    """Cut a long loop into parts of equal size for threads, where its size has a divisor that suits."""
+    if not isinstance(loop.size, int) or elements < PARALLEL_WORK:
+        return [loop]
+    most = max(64, min(1 << 13, loop.size // 8))
+    for part in range(most, most // 8, -1):
+        if loop.size % part == 0 and part % 16 == 0:
+            return [Loop(loop.dims, loop.size // part, part), Loop(loop.dims, part)]
+    return [loop]
