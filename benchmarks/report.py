@@ -1,30 +1,47 @@
-"""What a comparison looks like to a reader (one Markdown table) and to a program (one JSON document)."""
+"""What a comparison looks like to a program (one JSON document) and to a reader (Markdown tables made from it).
+
+``python -m benchmarks.report results.json`` prints the tables of a run again.
+"""
 
 from __future__ import annotations
 
+import argparse
 import datetime
+import json
 import os
 import platform
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.contestants import OURS
+from benchmarks.goals import GOALS
 from benchmarks.harness import Comparison, Result, Samples
+from benchmarks.machine import table as limits_table
+from benchmarks.work import Work, work_of
 
-BASELINE = "symgrad"
+Facts = dict[str, Any]
+"""The document, or a part of it."""
+
+THREADS = (1, 2)
 
 
-def machine_facts(cpu: int | None) -> dict[str, Any]:
+def machine_facts(cpus: Sequence[int]) -> Facts:
     """Return what the timings depend on: processor, system, Python, load, date.
 
     Parameters
     ----------
-    cpu : int or None
-        The processor that the peers are pinned to.
+    cpus : sequence of int
+        The processors that the contestants are pinned to.
     """
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
-        "pinned_to_cpu": cpu,
+        "pinned_to_cpus": list(cpus),
         "system": platform.platform(),
         "python": platform.python_version(),
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
@@ -45,116 +62,247 @@ def _cpu_model() -> str:
     return f"{name} (family {fields['cpu family']}, model {fields.get('model', '?')})"
 
 
-def baseline_of(comparison: Comparison) -> str:
-    """Return the peer that ratios refer to: symgrad, or the first one where symgrad wasn't run."""
-    return BASELINE if BASELINE in comparison.titles else next(iter(comparison.titles))
+# ---- the document ---------------------------------------------------------------------------------------------------
 
 
-def format_times(median: float, smallest: float, largest: float) -> str:
-    """Return a median with its extremes, in the unit that suits the median.
+def _sample_facts(samples: Samples) -> Facts:
+    """Return what was measured for one contestant."""
+    return {
+        "median_seconds": samples.median,
+        "smallest_seconds": min(samples.wall),
+        "largest_seconds": max(samples.wall),
+        "steps_in_a_round": samples.steps,
+        "rounds_seconds": samples.wall,
+        "processor_share": samples.processor_share,
+    }
+
+
+def _result_facts(result: Result) -> Facts:
+    """Return one workload as plain data."""
+    work = work_of(result.workload)
+    contestants = []
+    for contestant, difference in result.differences.items():
+        facts = {"peer": contestant.peer, "threads": contestant.threads, "largest_difference": difference}
+        if contestant in result.samples:
+            facts |= _sample_facts(result.samples[contestant])
+        contestants.append(facts)
+    return {
+        "title": result.workload.title,
+        "flops": work.flops,
+        "functions": work.functions,
+        "bytes": work.bytes,
+        "contestants": contestants,
+        "left_out": result.left_out,
+    }
+
+
+def document(comparison: Comparison, machine: Facts, limits: Facts, settings: Facts) -> Facts:
+    """Return everything as plain data for JSON; times are seconds a step."""
+    return {
+        "machine": machine,
+        "limits": limits,
+        "versions": comparison.versions,
+        "settings": settings,
+        "titles": comparison.titles,
+        "left_out": comparison.left_out,
+        "workloads": {result.workload.name: _result_facts(result) for result in comparison.results},
+    }
+
+
+# ---- cells ----------------------------------------------------------------------------------------------------------
+
+
+def format_time(seconds: float) -> str:
+    """Return a time in the unit that suits it, with three digits.
 
     Examples
     --------
-    >>> format_times(20.66e-6, 20e-6, 22.3e-6)
-    '20.7 (20.0 - 22.3) us'
-    >>> format_times(0.0031891, 0.00312, 0.0112)
-    '3.19 (3.12 - 11.20) ms'
+    >>> format_time(20.66e-6), format_time(0.0031891), format_time(0.1192)
+    ('20.7 us', '3.19 ms', '119 ms')
     """
-    unit, scale = ("us", 1e6) if median < 1e-3 else ("ms", 1e3)
-    digits = 2 if median * scale < 10 else 1 if median * scale < 100 else 0
-    numbers = [f"{seconds * scale:.{digits}f}" for seconds in (median, smallest, largest)]
-    return "{} ({} - {}) {}".format(*numbers, unit)
+    value, unit = (seconds * 1e6, "us") if seconds < 1e-3 else (seconds * 1e3, "ms")
+    digits = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:.{digits}f} {unit}"
 
 
-def _cell(samples: Samples, baseline: Samples) -> str:
-    """Return median, smallest and largest round, and the ratio to the baseline."""
-    times = format_times(samples.median, min(samples.wall), max(samples.wall))
-    return times if samples is baseline else f"{times} **x{samples.median / baseline.median:.2f}**"
+def _find(workload: Facts, peer: str, threads: int) -> Facts | None:
+    """Return a contestant that was timed, or None."""
+    found = (c for c in workload["contestants"] if (c["peer"], c["threads"]) == (peer, threads))
+    contestant = next(found, None)
+    return contestant if contestant and "median_seconds" in contestant else None
 
 
-def markdown_table(comparison: Comparison) -> str:
-    """Return the table: a row for each step, a column for each peer.
-
-    A cell is the median over rounds of the time of a step, its smallest and largest round, and how many times the
-    baseline's median it is.
-    """
-    baseline = baseline_of(comparison)
-    header = ["step", *comparison.titles.values()]
-    rows = [header, ["---"] * len(header)]
-    for result in comparison.results:
-        cells = [_cell(result.samples[name], result.samples[baseline]) for name in comparison.titles]
-        rows.append([result.workload.title, *cells])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+def fastest_peer(workload: Facts) -> Facts | None:
+    """Return the contestant with the smallest median among all that aren't symgrad."""
+    timed = [c for c in workload["contestants"] if c["peer"] not in OURS and "median_seconds" in c]
+    return min(timed, key=_median, default=None)
 
 
-def check_table(comparison: Comparison) -> str:
-    """Return the table of the numeric check: each peer's largest relative difference of a cost."""
-    header = ["largest relative difference of a cost", *comparison.titles.values()]
-    rows = [header, ["---"] * len(header)]
-    rows += [
-        [result.workload.title, *(f"{result.differences[name]:.1e}" for name in comparison.titles)]
-        for result in comparison.results
-    ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+def _median(contestant: Facts) -> float:
+    return float(contestant["median_seconds"])
 
 
-def markdown_report(comparison: Comparison, machine: dict[str, Any], settings: dict[str, Any]) -> str:
-    """Return the table with what a reader needs to judge it: machine, versions, how it was measured."""
-    versions = ", ".join(f"{library} {version}" for library, version in comparison.versions.items())
-    baseline = comparison.titles[baseline_of(comparison)]
+def _rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+# ---- tables ---------------------------------------------------------------------------------------------------------
+
+
+def goal_table(facts: Facts) -> str:
+    """Return the table of goals: the fastest peer, and how many times as fast symgrad is with 1 and with 2 threads."""
+    header = ["step", "fastest peer", "its time"]
+    for threads in THREADS:
+        suffix = f", {threads} thread{'s' * (threads > 1)}"
+        header += [f"symgrad{suffix}", f"repeat{suffix}", "goal"]
+    rows = []
+    for name, workload in facts["workloads"].items():
+        peer = fastest_peer(workload)
+        if peer is None:
+            continue
+        row = [workload["title"], f"{facts['titles'][peer['peer']]}, {peer['threads']}", format_time(_median(peer))]
+        for threads in THREADS:
+            row += _goal_cells(name, workload, _median(peer), threads)
+        rows.append(row)
+    return _rows(header, rows)
+
+
+def _goal_cells(name: str, workload: Facts, peer_seconds: float, threads: int) -> list[str]:
+    """Return symgrad's time and ratio, the same for many steps in one call, and the goal with its verdict."""
+    cells, ratios = [], []
+    for peer in OURS:
+        ours = _find(workload, peer, threads)
+        if ours is None:
+            cells.append("")
+            continue
+        ratios.append(peer_seconds / _median(ours))
+        cells.append(f"{format_time(_median(ours))}, **{ratios[-1]:.2f} x**")
+    goal = GOALS[name].with_threads(threads) if name in GOALS else None
+    if goal is None or not ratios:
+        return [*cells, ""]
+    return [*cells, f"{goal:g} x, {'met' if max(ratios) >= goal else '**missed**'}"]
+
+
+def peer_table(facts: Facts) -> str:
+    """Return the table of all peers: each with its better number of threads, and symgrad."""
+    titles = facts["titles"]
+    rows = []
+    for workload in facts["workloads"].values():
+        row = [workload["title"]]
+        for peer in titles:
+            timed = [c for c in (_find(workload, peer, threads) for threads in THREADS) if c]
+            best = min(timed, key=_median, default=None)
+            row.append(f"{format_time(_median(best))} ({best['threads']})" if best else "-")
+        rows.append(row)
+    return _rows(["step", *titles.values()], rows)
+
+
+def limit_table(facts: Facts) -> str:
+    """Return how far symgrad is from the machine's limits: work, the time that the limits allow, and its share."""
+    header = ["step", "Mflop", "MB", "bound by"]
+    for threads in THREADS:
+        suffix = f", {threads} thread{'s' * (threads > 1)}"
+        header += [f"at the limit{suffix}", f"share reached{suffix}"]
+    rows = []
+    for workload in facts["workloads"].values():
+        work = Work(workload["flops"], workload["functions"], workload["bytes"])
+        limits = facts["limits"]
+        bound = work.bound(limits["1"]) if "1" in limits else ""
+        row = [workload["title"], f"{work.flops / 1e6:.1f}", f"{work.bytes / 1e6:.2f}", bound]
+        for threads in THREADS:
+            row += _limit_cells(workload, work, limits, threads)
+        rows.append(row)
+    return _rows(header, rows)
+
+
+def _limit_cells(workload: Facts, work: Work, limits: Facts, threads: int) -> list[str]:
+    """Return the time at the limit, and what share of the limit symgrad's faster form reaches."""
+    if str(threads) not in limits:
+        return ["", ""]
+    allowed = work.seconds_at(limits[str(threads)])
+    ours = [c for c in (_find(workload, peer, threads) for peer in OURS) if c]
+    share = f"{allowed / min(map(_median, ours)):.0%}" if ours else ""
+    return [format_time(allowed), share]
+
+
+def check_table(facts: Facts) -> str:
+    """Return the table of the numeric check: each peer's largest relative difference from the reference."""
+    titles = facts["titles"]
+    rows = []
+    for workload in facts["workloads"].values():
+        row = [workload["title"]]
+        for peer in titles:
+            differences = [c["largest_difference"] for c in workload["contestants"] if c["peer"] == peer]
+            row.append(f"{max(differences):.1e}" if differences else "-")
+        rows.append(row)
+    return _rows(["largest relative difference", *titles.values()], rows)
+
+
+def busy_warnings(facts: Facts, enough: float = 0.9) -> list[str]:
+    """Return a sentence for each workload where other programs took a noticeable part of the processor."""
+    warnings = []
+    for name, workload in facts["workloads"].items():
+        timed = [c for c in workload["contestants"] if "processor_share" in c and c["threads"] == 1]
+        share = min((c["processor_share"] for c in timed), default=1.0)
+        if share < enough:
+            warnings.append(f"The machine was busy during {name}: a peer had the processor {share:.0%} of its time.")
+    return warnings
+
+
+def markdown_report(facts: Facts) -> str:
+    """Return all tables with what a reader needs to judge them: machine, versions, how it was measured."""
+    settings, machine = facts["settings"], facts["machine"]
+    if not settings["rounds"]:
+        return check_table(facts) + "\n"
+    versions = ", ".join(f"{library} {version}" for library, version in facts["versions"].items())
     method = (
-        f"Time of one training step: median (smallest - largest) of {settings['rounds']} interleaved rounds of about "
-        f"{settings['block_seconds']} s each, and its ratio to {baseline}. One thread each."
+        f"Medians of {settings['rounds']} interleaved rounds of about {settings['block_seconds']} s each; a peer that "
+        "took more than twice as long as the fastest one was left alone after three. The number after a peer is its "
+        "better number of threads."
     )
     place = (
         f"{machine['cpu']}, {machine['cores']} cores; Python {machine['python']}; {versions}; {machine['date']}. "
         f"Data: {settings['examples']} training images."
     )
-    lines = [markdown_table(comparison), "", method, "", place]
-    lines += [f"Left out: {name}, {reason}." for name, reason in comparison.left_out.items()]
-    lines += busy_warnings(comparison)
-    return "\n".join(lines) + "\n"
+    parts = [goal_table(facts), method, place, peer_table(facts)]
+    if facts["limits"]:
+        parts += [limits_table(facts["limits"]), limit_table(facts)]
+    parts += ["\n".join(_left_out(facts))] if _left_out(facts) else []
+    parts += busy_warnings(facts)
+    return "\n\n".join(parts) + "\n"
 
 
-def busy_warnings(comparison: Comparison, enough: float = 0.9) -> list[str]:
-    """Return a sentence for each row where other programs took a noticeable part of the processor."""
-    warnings = []
-    for result in comparison.results:
-        share = min(samples.processor_share for samples in result.samples.values())
-        if share < enough:
-            warnings.append(
-                f"The machine was busy during {result.workload.name}: a peer had the processor {share:.0%} of its time."
-            )
-    return warnings
+def _left_out(facts: Facts) -> list[str]:
+    """Return a sentence for each peer that didn't take part, or not everywhere."""
+    lines = [f"Left out: {name}, {reason}." for name, reason in facts["left_out"].items()]
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for name, workload in facts["workloads"].items():
+        for peer, reason in workload["left_out"].items():
+            reasons.setdefault((peer, reason), []).append(name)
+    return lines + [f"{peer} left out of {', '.join(names)}: {reason}." for (peer, reason), names in reasons.items()]
 
 
-def _result_facts(result: Result, baseline: str) -> dict[str, Any]:
-    """Return one row as plain data."""
-    peers = {}
-    for name, difference in result.differences.items():
-        peers[name] = {"largest_cost_difference": difference}
-        if name in result.samples:
-            samples = result.samples[name]
-            peers[name] |= {
-                "median_seconds": samples.median,
-                "smallest_seconds": min(samples.wall),
-                "largest_seconds": max(samples.wall),
-                "ratio": samples.median / result.samples[baseline].median,
-                "steps_in_a_round": samples.steps,
-                "rounds_seconds": samples.wall,
-                "processor_share": samples.processor_share,
-            }
-    return {"title": result.workload.title, "peers": peers}
+TABLES = {
+    "all": markdown_report,
+    "goals": goal_table,
+    "peers": peer_table,
+    "limits": limit_table,
+    "check": check_table,
+}
+"""What ``--table`` takes."""
 
 
-def document(comparison: Comparison, machine: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """Return everything as plain data for JSON; times are seconds a step."""
-    baseline = baseline_of(comparison)
-    return {
-        "machine": machine,
-        "versions": comparison.versions,
-        "settings": settings,
-        "baseline": baseline,
-        "left_out": comparison.left_out,
-        "workloads": {result.workload.name: _result_facts(result, baseline) for result in comparison.results},
-    }
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the tables of a run."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__.split("\n")[0])
+    parser.add_argument("results", type=Path, help="results.json of a run")
+    parser.add_argument("--table", choices=TABLES, default="all", help="which table (%(default)s)")
+    options = parser.parse_args(arguments)
+    print(TABLES[options.table](json.loads(options.results.read_text())).rstrip("\n"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -42,10 +43,6 @@ class Program(Protocol):
         """The program as text."""
 
     @property
-    def steps_by_line(self) -> Mapping[int, Step]:
-        """Which step each line of the text belongs to."""
-
-    @property
     def run(self) -> Callable[..., tuple[np.ndarray, ...]]:
         """Computes the outputs from inputs and shared values, in order, and carries out the updates."""
 
@@ -60,11 +57,25 @@ class Program(Protocol):
             Whether it returns a list of results, or the only one itself.
         """
 
-    def owns(self, code: Any) -> bool:
-        """Whether a traceback's code object is this program's text."""
+    def repeat(self, sequences: Sequence[np.ndarray], results: Sequence[np.ndarray], count: int) -> int:
+        """Run `count` steps after a call that just succeeded, and return how many were done.
+
+        Step k gets row k of each sequence and writes row k of each result. A program that can't do this does none.
+        """
+
+
+class WrittenProgram(Protocol):
+    """A program that is Python text: errors that pass through it can be traced to the user's lines."""
+
+    steps_by_line: Mapping[int, Step]
+    """Which step each line of the text belongs to."""
 
     def operands_in(self, frame: Any, step: Step) -> list[Any]:
         """Return the values of a step's operands in a frame that runs this program; None for what isn't there."""
+
+
+WRITTEN_PROGRAMS: WeakValueDictionary[str, Any] = WeakValueDictionary()
+"""Every `WrittenProgram` that there is, by the file name that its code objects have."""
 
 
 class UnsupportedError(Exception):
@@ -100,6 +111,9 @@ class Backend(Protocol):
         UnsupportedError
             If there is something that it can't run.
         """
+
+    def has_kernel(self, step: Step) -> bool:
+        """Whether it may have a kernel for a step, once the sizes are known."""
 
     def compile(self, plan: Plan, containers: Sequence[Container], explain: Callable[[], Program]) -> Program:
         """Write and load the program of a plan.

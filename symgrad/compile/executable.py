@@ -6,13 +6,15 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
+from weakref import WeakSet
 
 import numpy as np
 
 from symgrad.backends import find_backend
-from symgrad.backends.base import MISS, Number
+from symgrad.backends.base import MISS, WRITTEN_PROGRAMS, Number
 from symgrad.compile.modes import Mode
 from symgrad.compile.pipeline import Compiled, compile_graph, program_for
+from symgrad.compile.repeating import repeat
 from symgrad.config import config
 from symgrad.errors import (
     CallError,
@@ -83,7 +85,7 @@ class Function:
         self._dtypes = [NUMPY_DTYPES[kind.dtype] for kind in self._types]
         self._ranks = [kind.ndim for kind in self._types]
         self._open = [kind.shape == (None,) * kind.ndim for kind in self._types]
-        self._numbers = [_numbers_for(spec) for spec in self.inputs]
+        self._numbers: list[Number] | None = None
         self._fast: Any = _always_miss
         self._checks = list(zip(self._dtypes, self._ranks, self._open, strict=True))
         self._programs: dict[Any, tuple[Any, Any]] = {}
@@ -135,11 +137,24 @@ class Function:
             found = self._programs.get(key)
             if found is None:
                 found = self._bind(key)
-            self._fast = (None if self.keys is not None else found[1].entry(self._numbers, not self.single)) or _always_miss
+            self._fast = self._entry(found[1])
             try:
                 return found[1].run(*arrays)  # type: ignore[no-any-return]
             except Exception as error:
-                self._explain(error, found[1], arrays[:count])
+                self._explain(error, arrays[:count])
+
+    def _entry(self, program: Any) -> Any:
+        """Return what answers the next call, if its arguments are like those of this one."""
+        if self.keys is not None:
+            return _always_miss
+        if self._numbers is None:
+            self._numbers = [_numbers_for(spec) for spec in self.inputs]
+            if Number.FLOAT32 in self._numbers:
+                _TAKING_FLOATS.add(self)
+        return program.entry(self._numbers, not self.single) or _always_miss
+
+    def _forget_numbers(self) -> None:
+        self._numbers, self._fast = None, _always_miss
 
     def _bind(self, key: tuple[Any, ...]) -> tuple[Any, Any]:
         """Make the program for the sizes of the arguments."""
@@ -195,15 +210,17 @@ class Function:
     def _described(self) -> str:
         return f'symgrad function with name "{self.name}"' if self.name else "symgrad function"
 
-    def _explain(self, error: Exception, program: Any, arguments: Sequence[np.ndarray]) -> NoReturn:
+    def _explain(self, error: Exception, arguments: Sequence[np.ndarray]) -> NoReturn:
         """Raise an error that names the user's line which the failed step came from."""
-        step, frame = None, None
+        step, frame, program = None, None, None
         trace = error.__traceback__
         while trace is not None:
-            if program.owns(trace.tb_frame.f_code):
-                step, frame = program.steps_by_line.get(trace.tb_lineno), trace.tb_frame
+            owner = WRITTEN_PROGRAMS.get(trace.tb_frame.f_code.co_filename)
+            found = None if owner is None else owner.steps_by_line.get(trace.tb_lineno)
+            if found is not None:
+                step, frame, program = found, trace.tb_frame, owner
             trace = trace.tb_next
-        if step is None or isinstance(error, MemoryError):
+        if step is None or program is None or isinstance(error, MemoryError):
             raise error
         values = program.operands_in(frame, step)
         types = [kind_of(v, value) for v, value in zip(step.inputs, values, strict=True)]
@@ -225,6 +242,56 @@ class Function:
         elif isinstance(error, SymgradError):
             headline = str(error)
         raise kind(render(headline, str(step.source or ""), [*operands, *given], remedy)) from None
+
+    # ---- many calls at once ----
+
+    def repeat(self, *sequences: Any) -> Any:
+        """Call the function once for each row of the sequences, and collect the results.
+
+        The steps run in order, one after the other, each with the shared variables that the one before left, as in
+        ``[f(row) for row in sequence]``; on the native backend without going back to Python between them.
+
+        Parameters
+        ----------
+        sequences : array-like, one for each input
+            Row k is the argument of step k: for an input without axes, a vector of numbers. All have the same length.
+
+        Returns
+        -------
+        ndarray, or list or dict of ndarray
+            The outputs of all steps, stacked along a new first axis.
+
+        Raises
+        ------
+        CallError
+            If the number of sequences isn't that of the inputs, or their lengths differ.
+        SymgradError
+            What the call of a step raises; the steps before it have been carried out.
+
+        Examples
+        --------
+        >>> import symgrad
+        >>> import symgrad.tensor as T
+        >>> total, i = symgrad.shared(0), T.lscalar("i")
+        >>> add = symgrad.function([i], total + i, updates=[(total, total + i)])
+        >>> add.repeat([1, 2, 3]), total.get_value()
+        (array([1, 3, 6]), array(6))
+        """
+        return repeat(self, sequences)
+
+    def continue_natively(self, rows: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> int:
+        """Run the steps after one that just succeeded without Python; return how many were done."""
+        with self._lock:
+            found = self._programs.get(self._key([row[0] for row in rows]))
+            return 0 if found is None else int(found[1].repeat(rows, results, len(rows[0])))
+
+    def convert(self, position: int, value: Any) -> np.ndarray:
+        """Return an argument as the input at `position` takes it, or raise what a call would."""
+        return self._convert(position, value)
+
+    def _key(self, arrays: Sequence[np.ndarray]) -> tuple[Any, ...]:
+        """Return what programs are kept by: the sizes of arguments and shared variables."""
+        return tuple([array.shape for array in [*arrays, *[container.value for container in self.containers or ()]]])
 
     # ---- looking inside ----
 
@@ -276,6 +343,18 @@ class Function:
         specs = [(spec.name, spec.default, spec.strict, spec.allow_downcast) for spec in self.inputs]
         shared = list(zip(self._shared, self.containers or (), strict=True))
         return _rebuild, (roots, specs, self.mode.rewrites, self.keys, self.single, self.name, shared)
+
+
+_TAKING_FLOATS: WeakSet[Function] = WeakSet()
+"""Functions that take Python floats for float32: whether they may depends on the setting floatX."""
+
+
+def _floats_changed() -> None:
+    for function in list(_TAKING_FLOATS):
+        function._forget_numbers()
+
+
+config._on_change("floatX", _floats_changed)
 
 
 def _always_miss(*args: Any) -> Any:

@@ -11,7 +11,7 @@ import gc
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from symgrad.backends.base import Backend, Program, UnsupportedError
@@ -19,6 +19,7 @@ from symgrad.compile.binding import NO_LENGTHS, Shape, bind_types
 from symgrad.compile.lengths import slice_lengths
 from symgrad.compile.modes import Mode
 from symgrad.compile.planner import make_plan
+from symgrad.compile.segments import in_segments
 from symgrad.config import config
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.variables import Container, Variable
@@ -77,7 +78,8 @@ def program_for(
         try:
             plan, program = _program(compiled, backend, shapes, containers)
         except UnsupportedError:
-            plan, program = _program(compiled, backend.substitute, shapes, containers)
+            parted = replace(compiled, steps=in_segments(compiled, _program))
+            plan, program = _program(parted, backend.substitute, shapes, containers)
         show.plan(plan)
         show.text("source", program.source)
     return plan, program

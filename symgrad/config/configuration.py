@@ -65,9 +65,11 @@ class Config:
     data: str
 
     _sources: dict[str, str]
+    _listeners: dict[str, Callable[[], None]]
 
     def __init__(self, settings: Mapping[str, Assignment]) -> None:
         object.__setattr__(self, "_sources", {})
+        object.__setattr__(self, "_listeners", {})
         self._assign(settings)
 
     def change_flags(self, **values: object) -> ChangedFlags:
@@ -143,7 +145,13 @@ class Config:
                 replaced[name] = Assignment(getattr(self, name), self._sources[name])
             object.__setattr__(self, name, value)
             self._sources[name] = source
+            if name in self._listeners:
+                self._listeners[name]()
         return replaced
+
+    def _on_change(self, name: str, listener: Callable[[], None]) -> None:
+        """Have `listener` called whenever the setting is set: one for each setting, for what was derived from it."""
+        self._listeners[name] = listener
 
     # Hidden from type checkers, which would otherwise accept any name.
     if not TYPE_CHECKING:

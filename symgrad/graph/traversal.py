@@ -112,7 +112,9 @@ def _is_like(new: Variable, old: Variable) -> bool:
         return True
     if new.type != old.type or new.expected != old.expected:
         return False
-    return new.known is old.known or (new.known is not None and np.array_equal(new.known, old.known))
+    if new.known is None or old.known is None:
+        return new.known is old.known
+    return np.array_equal(new.known, old.known)
 
 
 def uses(outputs: Iterable[Variable], order: Iterable[Apply]) -> dict[Variable, int]:

@@ -5,6 +5,7 @@
            | View(how)                            the same memory, seen otherwise
            | Library(name, attributes)            a named routine of the backend: gemm, conv2d, pooling, softmax ...
            | Evaluate(name, evaluate)             no kernel: the op's own NumPy meaning
+           | Fused(steps, strides)                several kernels as one loop nest, made by `symgrad.lowering.fusion`
 
     how    = Permute(order) | Reshape(sizes) | Slice(index) | Broadcast(sizes) | Same(sizes)
 
@@ -16,9 +17,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from symgrad.lowering.steps import Step
 
 
 @dataclass(frozen=True)
@@ -191,3 +195,20 @@ class Evaluate(Kernel):
 
     name: str
     evaluate: Callable[..., Sequence[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Fused(Kernel):
+    """Several kernels as one loop nest; values that no output needs are never in memory.
+
+    Parameters
+    ----------
+    steps : tuple of Step
+        The kernels with their variables, causes first. A step may be part of several fused kernels, where it is
+        cheaper to compute its value again than to read it.
+    strides : tuple of (tuple of int or None)
+        For each operand of the step that has this kernel, its strides in elements; None if it is contiguous.
+    """
+
+    steps: tuple[Step, ...]
+    strides: tuple[tuple[int | str, ...] | None, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import random
 import stat
 import subprocess
 import sys
@@ -124,11 +125,11 @@ def test_damage_never_changes_a_result(used, monkeypatch):
     assert run_adder(5) == 5
     paths = sorted(Path(used.folder).glob("*.code"))
     wholes = [path.read_bytes() for path in paths]
-    random = __import__("random").Random(1)
+    numbers = random.Random(1)
     for _ in range(20):
         for path, whole in zip(paths, wholes, strict=True):
-            place = random.randrange(len(whole))
-            path.write_bytes(whole[:place] + bytes([whole[place] ^ random.randrange(1, 256)]) + whole[place + 1 :])
+            place = numbers.randrange(len(whole))
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ numbers.randrange(1, 256)]) + whole[place + 1 :])
         jit._loaded.clear()
         assert run_adder(5) == 5
     jit._loaded.clear()
@@ -293,7 +294,7 @@ def test_a_hundred_processes_compile_the_same_at_once_and_some_are_killed(used, 
     words = ran.stdout.split("\n")[:-1]
     assert ran.returncode == 0, ran.stderr
     assert set(words) == {"ok"} and len(words) >= 70
-    assert "symgrad:" not in ran.stderr; print(ran.stderr)
+    assert "symgrad:" not in ran.stderr
     monkeypatch.setattr(jit, "compile_object", None)  # nothing has to be compiled any more
     assert [run_adder(number) for number in range(4)] == [0, 1, 2, 3]
     files = list(Path(used.folder).glob("*.code"))

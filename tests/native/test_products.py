@@ -55,11 +55,13 @@ def call(kernel: NativeKernel, arrays: Sequence[np.ndarray], one_by_one: bool = 
     """Run a kernel: all units at once, or one after the other from the last to the first."""
     function = CALL(load(module_text(kernel.functions), [kernel.name])[kernel.name])
     pointers = (ctypes.c_void_p * len(arrays))(*[array.ctypes.data for array in arrays])
-    scratch = np.full(kernel.scratch + 64, 0xFF, "u1")
-    place = ctypes.c_void_p(scratch.ctypes.data + -scratch.ctypes.data % 64)
+    scratch = np.full(kernel.scratch + 256, 0xFF, "u1")
+    begin_of_scratch = -scratch.ctypes.data % 64
+    place = ctypes.c_void_p(scratch.ctypes.data + begin_of_scratch)
     parts = [(u, u + 1) for u in reversed(range(kernel.units))] if one_by_one else [(0, kernel.units)]
     for begin, end in parts:
         assert function(pointers, None, begin, end, place) == 0
+    assert (scratch[begin_of_scratch + kernel.scratch :] == 0xFF).all()
 
 
 def made(name: str, operands: Sequence[np.ndarray], output: np.ndarray, vector_bytes: int) -> NativeKernel:

@@ -10,7 +10,7 @@ from symgrad.backends.native.llvm.jit import load
 from symgrad.backends.native.llvm.text import module_text
 from symgrad.backends.native.objects import is_supported
 from symgrad.backends.native.program import NativeProgram
-from symgrad.backends.native.selection import calls_of, fused_steps, in_place, may_fail
+from symgrad.backends.native.selection import calls_of, fused_steps, has_kernel, in_place, may_fail
 
 from symgrad.backends.native.table import Call, Table
 from symgrad.config import config
@@ -47,6 +47,10 @@ class NativeBackend:
         if not is_supported():
             raise UnsupportedError("this Python keeps its objects in another way")
         return fused_steps(graph, steps, types)
+
+    def has_kernel(self, step: Step) -> bool:
+        """Whether a step isn't one of those that only its op's own NumPy meaning can do."""
+        return has_kernel(step)
 
     def compile(self, plan: Plan, containers: Sequence[Container], explain: Callable[[], Program]) -> NativeProgram:
         """Choose and compile the kernels, and lay out the records."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from symgrad.backends.native.records import Api, Array, Header, Move, Output
 from symgrad.backends.native.runtime import runtime
 from symgrad.backends.native.table import Table
 from symgrad.graph.variables import Container
-from symgrad.lowering import Step
 from symgrad.lowering.plan import Plan
 
 BUSY_WAIT = 5e-5
@@ -46,7 +45,6 @@ class NativeProgram:
     ) -> None:
         self.table = table
         self.source = text
-        self.steps_by_line: Mapping[int, Step] = {}
         self._containers = containers
         self._argument_count = len(plan.graph.inputs)
         self._written = [plan.shared.index(target) for target in plan.graph.targets]
@@ -136,6 +134,8 @@ class NativeProgram:
         function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64,
                                     ctypes.c_void_p)(runtime()["symgrad_repeat"])  # fmt: skip
         held = [container.value for container in self._containers]
+        if self.table.moved(held):
+            return 0
         finished, done, chunk = ctypes.c_int64(0), 0, 1
         words[Header.BUSY] = 1
         try:
@@ -171,20 +171,6 @@ class NativeProgram:
             moves[number, Move.PATCHES : Move.PATCH_COUNT + 1] = record[[Output.PATCHES, Output.PATCH_COUNT]]
             moves[number, Move.ADDRESS], moves[number, Move.STRIDE] = array.ctypes.data, array.strides[0]
         return moves
-
-    # ---- looking inside ----
-
-    def owns(self, code: Any) -> bool:
-        """Whether a traceback's code object is the reference program's text."""
-        return self._reference is not None and self._reference.owns(code)
-
-    def step_at(self, line: int) -> Step | None:
-        """Return the step that a line of the reference program belongs to."""
-        return None if self._reference is None else self._reference.steps_by_line.get(line)
-
-    def operands_in(self, frame: Any, step: Step) -> list[Any]:
-        """Return the values of a step's operands in a frame that runs the reference program."""
-        return self.reference.operands_in(frame, step)
 
     def __del__(self) -> None:
         table = getattr(self, "table", None)

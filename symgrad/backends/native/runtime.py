@@ -551,5 +551,5 @@ def _forget_slots(f: Function, program: Value) -> None:
     arrays = _pointer(f, program, Header.ARRAYS)
     with f.loop(index(0), _word(f, program, Header.ARRAY_COUNT)) as each:
         array = _record(f, arrays, each.index, Array.SIZE)
-        with f.when(f.compare("ne", _pointer(f, array, Array.SLOT), NULL)):
+        with f.when(_is_null(f, _pointer(f, array, Array.SCALAR))):
             f.store(NULL, _pointer(f, array, Array.SLOT))

@@ -29,6 +29,11 @@ def fused_steps(graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variab
     return steps
 
 
+def has_kernel(step: Step) -> bool:
+    """Whether a step may have a native kernel, once the sizes are known."""
+    return not isinstance(step.kernel, Evaluate)
+
+
 def in_place(step: Step) -> Sequence[tuple[int, int]]:
     """Return pairs (output, operand), by position: the output may take over the operand's memory."""
     kernel = step.kernel

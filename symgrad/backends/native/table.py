@@ -300,6 +300,12 @@ class Table:
 
     # ---- the whole ----
 
+    def moved(self, arrays: Sequence[np.ndarray]) -> bool:
+        """Whether a shared variable's array isn't where the last call found it."""
+        records = self.array_records[len(self.plan.graph.inputs) :, Array.SLOT]
+        found = [self._slots[(slot - self._slots.ctypes.data) // WORD] for slot in records[: len(arrays)]]
+        return found != [array.ctypes.data for array in arrays]
+
     def _patches(self, memory: _Memory) -> tuple[int, int]:
         rows = []
         for location, offset in memory.patches:

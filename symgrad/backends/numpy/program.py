@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.backends.base import Program
+from symgrad.backends.base import WRITTEN_PROGRAMS, Program
 from symgrad.backends.numpy.convolution import Workspace
 from symgrad.backends.numpy.library import ROUTINES, gemm_calls
 from symgrad.backends.numpy.threads import BlasThreads
@@ -49,6 +49,10 @@ class NumpyBackend:
     ) -> Sequence[Step]:
         """Return the steps; those with other backends' routines are evaluated as their ops say."""
         return [self._own(step) for step in steps]
+
+    def has_kernel(self, step: Step) -> bool:
+        """It has one for every step."""
+        return True
 
     def _own(self, step: Step) -> Step:
         if not isinstance(step.kernel, Library) or step.kernel.name in ROUTINES or step.evaluate is None:
@@ -84,14 +88,15 @@ class NumpyProgram:
         exec(code, namespace)
         self.run: Callable[..., tuple[np.ndarray, ...]] = namespace["run"]
         lines = self.source.splitlines(keepends=True)
+        WRITTEN_PROGRAMS[self._filename] = self
         linecache.cache[self._filename] = (len(self.source), None, lines, self._filename)
 
     def entry(self, numbers: Sequence[int], as_list: bool) -> None:
         """Every call goes through Python."""
 
-    def owns(self, code: Any) -> bool:
-        """Whether a traceback's code object is this program's text."""
-        return bool(code.co_filename == self._filename)
+    def repeat(self, sequences: Sequence[np.ndarray], results: Sequence[np.ndarray], count: int) -> int:
+        """Every step goes through Python."""
+        return 0
 
     def operands_in(self, frame: Any, step: Step) -> list[Any]:
         """Return the values of a step's operands in a frame that runs this program; None for what isn't there."""

@@ -26,8 +26,24 @@ from typing import Any
 
 from symgrad.kernels.ir.functions import result_dtype
 from symgrad.kernels.ir.grammar import (
-    Buffer, Call, Carried, Carry, Cast, Check, Expression, Kernel, Kind, Let, Literal, Load, Loop, Ref, Role, Size,
-    Statement, Store,
+    Buffer,
+    Call,
+    Carried,
+    Carry,
+    Cast,
+    Check,
+    Expression,
+    Kernel,
+    Kind,
+    Let,
+    Literal,
+    Load,
+    Loop,
+    Ref,
+    Role,
+    Size,
+    Statement,
+    Store,
 )  # fmt: skip
 from symgrad.kernels.ir.printer import print_kernel
 from symgrad.kernels.ir.verifier import verify
@@ -209,9 +225,10 @@ class KernelBuilder:
         self._sizes.append(name)
         return name
 
-    def _memory(self, label: str, dtype: str, shape: Sequence[Size], strides: Sequence[Size] | None, role: Role) -> Memory:
-        if strides is None:
-            strides = contiguous_strides(shape)
+    def _memory(
+        self, label: str, dtype: str, shape: Sequence[Size], strides: Sequence[Size] | None, role: Role
+    ) -> Memory:
+        strides = contiguous_strides(shape) if strides is None else strides
         buffer = Buffer(self.unique(label), dtype, tuple(shape), tuple(strides), role)
         self._buffers.append(buffer)
         return Memory(buffer, self)
@@ -315,7 +332,7 @@ def contiguous_strides(shape: Sequence[Size]) -> tuple[Size, ...]:
         if isinstance(step, int) and step == 1:
             step = size
         elif isinstance(step, int) and isinstance(size, int):
-            step = step * size
+            step = step * max(size, 1)
         else:
             raise ValueError(f"the strides of {tuple(shape)} are products of open sizes; give them as sizes")
     return tuple(reversed(strides))

@@ -27,10 +27,10 @@ _BINARY = (
 )  # fmt: skip
 
 FUNCTIONS: dict[str, tuple[int, Rule]] = {
-    **{name: (1, Rule.SAME) for name in _UNARY},
-    **{name: (2, Rule.SAME) for name in _BINARY},
-    **{name: (2, Rule.COMPARISON) for name in ("eq", "neq", "lt", "le", "gt", "ge")},
-    **{name: (1, Rule.COMPARISON) for name in ("isnan", "isinf", "isfinite")},
+    **dict.fromkeys(_UNARY, (1, Rule.SAME)),
+    **dict.fromkeys(_BINARY, (2, Rule.SAME)),
+    **dict.fromkeys(("eq", "neq", "lt", "le", "gt", "ge"), (2, Rule.COMPARISON)),
+    **dict.fromkeys(("isnan", "isinf", "isfinite"), (1, Rule.COMPARISON)),
     "clip": (3, Rule.SAME),
     "switch": (3, Rule.SELECTION),
     "bitcast": (1, Rule.BITS),

@@ -13,7 +13,22 @@ from typing import Any
 import numpy as np
 
 from symgrad.kernels.ir.grammar import (
-    Buffer, Call, Carry, Cast, Check, Expression, Kernel, Kind, Let, Literal, Load, Loop, Ref, Role, Size, Statement,
+    Buffer,
+    Call,
+    Carry,
+    Cast,
+    Check,
+    Expression,
+    Kernel,
+    Kind,
+    Let,
+    Literal,
+    Load,
+    Loop,
+    Ref,
+    Role,
+    Size,
+    Statement,
     Store,
 )  # fmt: skip
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from symgrad.kernels.ir.grammar import (
-    Call, Carry, Cast, Check, Expression, Kernel, Let, Literal, Load, Loop, Ref, Size, Statement, Store,
+    Call,
+    Carry,
+    Cast,
+    Check,
+    Expression,
+    Kernel,
+    Let,
+    Literal,
+    Load,
+    Loop,
+    Ref,
+    Size,
+    Statement,
+    Store,
 )  # fmt: skip
 
 _SYMBOLS = {
@@ -34,8 +47,8 @@ def print_expression(expression: Expression, strength: int = 0) -> str:
     if isinstance(expression, Literal):
         return _literal(expression)
     if isinstance(expression, Load):
-        where = "" if expression.mask is None else f" if {print_expression(expression.mask)}"
-        return f"{expression.buffer}[{', '.join(map(print_expression, expression.indices))}{where}]"
+        element = f"{expression.buffer}[{', '.join(map(print_expression, expression.indices))}]"
+        return element if expression.mask is None else f"({element} if {print_expression(expression.mask)} else 0)"
     if isinstance(expression, Cast):
         return f"{expression.dtype}({print_expression(expression.value)})"
     if expression.function not in _SYMBOLS:
@@ -67,9 +80,9 @@ def _lines(statement: Statement) -> Iterator[str]:
     if isinstance(statement, Let | Carry):
         yield f"{statement.name} = {print_expression(statement.value)}"
     elif isinstance(statement, Store):
-        where = "" if statement.mask is None else f" if {print_expression(statement.mask)}"
+        where = "" if statement.mask is None else f"if {print_expression(statement.mask)}: "
         place = ", ".join(map(print_expression, statement.indices))
-        yield f"{statement.buffer}[{place}{where}] = {print_expression(statement.value)}"
+        yield f"{where}{statement.buffer}[{place}] = {print_expression(statement.value)}"
     elif isinstance(statement, Check):
         yield f"check {print_expression(statement.condition)} else {statement.code}"
     else:
@@ -97,7 +110,7 @@ def _strides(shape: tuple[Size, ...], strides: tuple[Size, ...]) -> str:
     for size in reversed(shape):
         expected.append(step)
         if isinstance(step, int) and isinstance(size, int):
-            step = step * size
+            step = step * max(size, 1)
         else:
             step = size if step == 1 else None
     usual = all(e is None or e == s or size == 1 for e, s, size in zip(reversed(expected), strides, shape, strict=True))

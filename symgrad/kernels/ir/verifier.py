@@ -5,11 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from symgrad.kernels.ir.affine import Polynomial, number, polynomial, value_range
+from symgrad.kernels.ir.affine import Polynomial, polynomial, value_range
 from symgrad.kernels.ir.functions import ASSOCIATIVE, DTYPES, result_dtype
 from symgrad.kernels.ir.grammar import (
-    Buffer, Call, Carried, Carry, Cast, Check, Expression, Kernel, Kind, Let, Literal, Load, Loop, Ref, Role, Size,
-    Statement, Store,
+    Buffer,
+    Call,
+    Carried,
+    Carry,
+    Cast,
+    Check,
+    Expression,
+    Kernel,
+    Kind,
+    Let,
+    Literal,
+    Load,
+    Loop,
+    Ref,
+    Role,
+    Size,
+    Statement,
+    Store,
 )  # fmt: skip
 
 INDEX = "int64"

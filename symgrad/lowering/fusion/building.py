@@ -62,6 +62,15 @@ class Facts:
         Sizes by number or name; without it, those of the types, and a variable with an open size fuses with nothing.
     is_supported : callable
         ``is_supported(name, dtypes, dtype)``: whether the backend has a scalar function.
+
+    Attributes
+    ----------
+    views : dict
+        The steps of views that are folded into the indices of whoever reads them.
+    strides : dict
+        Of operands that aren't contiguous: views whose start only the call knows.
+    opaque : set
+        Operands whose strides aren't known.
     """
 
     def __init__(
@@ -71,6 +80,8 @@ class Facts:
         self.dims = dims or {}
         self.is_supported = is_supported
         self.strides: dict[Variable, tuple[Size, ...]] = {}
+        self.views: dict[Variable, Step] = {}
+        self.opaque: set[Variable] = set()
         self._shapes: dict[Variable, Shape] = {}
 
     def dtype(self, variable: Variable) -> str:
@@ -110,7 +121,6 @@ class Builder:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.terms: dict[Variable, Term] = {}
-        self.views: dict[Variable, Step] = {}
         self.reductions: list[Reduce] = []
         self.checks: list[Node] = []
         self.step: Step | None = None
@@ -127,9 +137,6 @@ class Builder:
         """
         self.step = step
         kernel = step.kernel
-        if isinstance(kernel, View):
-            self.views[step.outputs[0]] = step
-            return
         if isinstance(kernel, Map):
             term = self.map(kernel.function.name, [self.term(v) for v in step.inputs], self._dtype(step))
         elif isinstance(kernel, Reduction):
@@ -152,18 +159,18 @@ class Builder:
         found = self.terms.get(variable)
         if found is not None:
             return found
-        step = self.views.get(variable)
+        step = self.facts.views.get(variable)
         if step is not None:
             return self.view(step, self.term(step.inputs[0]))
         known = self.facts.known(variable)
         if known is not None and known.size == 1:
             return Term(self.noted(Number(known.item(), known.dtype.name)), ((),) * known.ndim)
-        if isinstance(variable, Constant) and variable.data.size == 1:
-            return Term(self.noted(Number(variable.data.item(), variable.data.dtype.name)), ((),) * variable.data.ndim)
         return self.leaf(variable)
 
     def leaf(self, variable: Variable) -> Term:
         """Return an operand."""
+        if variable in self.facts.opaque:
+            raise UnfusableError(f"the strides of {variable} aren't known")
         shape = self.facts.shape(variable)
         strides = self.facts.strides.get(variable) or contiguous_strides(shape)
         axes = tuple([axis_of(size) for size in shape])

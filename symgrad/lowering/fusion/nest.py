@@ -24,27 +24,25 @@ from symgrad.lowering.fusion.terms import CHEAP, At, Leaf, Node, Position, Reduc
 Dims = frozenset[Dim]
 LARGEST_SCRATCH = 1 << 15
 """Elements of a row that are kept between passes; longer rows are computed anew."""
-PARALLEL_WORK = 1 << 15
-"""A single loop with fewer elements isn't cut into parts for threads."""
 LARGEST_OUTER_TOTAL = 1 << 15
 """Totals over the kept dims need one thread: only groups with fewer elements than this have some."""
 
 
 class LevelError(UnfusableError):
-    """A step that doesn't fit into the group's loop nest."""
+    """A step that doesn't fit into the group's loop nest; its operands, or it `alone`, must be computed before."""
 
-    def __init__(self, text: str, step: Any) -> None:
+    def __init__(self, text: str, step: Any, alone: bool = False) -> None:
         super().__init__(text)
         self.step = step
+        self.alone = alone
 
 
 @dataclass(eq=False)
 class Loop:
-    """One loop: dims that run together, of `size` rounds, each `factor` elements of the last dim apart."""
+    """One loop: dims that run together, of `size` rounds."""
 
     dims: Axis
     size: Size
-    factor: int = 1
 
 
 @dataclass(eq=False)
@@ -115,7 +113,10 @@ def analyse(builder: Builder, outputs: Sequence[Variable]) -> Nest:
     nest = Nest(builder, [], nodes, kept, inner, {}, {}, set(), dims)
     for node in nodes:
         _place(nest, node)
-    nest.outputs = [_output(nest, variable, term) for variable, term in zip(outputs, terms, strict=True)]
+    for check in builder.checks:
+        if nest.level[check] < 2 and nest.stage[check]:
+            raise LevelError("an index that is found in the same kernel", check.step)
+    nest.outputs = [output_of(nest, variable, term) for variable, term in zip(outputs, terms, strict=True)]
     _refuse_repeated_work(nest)
     return nest
 
@@ -144,6 +145,8 @@ def _dims_of(node: Node, dims: dict[Node, Dims]) -> Dims:
     if isinstance(node, Position):
         return frozenset(leaves(node.axis))
     if isinstance(node, At):
+        if len(leaves(node.axis)) != 1:
+            raise LevelError("a position of joined axes", node.step)
         return (dims[node.operands[0]] - set(leaves(node.axis))) | dims[node.operands[1]]
     found: Dims = frozenset().union(*[dims[operand] for operand in node.operands])
     return found - set(leaves(node.dims)) if isinstance(node, Reduce) else found
@@ -200,7 +203,8 @@ def _place(nest: Nest, node: Node) -> None:
     nest.level[node], nest.stage[node] = level, stage
 
 
-def _output(nest: Nest, variable: Variable, term: Term) -> Output:
+def output_of(nest: Nest, variable: Variable, term: Term) -> Output:
+    """Return how a variable is stored, or raise `LevelError` if it can't be."""
     found = leaves(joined(term.axes))
     stored = frozenset(found)
     if len(stored) != len(found):
@@ -224,7 +228,7 @@ def _refuse_repeated_work(nest: Nest) -> None:
         if node.cost > CHEAP and nest.level[node]:
             around = full if nest.level[node] == 2 else nest.kept
             if nest.dims[node] < around and nest.dims[node] and not _is_outermost(nest, nest.dims[node], around):
-                raise LevelError("an expensive function would be repeated", node.step)
+                raise LevelError("an expensive function would be repeated", node.step, alone=True)
 
 
 def _is_outermost(nest: Nest, dims: Dims, around: Dims) -> bool:
@@ -300,8 +304,6 @@ def make_loops(nest: Nest) -> None:
             barred.update(leaves(node.axis))
     nest.kept_loops = _merged([dim for dim in order if dim in nest.kept], accesses, barred)
     nest.inner_loops = _merged([dim for dim in order if dim in nest.inner], accesses, barred)
-    if len(nest.kept_loops) == 1 and nest.last is nest.kept_loops[0] and not nest.after:
-        nest.kept_loops = _in_parts(nest.kept_loops[0], nest.elements)
 
 
 def _merged(order: Sequence[Dim], accesses: Sequence[dict[Dim, Size]], barred: set[Dim]) -> list[Loop]:
@@ -324,14 +326,3 @@ def _run_together(outer: Dim, inner: Dim, accesses: Sequence[dict[Dim, Size]]) -
         if first is None or second is None or isinstance(second, str) or first != second * inner.size:
             return False
     return True
-
-
-def _in_parts(loop: Loop, elements: int) -> list[Loop]:
-    """Cut a long loop into parts of equal size for threads, where its size has a divisor that suits."""
-    if not isinstance(loop.size, int) or elements < PARALLEL_WORK:
-        return [loop]
-    most = max(64, min(1 << 13, loop.size // 8))
-    for part in range(most, most // 8, -1):
-        if loop.size % part == 0 and part % 16 == 0:
-            return [Loop(loop.dims, loop.size // part, part), Loop(loop.dims, part)]
-    return [loop]

@@ -14,10 +14,10 @@ def emit_bits(function: Function, name: str, operands: Sequence[Value], dtype: s
         kind = with_element(operands[0].type, ELEMENTS[dtype])
         return operands[0] if kind == operands[0].type else function.convert("bitcast", operands[0], kind)
     if name == "shift_left":
-        return function.binary("shl", *operands)
+        return function.binary("shl", operands[0], operands[1])
     if name == "shift_right":
-        return function.binary("lshr" if dtype.startswith("uint") else "ashr", *operands)
-    return _multiply_high(function, *operands) if name == "multiply_high" else None
+        return function.binary("lshr" if dtype.startswith("uint") else "ashr", operands[0], operands[1])
+    return _multiply_high(function, operands[0], operands[1]) if name == "multiply_high" else None
 
 
 def _multiply_high(function: Function, a: Value, b: Value) -> Value:

@@ -60,7 +60,7 @@ def value_of(state: State, expression: Expression) -> Value:
     """Return an expression's value: in lanes if it varies, else a scalar."""
     facts = facts_of(state, expression)
     remembered = state.remembered(facts)
-    key = id(expression)
+    key = state.key(expression, facts)
     if key not in remembered:
         with state.at(facts.level):
             remembered[key] = _write(state, expression, facts)
@@ -152,7 +152,7 @@ def define(state: State, name: str, expression: Expression, dtype: str) -> None:
     value = value_of(state, expression)
     facts = facts_of(state, expression)
     level = state.depth if facts.volatile else facts.level
-    state.bind(name, Entry(Facts(level, facts.varying), value, dtype))
+    state.bind(name, Entry(Facts(level, facts.varying, rounds=facts.rounds), value, dtype))
 
 
 def _is_arithmetic(state: State, expression: Expression) -> bool:

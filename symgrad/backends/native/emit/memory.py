@@ -31,7 +31,7 @@ def offset_of(state: State, access: Load | Store) -> Polynomial:
 
 def facts_of_load(state: State, load: Load) -> Facts:
     """Return what a load depends on. It stays behind the checks, and the stores, around it."""
-    facts = Facts(state.deepest_check)
+    facts = Facts(state.deepest_check, rounds=_rounds(state, load))
     for monomial, _ in offset_of(state, load).terms.values():
         facts = facts | _facts_of_monomial(state, monomial)
     if load.mask is not None:
@@ -39,6 +39,13 @@ def facts_of_load(state: State, load: Load) -> Facts:
     if load.buffer in state.written:
         facts = facts | Facts(state.depth, volatile=True)
     return facts
+
+
+def _rounds(state: State, load: Load) -> frozenset[str]:
+    rounds: frozenset[str] = frozenset()
+    for place in load.indices:
+        rounds = rounds | expressions.facts_of(state, place).rounds
+    return rounds
 
 
 def _facts_of_monomial(state: State, monomial: Monomial) -> Facts:

@@ -56,16 +56,18 @@ class Facts:
         Whether it differs from lane to lane.
     volatile : bool
         Whether it reads memory that the kernel writes.
+    rounds : frozenset of str
+        The indices of unrolled loops in it: constants, different in each round.
     """
 
     level: int
     varying: bool = False
     volatile: bool = False
+    rounds: frozenset[str] = frozenset()
 
     def __or__(self, other: Facts) -> Facts:
-        return Facts(
-            max(self.level, other.level), self.varying or other.varying, self.volatile or other.volatile
-        )
+        level, rounds = max(self.level, other.level), self.rounds | other.rounds
+        return Facts(level, self.varying or other.varying, self.volatile or other.volatile, rounds)
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,12 @@ class State:
         self.facts.clear()
         self.accesses.clear()
         self.of_statement.clear()
+
+    def key(self, expression: Expression, facts: Facts) -> Hashable:
+        """Return what an expression's value is remembered by."""
+        if not facts.rounds:
+            return id(expression)
+        return id(expression), tuple(self.known[name].constant for name in sorted(facts.rounds))
 
     def remembered(self, facts: Facts) -> dict[Hashable, Value]:
         """Return where a value with these facts is remembered."""

@@ -87,12 +87,12 @@ def write_serial(state: State, loop: Loop, begin: Value, end: Value) -> None:
     """Write a loop round after round; its carried values are phis."""
     carried = starts_of(state, loop)
     guard = loop.extent if isinstance(loop.extent, str) else None
-    with state.scope(loop, guard):
-        with state.f.loop(begin, end, 1, [start for _, _, start in carried], hint=loop.index) as written:
-            state.known.pop(loop.index, None)
-            state.bind(loop.index, Entry(Facts(state.depth), written.index, "int64"))
-            bind_carried(state, carried, written.carried)
-            written.next = carried_on(state, loop, carried)
+    starts = [start for _, _, start in carried]
+    with state.scope(loop, guard), state.f.loop(begin, end, 1, starts, hint=loop.index) as written:
+        state.known.pop(loop.index, None)
+        state.bind(loop.index, Entry(Facts(state.depth), written.index, "int64"))
+        bind_carried(state, carried, written.carried)
+        written.next = carried_on(state, loop, carried)
     bind_carried(state, carried, written.results)
 
 
@@ -112,7 +112,7 @@ def write_unrolled(state: State, loop: Loop) -> None:
     for round_number in range(loop.extent):
         with state.scope(loop):
             state.known[loop.index] = number(round_number)
-            state.bind(loop.index, Entry(Facts(state.depth), index(round_number), "int64"))
+            state.bind(loop.index, Entry(Facts(state.depth, rounds=frozenset((loop.index,))), index(round_number), "int64"))
             bind_carried(state, carried, values)
             values = carried_on(state, loop, carried)
     bind_carried(state, carried, values)

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from symgrad.backends.native.emit import statements
 from symgrad.backends.native.emit.expressions import count_up, dtype_of, value_of
 from symgrad.backends.native.emit.lanes import (
-    combined, narrowed, natural_lanes, power_of_two_from, splat_neutral, unrolling,
+    combined,
+    narrowed,
+    natural_lanes,
+    power_of_two_from,
+    splat_neutral,
+    unrolling,
 )  # fmt: skip
 from symgrad.backends.native.emit.state import Entry, Facts, Lanes, State
 from symgrad.backends.native.llvm.text import Value, index
@@ -108,17 +113,16 @@ def _write_rounds(
     dtypes = [dtype_of(state, carried.start) for carried in loop.carried]
     carried = [(c.name, dtype, start) for c, dtype, start in zip(loop.carried, dtypes, starts, strict=True)]
     outside = {name: state.names.get(name) for name in (loop.index, *[c.name for c in loop.carried])}
-    with state.scope(loop, guard):
-        with state.f.loop(begin, end, count, starts, hint=loop.index) as written:
-            mask = _mask(state, written.index, end, count) if masked else None
-            state.lanes = Lanes(loop.index, written.index, count, mask)
-            state.bind(loop.index, Entry(Facts(state.depth, varying=True), written.index, "int64"))
-            statements.bind_carried(state, carried, written.carried)
-            following = statements.carried_on(state, loop, carried)
-            if mask is not None:
-                pairs = zip(following, written.carried, strict=True)
-                following = [state.f.select(mask, new, old) for new, old in pairs]
-            written.next = following
+    with state.scope(loop, guard), state.f.loop(begin, end, count, starts, hint=loop.index) as written:
+        mask = _mask(state, written.index, end, count) if masked else None
+        state.lanes = Lanes(loop.index, written.index, count, mask)
+        state.bind(loop.index, Entry(Facts(state.depth, varying=True), written.index, "int64"))
+        statements.bind_carried(state, carried, written.carried)
+        following = statements.carried_on(state, loop, carried)
+        if mask is not None:
+            pairs = zip(following, written.carried, strict=True)
+            following = [state.f.select(mask, new, old) for new, old in pairs]
+        written.next = following
     state.lanes = None
     for name, entry in outside.items():
         if entry is None:

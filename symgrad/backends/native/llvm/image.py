@@ -194,7 +194,7 @@ def _end(linker: _Linker, number: int) -> int:
 
 def _read(data: bytes) -> _Linker:
     """Read an object file's tables."""
-    if data[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<HH", data, 16) != (1, 62):
+    if len(data) < 64 or data[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<HH", data, 16) != (1, 62):
         raise UnsupportedObjectError("not an ELF object for x86-64")
     (table,) = struct.unpack_from("<Q", data, 40)
     entry, count = struct.unpack_from("<HH", data, 58)

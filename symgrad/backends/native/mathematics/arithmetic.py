@@ -6,7 +6,8 @@ and sums are fused only where `fma` says so, and then it makes no difference to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from symgrad.backends.native.llvm.text import Function, Value, element_of, literal, with_element
@@ -136,7 +137,20 @@ class Arithmetic:
         """The smaller of `a` and a bound that isn't nan; nan if `a` is."""
         return self.select(self.less(bound, a), bound, a)
 
+    def through_double(self, formula: Callable[..., Value], *operands: Value) -> Value:
+        """Write a function of float32 as that of float64: rounded once, for functions that need not be fast."""
+        wide = with_element(self.kind, "double")
+        m = Arithmetic(self.function, wide)
+        result = formula(m, *[self.function.convert("fpext", operand, wide) for operand in operands])
+        return self.function.convert("fptrunc", result, self.kind)
+
     # ---- bits ----
+
+    def bits_of(self, number: float) -> int:
+        """Return the bits of a constant, rounded to the type."""
+        float_code, integer_code = ("f", "I") if self.is_single else ("d", "Q")
+        bits: int = struct.unpack(integer_code, struct.pack(float_code, number))[0]
+        return bits
 
     def bits(self, a: Value) -> Value:
         """The bits of a float."""

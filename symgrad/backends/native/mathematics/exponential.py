@@ -142,8 +142,8 @@ def sigmoid(m: Arithmetic, x: Value) -> Value:
     mantissa_bits = m.precision.mantissa_bits
     highest = m.integer((shift + m.precision.bias) << mantissa_bits)
     scale = m.from_bits(m.function.subtract(highest, m.integers("shl", bits, mantissa_bits)))
-    # 2**-n + 1 is exact but where it hardly counts.
-    denominator = m.add(_less_one_of_remainder(m, r), m.fma(scale, 2.0**-shift, 1.0))
+    # The large terms last: of what is rounded before, little is left.
+    denominator = m.add(m.fma(scale, 2.0**-shift, _less_one_of_remainder(m, r)), 1.0)
     return m.multiply(m.divide(scale, denominator), 2.0**-shift)
 
 

@@ -1,0 +1,9 @@
+"""Fusion: groups of elementwise steps, reductions, views and row-wise routines become single kernels in kernel IR.
+
+It knows no device: what it returns is kernel IR, for any backend that has the scalar functions.
+"""
+
+from symgrad.lowering.fusion.grouping import fuse
+from symgrad.lowering.fusion.kernels import evaluate, kernel_ir, kernel_name, work_of
+
+__all__ = ["evaluate", "fuse", "kernel_ir", "kernel_name", "work_of"]

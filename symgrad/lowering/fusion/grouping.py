@@ -1,0 +1,397 @@
+"""Which steps become one kernel.
+
+Steps wait until something needs their results in memory: an output, or a kernel that can't be fused. Then a group is
+made of the step and of all that wait before it, as far as they fit into one loop nest; what doesn't fit becomes a group
+of its own, before it. A step that reads what the latest group computes joins that group, if it fits. Groups are in
+order: each depends on earlier ones only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from symgrad.graph.op import Operand
+from symgrad.graph.variables import Constant, Variable
+from symgrad.kernels.grammar import Fused, Library, Map, Range, Reduction, Slice, View
+from symgrad.lowering.fusion.axes import UnfusableError, contiguous_strides, leaves
+from symgrad.lowering.fusion.building import Builder, Facts, IsSupported, Shape
+from symgrad.lowering.fusion.library import EXPANSIONS
+from symgrad.lowering.fusion.nest import LevelError, Nest, analyse, output_of, strides_of
+from symgrad.lowering.fusion.terms import CHEAP, COSTS, Apply, Leaf
+from symgrad.lowering.steps import Step
+
+MOST_STEPS = 32
+"""So many steps wait for each other at most."""
+MOST_CALLS = 56
+MOST_BUFFERS = 14
+LARGEST_SERIAL = 1 << 12
+"""Columns longer than this are summed by a kernel of their own."""
+MUCH_SMALLER = 8
+"""A value that has this many times fewer elements is worth storing rather than computing again."""
+
+
+@dataclass(eq=False)
+class _Group:
+    """Steps that become one kernel, and those of their results that are stored."""
+
+    steps: dict[Step, None]
+    outputs: dict[Variable, None]
+    nest: Nest
+    own: set[Step] = field(default_factory=set)
+    """Without those computed again."""
+
+
+def fuse(
+    steps: Sequence[Step],
+    types: Mapping[Variable, Operand],
+    roots: Iterable[Variable],
+    is_supported: IsSupported,
+    dims: Mapping[Variable, Shape] | None = None,
+    fusion: bool = True,
+) -> list[Step]:
+    """Return steps with groups of them made one, each with a kernel `Fused`.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        The lowered graph, causes first.
+    types : mapping
+        Type and known value of each variable, bound to the sizes of a call.
+    roots : iterable of Variable
+        What the caller gets and what shared variables become: these are in memory at the end.
+    is_supported : callable
+        ``is_supported(name, dtypes, dtype)``: whether the backend has a scalar function.
+    dims : mapping, optional
+        The sizes of variables that have open ones: numbers, and names that are equal where sizes are.
+    fusion : bool
+        False makes each step a kernel of its own.
+
+    Returns
+    -------
+    list of Step
+        Causes first. Views that are read by other kernels stay steps; those that only fused kernels read are gone.
+    """
+    return _Fuser(Facts(types, dims, is_supported), steps, fusion).run(roots)
+
+
+class _Fuser:
+    def __init__(self, facts: Facts, steps: Sequence[Step], fusion: bool) -> None:
+        self.facts = facts
+        self.steps = steps
+        self.fusion = fusion
+        self.maker = {output: step for step in steps for output in step.outputs}
+        self.position = {step: number for number, step in enumerate(steps)}
+        self.waiting: dict[Step, frozenset[Step]] = {}
+        self.placed: dict[Step, int] = {}
+        self.entries: list[_Group | Step] = []
+
+    def run(self, roots: Iterable[Variable]) -> list[Step]:
+        for step in self.steps:
+            self._take(step)
+        for root in roots:
+            self._need(root)
+        return [_as_step(self.facts, e) if isinstance(e, _Group) else e for e in self.entries]
+
+    # ---- taking steps one by one ----
+
+    def _take(self, step: Step) -> None:
+        """Let a step wait if it can be fused; else what it reads is needed."""
+        if not self._can_wait(step):
+            self._place_alone(step)
+            return
+        waiting = [self.waiting[s] for s in self._producers(step) if s in self.waiting]
+        closure = frozenset((step,)).union(*waiting)
+        closure = frozenset([s for s in closure if s not in self.placed])
+        if len(closure) > MOST_STEPS or (not self.fusion and not isinstance(step.kernel, View)):
+            for producer in self._producers(step):
+                if producer in self.waiting and producer not in self.placed and not _is_free(producer):
+                    self._place(producer)
+            closure = frozenset([s for s in closure if s not in self.placed and (s is step or _is_free(s))])
+        self.waiting[step] = closure
+
+    def _can_wait(self, step: Step) -> bool:
+        kernel = step.kernel
+        if isinstance(kernel, View):
+            return self._fold(step, kernel)
+        if not isinstance(kernel, Map | Reduction) and not (
+            isinstance(kernel, Library) and kernel.name in EXPANSIONS
+        ):
+            return False
+        try:
+            Builder(self.facts).add(step)
+        except UnfusableError:
+            return False
+        return True
+
+    def _fold(self, step: Step, kernel: View) -> bool:
+        """Whether a view is only another way to count; then whoever reads it counts so."""
+        output = step.outputs[0]
+        try:
+            self.facts.views[output] = step
+            Builder(self.facts).term(output)
+        except UnfusableError:
+            del self.facts.views[output]
+            self._note_strides(step, kernel)
+            return False
+        return True
+
+    def _note_strides(self, step: Step, kernel: View) -> None:
+        output = step.outputs[0]
+        try:
+            self.facts.strides[output] = _slice_strides(self.facts, step, kernel)
+        except UnfusableError:
+            self.facts.opaque.add(output)
+
+    def _base(self, variable: Variable) -> Variable:
+        """Return the variable whose memory folded views are of."""
+        while variable in self.facts.views:
+            variable = self.facts.views[variable].inputs[0]
+        return variable
+
+    def _operands(self, step: Step) -> list[Variable]:
+        """Return the memories that a step reads, if it is fused."""
+        kernel = step.kernel
+        if isinstance(kernel, Library) and kernel.name in ("size", "arange"):
+            return []
+        inputs = step.inputs[:1] if isinstance(kernel, View) else step.inputs
+        return [self._base(v) for v in inputs if self.facts.known(v) is None or isinstance(v, Constant)]
+
+    def _producers(self, step: Step) -> list[Step]:
+        found = [self.maker.get(variable) for variable in self._operands(step)]
+        return [producer for producer in dict.fromkeys(found) if producer is not None]
+
+    # ---- placing ----
+
+    def _need(self, variable: Variable) -> None:
+        """See to it that a variable is in memory after what is placed so far."""
+        step = self.maker.get(variable)
+        if step is None:
+            return
+        if step not in self.placed:
+            self._place(step)
+            return
+        entry = self.entries[self.placed[step]]
+        if isinstance(entry, _Group) and variable not in entry.outputs:
+            try:
+                self._store(entry, variable)
+            except UnfusableError:
+                self._make(step, {step}, self._computed_again({step}, None))
+
+    def _store(self, group: _Group, variable: Variable) -> None:
+        group.nest = self._analysed(group.steps, (*group.outputs, variable))
+        group.outputs[variable] = None
+
+    def _place_alone(self, step: Step) -> None:
+        for variable in step.inputs:
+            self._need(variable)
+        self.placed[step] = len(self.entries)
+        self.entries.append(step)
+
+    def _place(self, step: Step) -> None:
+        """Make a kernel of a waiting step and of what waits before it."""
+        if isinstance(step.kernel, View):
+            self._place_alone(step)
+            return
+        while step not in self.placed:
+            closure = self._unplaced(step)
+            if self._join(step, closure):
+                return
+            extra = self._computed_again(closure, None)
+            try:
+                self._make(step, closure, extra)
+            except UnfusableError as error:
+                self._give_way(step, closure, error)
+
+    def _unplaced(self, step: Step) -> set[Step]:
+        """Return the step and what it needs that isn't placed yet."""
+        allowed, found, pending = self.waiting[step], {step}, [step]
+        while pending:
+            for producer in self._producers(pending.pop()):
+                if producer not in found and producer not in self.placed and producer in allowed:
+                    found.add(producer)
+                    pending.append(producer)
+        return found
+
+    def _analysed(self, steps: Iterable[Step], outputs: Iterable[Variable]) -> Nest:
+        builder = Builder(self.facts)
+        for step in sorted(steps, key=self.position.__getitem__):
+            try:
+                builder.add(step)
+            except LevelError:
+                raise
+            except UnfusableError as error:
+                raise LevelError(str(error), step) from None
+        nest = analyse(builder, list(outputs))
+        calls = sum(isinstance(node, Apply) for node in nest.nodes)
+        buffers = len({node.variable for node in nest.nodes if isinstance(node, Leaf)}) + len(nest.outputs)
+        if calls > MOST_CALLS or buffers > MOST_BUFFERS:
+            raise LevelError("too much for one kernel", None)
+        return nest
+
+    def _make(self, step: Step, closure: set[Step], extra: set[Step]) -> None:
+        steps = closure | extra
+        outputs = {step.outputs[0]: None}
+        nest = self._analysed(steps, outputs)
+        ordered = dict.fromkeys(sorted(steps, key=self.position.__getitem__))
+        for member in closure:
+            self.placed[member] = len(self.entries)
+        self.entries.append(_Group(ordered, outputs, nest, closure))
+
+    def _give_way(self, step: Step, closure: set[Step], error: UnfusableError) -> None:
+        """Place before a step what doesn't fit into one kernel with it."""
+        blamed = getattr(error, "step", None) or step
+        if len(closure) == 1:
+            self._place_alone(step)
+            return
+        first = [producer for producer in self._producers(blamed) if producer in closure]
+        if getattr(error, "alone", False) or not first:
+            first = [blamed]
+        if first == [step]:
+            first = [producer for producer in self._producers(step) if producer in closure]
+        for producer in sorted(first, key=self.position.__getitem__):
+            if producer not in self.placed:
+                self._place(producer)
+
+    # ---- joining ----
+
+    def _join(self, step: Step, closure: set[Step]) -> bool:
+        """Add a step, and what waits before it, to the latest group that it depends on; whether that was possible."""
+        if not self.fusion:
+            return False
+        before = [self.placed[p] for s in closure for p in self._producers(s) if p in self.placed]
+        number = max(before, default=-1)
+        group = self.entries[number] if number >= 0 else None
+        if not isinstance(group, _Group):
+            return False
+        extra = self._computed_again(closure, group)
+        try:
+            nest = self._analysed({*group.steps, *closure, *extra}, (*group.outputs, step.outputs[0]))
+        except UnfusableError:
+            return False
+        if nest.inner and not group.nest.inner and not _is_short(nest):
+            return False
+        group.steps = dict.fromkeys(sorted({*group.steps, *closure, *extra}, key=self.position.__getitem__))
+        group.outputs[step.outputs[0]] = None
+        group.nest = nest
+        group.own |= closure
+        for member in closure:
+            self.placed[member] = number
+        return True
+
+    # ---- values of earlier groups ----
+
+    def _computed_again(self, closure: Iterable[Step], target: _Group | None) -> set[Step]:
+        """Return steps of earlier groups that are computed once more, after all else is stored that is read."""
+        found: set[Step] = set()
+        pending = [variable for step in closure for variable in self._operands(step)]
+        while pending:
+            variable = pending.pop()
+            step = self.maker.get(variable)
+            if step is None or step not in self.placed or step in found:
+                continue
+            group = self.entries[self.placed[step]]
+            if not isinstance(group, _Group) or group is target or variable in group.outputs:
+                continue
+            if step in group.own and not self._is_cheap(step, group) and self._can_store(group, variable):
+                self._store(group, variable)
+                continue
+            found.add(step)
+            pending.extend(self._operands(step))
+        return found
+
+    def _can_store(self, group: _Group, variable: Variable) -> bool:
+        try:
+            output_of(group.nest, variable, group.nest.builder.term(variable))
+        except (UnfusableError, KeyError):
+            return False
+        return len(group.outputs) < MOST_BUFFERS - 4
+
+    def _is_cheap(self, step: Step, group: _Group) -> bool:
+        """Whether to compute a value again: a few additions of what is in memory anyway, or is much smaller."""
+        size, cost, large = self._elements(step.outputs[0]), 0, set()
+        pending, seen = [step], {step}
+        while pending:
+            current = pending.pop()
+            if not isinstance(current.kernel, Map):
+                return False
+            cost += COSTS.get(current.kernel.function.name, 1)
+            if cost > CHEAP:
+                return False
+            for variable in self._operands(current):
+                maker = self.maker.get(variable)
+                if self._elements(variable) * MUCH_SMALLER <= size:
+                    continue
+                if maker in group.own and variable not in group.outputs:
+                    assert maker is not None
+                    if maker not in seen:
+                        seen.add(maker)
+                        pending.append(maker)
+                else:
+                    large.add(variable)
+        return len(large) <= 2 and size > 1
+
+    def _elements(self, variable: Variable) -> int:
+        shape = self.facts.shape(variable)
+        return prod([size if isinstance(size, int) else 1000 for size in shape])
+
+
+def _is_free(step: Step) -> bool:
+    """Whether a step costs nothing in any kernel: a view, a size."""
+    return isinstance(step.kernel, View) or (isinstance(step.kernel, Library) and step.kernel.name == "size")
+
+
+def _is_short(nest: Nest) -> bool:
+    """Whether the inner loops are short, or go over neighbours in memory."""
+    rounds = prod([dim.size if isinstance(dim.size, int) else 1000 for dim in nest.inner])
+    return rounds <= LARGEST_SERIAL
+
+
+def _slice_strides(facts: Facts, step: Step, kernel: View) -> tuple[Any, ...]:
+    """Return the strides of a slice whose start only the call knows."""
+    if not isinstance(kernel.how, Slice):
+        raise UnfusableError("not a slice")
+    term = Builder(facts).term(step.inputs[0])
+    if not isinstance(term.node, Leaf):
+        raise UnfusableError("a part of a computed value")
+    known = strides_of(term.node)
+    found = []
+    for number, axis in enumerate(term.axes):
+        dims = leaves(axis)
+        if len(dims) > 1:
+            raise UnfusableError("a part of joined axes")
+        stride = known[dims[0]] if dims else 0
+        entry = kernel.how.index[number] if number < len(kernel.how.index) else Range()
+        if isinstance(entry, Range):
+            if entry.step is not None and (not isinstance(entry.step, int) or not isinstance(stride, int)):
+                raise UnfusableError("a step that only the call knows")
+            found.append(stride if entry.step is None else stride * entry.step)  # type: ignore[operator]
+    return tuple(found)
+
+
+def _as_step(facts: Facts, group: _Group) -> Step:
+    """Return the step of a group."""
+    variables = dict.fromkeys(node.variable for node in group.nest.nodes if isinstance(node, Leaf))
+    inputs, outputs = tuple(variables), tuple(group.outputs)
+    strides = []
+    for variable in inputs:
+        found = facts.strides.get(variable)
+        strides.append(None if found is None or found == contiguous_strides(facts.shape(variable)) else found)
+    steps = _with_views(facts, group)
+    name = "+".join(dict.fromkeys(step.name for step in steps if not _is_free(step)))
+    return Step(Fused(tuple(steps), tuple(strides)), name, inputs, outputs, steps[-1].source)
+
+
+def _with_views(facts: Facts, group: _Group) -> list[Step]:
+    """Return the steps of a group, each after the folded views that it reads."""
+    found: dict[Step, None] = {}
+    for step in group.steps:
+        chain = []
+        for variable in step.inputs:
+            while variable in facts.views:
+                chain.append(facts.views[variable])
+                variable = facts.views[variable].inputs[0]
+        found.update(dict.fromkeys([*chain[::-1], step]))
+    return list(found)

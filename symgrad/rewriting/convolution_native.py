@@ -1,0 +1,225 @@
+"""Pooled convolution as one op that keeps the places of its maxima, for backends with kernels for it.
+
+It grows outwards: pooling takes the convolution in, then bias and activation join. The gradients need the places only.
+While it grows, they may still ask an op that has grown since; then they turn to the larger one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+from symgrad.graph.variables import Apply, Variable
+from symgrad.kernels.reference_conv_pool import ACTIVATIONS
+from symgrad.ops.axes import DimShuffle
+from symgrad.ops.conv import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
+from symgrad.ops.conv_pool_fused import AtPlaces, ConvPool, ConvPoolFilterGradient, ConvPoolInputGradient, extends
+from symgrad.ops.elementwise_op import Elementwise
+from symgrad.ops.pool import MaxPoolGradient, Pool2d
+from symgrad.ops.reduction_op import Reduction
+from symgrad.ops.sizes import Size, size_of
+from symgrad.rewriting.engine import Context, rule
+from symgrad.rewriting.patterns import made_by, made_by_function
+
+NATIVE = ("native",)
+MOST_PLACES = 16
+"""Larger windows have more places than a kernel has registers."""
+
+
+@rule("specialize", Pool2d, MaxPoolGradient, backends=NATIVE,
+      reason="the maximum of a window is taken in registers, and its gradient is one number and its place")  # fmt: skip
+def max_pooling_of_a_convolution_keeps_places(node: Apply, context: Context) -> Any:
+    """``pool(conv2d(x, w))`` and ``pool(conv2d(x, w) + b)``, if nothing else needs the large images."""
+    found = _convolution_and_bias(node.inputs[0])
+    if found is None or not _is_plain_pooling(node):
+        return None
+    convolution, bias = found
+    if isinstance(node.op, Pool2d):
+        if not _only_pooled(node.inputs[0], node, context):
+            return None
+        if bias is not None and context.uses(convolution.outputs[0]) > 1:
+            return None
+        op: Any = convolution.op
+        position = "none" if bias is None else "before"
+        pooled = ConvPool(op.padding, op.flip, node.op.window, position)
+        return pooled(*convolution.inputs, *([] if bias is None else [bias]))[0]
+    pooling = made_by(node.inputs[1], ConvPool)
+    if pooling is None or not _is_pooling_of(pooling, convolution, bias, node.op.window):  # type: ignore[attr-defined]
+        return None
+    sizes = [size_of(node.inputs[0], axis) for axis in (2, 3)]
+    return AtPlaces(pooling.op.window)(node.inputs[2], pooling.outputs[1], *sizes)  # type: ignore[attr-defined]
+
+
+@rule("specialize", Conv2dFilterGradient, Conv2dInputGradient, backends=NATIVE,
+      reason="three quarters and more of a cotangent behind max pooling are zeros")  # fmt: skip
+def gradients_of_a_convolution_take_values_at_places(node: Apply, context: Context) -> Any:
+    """Both gradients of a convolution, with respect to filters and images, of a cotangent behind max pooling."""
+    op: Any = node.op
+    dense = made_by(node.inputs[1], AtPlaces)
+    if dense is None or not _is_plain(op) or not _is_float(node.inputs[0]):
+        return None
+    gradient = ConvPoolFilterGradient if isinstance(op, Conv2dFilterGradient) else ConvPoolInputGradient
+    made = gradient(op.padding, op.flip, dense.op.window)  # type: ignore[attr-defined]
+    return made(node.inputs[0], *dense.inputs[:2], *node.inputs[2:])
+
+
+@rule("specialize", Reduction, backends=NATIVE, reason="zeros between the values add nothing")
+def sum_of_values_at_places_is_the_sum_of_values(node: Apply, context: Context) -> Any:
+    """The gradient of a bias that is added before pooling."""
+    op: Any = node.op
+    dense = made_by(node.inputs[0], AtPlaces)
+    if dense is None or op.function != "sum" or not {2, 3} <= set(op.axes):
+        return None
+    return op(dense.inputs[0])
+
+
+@rule("specialize", Elementwise, functions=("add", *ACTIVATIONS), backends=NATIVE,
+      reason="bias and activation cost nothing while the maximum is still in a register")  # fmt: skip
+def bias_and_activation_join_a_pooled_convolution(node: Apply, context: Context) -> Any:
+    op: Any = node.op
+    if op.function == "add":
+        return _with_bias(node, context)
+    pooling = made_by(node.inputs[0], ConvPool)
+    if pooling is None or pooling.op.activation != "none" or node.inputs[0] is not pooling.outputs[0]:  # type: ignore[attr-defined]
+        return None
+    users = context.users(node.inputs[0])
+    others = [user for user, position in users if not _is_function_of(user, op.function)]
+    if len(users) != context.uses(node.inputs[0]) or not all(_is_slope(user, node.inputs[0]) for user in others):
+        return None
+    has_linear = bool(others)
+    return replace(pooling.op, activation=op.function, has_linear=has_linear)(*pooling.inputs)[0]  # type: ignore[type-var]
+
+
+@rule("specialize", AtPlaces, ConvPoolFilterGradient, ConvPoolInputGradient, backends=NATIVE,
+      reason="a pooled convolution and the same with a bias need not both be computed")  # fmt: skip
+def places_come_from_the_largest_op(node: Apply, context: Context) -> Any:
+    position = 1 if isinstance(node.op, AtPlaces) else 2
+    larger = _larger(node.inputs[position], 1, context)
+    if larger is None:
+        return None
+    inputs = list(node.inputs)
+    inputs[position] = larger.outputs[1]
+    return node.op(*inputs)
+
+
+@rule("specialize", Elementwise, functions=("rectify_gradient",), backends=NATIVE,
+      reason="a pooled convolution need not be computed again for the slope of its activation")  # fmt: skip
+def slope_comes_from_the_largest_op(node: Apply, context: Context) -> Any:
+    larger = _larger(node.inputs[0], 0, context)
+    if larger is None or not larger.op.has_linear:  # type: ignore[attr-defined]
+        return None
+    return node.op(larger.outputs[2], *node.inputs[1:])
+
+
+# ---- parts of the patterns ----
+
+
+def _type(variable: Variable) -> Any:
+    return variable.type
+
+
+def _is_float(variable: Variable) -> bool:
+    return _type(variable).dtype in ("float32", "float64")
+
+
+def _is_plain(op: Any) -> bool:
+    return bool(op.stride == (1, 1) and op.dilation == (1, 1) and op.groups == 1)
+
+
+def _convolution_and_bias(variable: Variable) -> tuple[Apply, Any] | None:
+    """Return the plain convolution that makes a variable, and the vector that is added to it, or None."""
+    convolution, bias = made_by(variable, Conv2d), None
+    total = made_by_function(variable, "add")
+    if total is not None:
+        for term, other in (total.inputs, total.inputs[::-1]):
+            bias = _bias(other, term)
+            if bias is not None and made_by(term, Conv2d) is not None:
+                convolution = made_by(term, Conv2d)
+                break
+    if convolution is None or not _is_plain(convolution.op):
+        return None
+    is_one_dtype = _type(convolution.inputs[0]).dtype == _type(convolution.inputs[1]).dtype
+    return (convolution, bias) if is_one_dtype and _is_float(convolution.inputs[0]) else None
+
+
+def _bias(variable: Variable, images: Variable) -> Any:
+    """Return the vector that a variable adds to the channels of images, or None if it isn't that."""
+    shuffled = made_by(variable, DimShuffle)
+    if shuffled is None or shuffled.op.order != (None, 0, None, None):  # type: ignore[attr-defined]
+        return None
+    (vector,) = shuffled.inputs
+    kind, channels = _type(vector), _type(images).shape[1]
+    is_stretched = kind.broadcastable[0] if channels is None else kind.shape[0] not in (channels, None)
+    return None if kind.ndim != 1 or is_stretched or kind.dtype != _type(images).dtype else vector
+
+
+def _is_plain_pooling(node: Apply) -> bool:
+    """Whether a node is max pooling, or its gradient, of whole windows side by side."""
+    op: Any = node.op
+    if getattr(op, "mode", "max") != "max" or op.stride != op.window or op.pad != (0, 0):
+        return False
+    if not 1 < prod(op.window) <= MOST_PLACES:
+        return False
+    sizes = _type(node.inputs[0]).shape[2:]
+    return op.ignore_border or all(
+        size is not None and size % step == 0 for size, step in zip(sizes, op.window, strict=True)
+    )
+
+
+def _only_pooled(images: Variable, node: Apply, context: Context) -> bool:
+    """Whether images are needed only for max pooling by the same windows as `node`'s, and for its gradient."""
+    op: Any = node.op
+    users = context.users(images)
+    for user, position in users:
+        if isinstance(user.op, Size):
+            continue
+        if position != 0 or not isinstance(user.op, Pool2d | MaxPoolGradient):
+            return False
+        if user.op.window != op.window or not _is_plain_pooling(user):
+            return False
+    return len(users) == context.uses(images)
+
+
+def _is_pooling_of(pooling: Apply, convolution: Apply, bias: Any, window: tuple[int, int]) -> bool:
+    op: Any = pooling.op
+    inputs = [*convolution.inputs, *([] if bias is None else [bias])]
+    is_same = op.convolution == convolution.op and op.window == window and op.activation == "none"
+    is_same = is_same and op.bias == ("none" if bias is None else "before") and len(pooling.inputs) == len(inputs)
+    return is_same and all(one is other for one, other in zip(pooling.inputs, inputs, strict=True))
+
+
+def _with_bias(node: Apply, context: Context) -> Any:
+    for pooled, other in (node.inputs, node.inputs[::-1]):
+        pooling = made_by(pooled, ConvPool)
+        if pooling is None or pooled is not pooling.outputs[0] or context.uses(pooled) > 1:
+            continue
+        bias = _bias(other, pooled)
+        if bias is not None and pooling.op.bias == pooling.op.activation == "none":  # type: ignore[attr-defined]
+            return replace(pooling.op, bias="after")(*pooling.inputs, bias)[0]  # type: ignore[type-var]
+    return None
+
+
+def _is_function_of(user: Apply, function: str) -> bool:
+    return isinstance(user.op, Elementwise) and user.op.function == function
+
+
+def _is_slope(user: Apply, variable: Variable) -> bool:
+    """Whether a node multiplies by the slope of `rectify`; the slopes of other activations need their values only."""
+    return _is_function_of(user, "rectify_gradient")
+
+
+def _larger(output: Variable, number: int, context: Context) -> Apply | None:
+    """Return the node that computes what `output`, output `number` of a pooled convolution, needs, and more.
+
+    It must have the very same inputs: a node from before this pass may have others, until a later pass.
+    """
+    pooling = made_by(output, ConvPool)
+    if pooling is None or output is not pooling.outputs[number] or (number and context.users(pooling.outputs[0])):
+        return None
+    for user, _ in context.users(pooling.inputs[0]):
+        if not isinstance(user.op, ConvPool) or not extends(user.op, pooling.op):  # type: ignore[arg-type]
+            continue
+        if all(one is other for one, other in zip(user.inputs, pooling.inputs, strict=False)):
+            return user
+    return None
