@@ -1,7 +1,7 @@
 """Random kernels of kernel IR, compiled and compared with the interpreter on memory between guard pages.
 
 Run as a program, so that a kernel that leaves its buffers ends this process and not the tests:
-``python random_kernels.py FAMILY LEVEL EXAMPLES``.
+``python random_kernels.py FAMILY LEVEL EXAMPLES``; the family ``all`` is each in turn.
 """
 
 from __future__ import annotations
@@ -331,4 +331,5 @@ def main(family: str, level: str, examples: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    for each in FAMILIES if sys.argv[1] == "all" else [sys.argv[1]]:
+        main(each, sys.argv[2], int(sys.argv[3]))

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scalar_kernels import apply
 
-from symgrad.backends.native.scalars import ELEMENTS, emit_scalar, is_supported
 from symgrad.backends.native.llvm.text import Function
-from symgrad.ops.elementwise_op import rows
 from symgrad.backends.native.mathematics.table import FUNCTIONS
+from symgrad.backends.native.scalars import ELEMENTS, emit_scalar, is_supported
+from symgrad.ops.elementwise_op import rows
 
 EXACT = [name for name in rows if name not in FUNCTIONS or name in ("floor", "ceil", "trunc", "rint", "mod")]
 

@@ -40,7 +40,7 @@ _LOW_HALF = 0xFFFFFFFF
 def random_kernel(
     distribution: str,
     dtype: str,
-    count: int | None,
+    count: int | str,
     parameter_dtypes: Sequence[str],
     vector_bytes: int,
     operands: int | None = None,
@@ -56,8 +56,8 @@ def random_kernel(
         A name of `symgrad.kernels.random_sample.DISTRIBUTIONS`.
     dtype : str
         The dtype of the sample.
-    count : int or None
-        How many elements the sample has; None if size 0 tells it.
+    count : int or str
+        How many elements the sample has; or the name of an open size, the kernel's only one.
     parameter_dtypes : sequence of str
         The dtypes of the parameters.
     vector_bytes : int
@@ -69,7 +69,8 @@ def random_kernel(
     if family is None or dtype not in family.dtypes or any(kind not in ELEMENTS for kind in parameter_dtypes):
         return None
     operands = 1 + len(parameter_dtypes) if operands is None else operands
-    size = "n" if count is None else str(count)
+    is_open = isinstance(count, str)
+    size = "open" if is_open else str(count)
     name = "_".join(["random", distribution, dtype, size, *parameter_dtypes, f"{operands}x{vector_bytes}"])
     function = kernel_function(name)
     generator = _Generator(function, buffer_pointer(function, 0), vector_bytes // 8, _word_bits(distribution, dtype))
@@ -79,12 +80,15 @@ def random_kernel(
         parameters.append(emit_cast(function, value, kind, family.dtype_of_parameters(dtype)))
     sampler = family(function, parameters, dtype)
     _leave_if(function, function.binary("or", generator.failed, sampler.failed))
-    _write_sample(function, generator, sampler, buffer_pointer(function, operands), count, _MEMORY[dtype])
+    total = function.load(function.parameters[1], "i64") if is_open else index(int(count))
+    element = _MEMORY[dtype]
+    _write_sample(function, generator, sampler, buffer_pointer(function, operands), total, element)
     function.give(literal(0, "i32"))
-    written = byte_size(_MEMORY[dtype]) * (count or 0)
+    units, written = (count, 0) if isinstance(count, str) else (
+        max(-(-count // ELEMENTS_PER_UNIT), 1), count * byte_size(element))  # fmt: skip
     return NativeKernel(
-        name, [function], units=max(-(-(count or 1) // ELEMENTS_PER_UNIT), 1),
-        scratch=generator.group * byte_size(_MEMORY[dtype]), bytes=written, may_fail=True,
+        name, [function], units, ELEMENTS_PER_UNIT, scratch=generator.group * byte_size(element), bytes=written,
+        may_fail=True,
     )  # fmt: skip
 
 
@@ -106,21 +110,18 @@ def _leave_if(function: Function, failed: Value) -> None:
 
 
 def _write_sample(
-    function: Function, generator: _Generator, sampler: _Sampler, target: Value, count: int | None, element: str
+    function: Function, generator: _Generator, sampler: _Sampler, target: Value, total: Value, element: str
 ) -> None:
-    """Write the elements of units begin to end; of open size, there is one unit.
+    """Write the elements of units begin to end.
 
     The last group of a sample goes to scratch memory if it isn't whole, and what belongs to the sample is copied.
     """
     begin, end = function.parameters[2:4]
     scratch = function.parameters[4]
     group = generator.group
-    if count is None:
-        first, last = index(0), function.load(function.parameters[1], "i64")
-    else:
-        first = function.binary("mul", begin, index(ELEMENTS_PER_UNIT))
-        wanted = function.binary("mul", end, index(ELEMENTS_PER_UNIT))
-        last = function.select(function.compare("slt", wanted, index(count)), wanted, index(count))
+    first = function.binary("mul", begin, index(ELEMENTS_PER_UNIT))
+    wanted = function.binary("mul", end, index(ELEMENTS_PER_UNIT))
+    last = function.select(function.compare("slt", wanted, total), wanted, total)
     with function.loop(first, last, group) as loop:
         following = function.binary("add", loop.index, index(group))
         is_whole = function.compare("sle", following, last)
@@ -198,11 +199,11 @@ class _Generator:
         tag = function.binary("or", function.binary("lshr", blocks, self._constant(32)), self._tag)
         words = self._rounds([blocks, tag, self._step, self._stream])
         halves = [self._lane(words[0], words[1]), self._lane(words[2], words[3])]
+        evens = range(0, self.lanes, 2)
         pairs = [
-            function.shuffle(*halves, [lane + offset for even in range(0, self.lanes, 2)
-                                       for lane, offset in ((even + odd, 0), (even + odd, self.lanes))])
+            function.shuffle(halves[0], halves[1], [even + lane for even in evens for lane in (odd, odd + self.lanes)])
             for odd in range(2)
-        ]  # fmt: skip
+        ]
         if self.bits == 64:
             return pairs
         kind = vector_type("i32", 2 * self.lanes)

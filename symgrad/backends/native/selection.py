@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from symgrad.backends.base import UnsupportedError
+from symgrad.backends.native.emit import emit_kernel
 from symgrad.backends.native.kernel import NativeKernel
 from symgrad.backends.native.layouts import Layouts
 from symgrad.backends.native.llvm.host import host
 from symgrad.backends.native.products.kernels import product_kernel
 from symgrad.backends.native.products.layout import Layout
+from symgrad.backends.native.scalars import is_supported
 from symgrad.backends.native.table import Call
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import Variable
-from symgrad.kernels.grammar import Evaluate, Kernel, Library
+from symgrad.kernels.grammar import Evaluate, Fused, Kernel, Library, Map, Reduction, View
+from symgrad.lowering.fusion import fuse, kernel_ir, work_of
 from symgrad.lowering.steps import Step
 
 PRODUCTS = frozenset(("dot", "matmul", "gemm"))
+READING_LABELS = frozenset(("log_softmax_at", "label_gradient"))
 
 
 def fused_steps(graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variable, Operand]) -> Sequence[Step]:
-    """Return the steps, fused."""
-    for step in steps:
-        if isinstance(step.kernel, Evaluate):
-            raise UnsupportedError(f"{step.name} has no kernel")
-    return steps
+    """Return the steps, fused; raise `UnsupportedError` if one can't have a native kernel."""
+    fused = fuse(steps, types, graph.roots, is_supported)
+    for step in fused:
+        if isinstance(step.kernel, Evaluate | Map | Reduction):
+            raise UnsupportedError(f"{step.name} has no native kernel")
+    return fused
 
 
 def has_kernel(step: Step) -> bool:
     """Whether a step may have a native kernel, once the sizes are known."""
-    return not isinstance(step.kernel, Evaluate)
+    if isinstance(step.kernel, Evaluate):
+        return False
+    if isinstance(step.kernel, Map):
+        dtypes = [variable.type.dtype for variable in step.inputs]  # type: ignore[attr-defined]
+        output: Any = step.outputs[0].type
+        return is_supported(step.kernel.function.name, dtypes, output.dtype)
+    return True
 
 
 def in_place(step: Step) -> Sequence[tuple[int, int]]:
@@ -39,22 +52,67 @@ def in_place(step: Step) -> Sequence[tuple[int, int]]:
     kernel = step.kernel
     if isinstance(kernel, Library) and kernel.overwrites is not None:
         return [(0, kernel.overwrites)]
-    return ()
+    if not isinstance(kernel, Fused) or not all(isinstance(inner.kernel, Map) for inner in kernel.steps):
+        return ()
+    # Only where all results have the sizes of the whole loop is each element read in the round that writes it.
+    kinds: list[Any] = [variable.type for variable in step.outputs]
+    if len({kind.broadcastable for kind in kinds}) > 1:
+        return ()
+    pairs = []
+    for number, operand in enumerate(step.inputs):
+        kind: Any = operand.type
+        if kernel.strides[number] is None and kind.broadcastable == kinds[0].broadcastable:
+            pairs += [(position, number) for position, made in enumerate(kinds) if made.dtype == kind.dtype]
+    return pairs
 
 
 def may_fail(kernel: Kernel) -> bool:
     """Whether a kernel may find something that it can't do."""
-    return False
+    if isinstance(kernel, Fused):
+        return any(may_fail(inner.kernel) for inner in kernel.steps)
+    if isinstance(kernel, Library):
+        return kernel.name in READING_LABELS
+    return isinstance(kernel, View)
 
 
 def calls_of(step: Step, layouts: Layouts) -> Sequence[Call]:
     """Return the native kernels that do a step, in order; raise `UnsupportedError` if there are none."""
     kernel = step.kernel
-    if isinstance(kernel, Library) and kernel.name in PRODUCTS:
+    found: NativeKernel | None = None
+    if isinstance(kernel, Fused):
+        found = _fused(step, layouts)
+    elif isinstance(kernel, Library) and kernel.name in PRODUCTS:
         found = _product(step, kernel, layouts)
-        if found is not None:
-            return [Call(found, (*step.inputs, *step.outputs), found.units, step=step)]
-    raise UnsupportedError(f"{step.name} has no native kernel")
+    if found is None or not isinstance(found.units, int):
+        raise UnsupportedError(f"{step.name} has no native kernel")
+    return [Call(found, (*step.inputs, *step.outputs), found.units, step=step)]
+
+
+def _fused(step: Step, layouts: Layouts) -> NativeKernel:
+    _check_strides(step, layouts)
+    kernel = kernel_ir(step, layouts.types)
+    digest = hashlib.sha256(repr(kernel).encode()).hexdigest()[:12]
+    kernel = replace(kernel, name=f"{kernel.name}_{digest}")
+    processor = host()
+    flops, moved = work_of(step, layouts.types)
+    return replace(emit_kernel(kernel, processor.vector_bytes, processor.masked), flops=flops, bytes=moved)
+
+
+def _check_strides(step: Step, layouts: Layouts) -> None:
+    """Raise if an operand isn't where the fused kernel expects it."""
+    assert isinstance(step.kernel, Fused)
+    for variable, strides in zip(step.inputs, step.kernel.strides, strict=True):
+        location = layouts.of(variable)
+        if location.is_contiguous if strides is None else _same_steps(location, strides):
+            continue
+        raise UnsupportedError(f"{variable} isn't contiguous")
+
+
+def _same_steps(location: Any, strides: Sequence[int | str]) -> bool:
+    return all(
+        size == 1 or mine == theirs
+        for size, mine, theirs in zip(location.shape, location.strides, strides, strict=True)
+    ) or 0 in location.shape  # fmt: skip
 
 
 def _product(step: Step, kernel: Library, layouts: Layouts) -> NativeKernel | None:

@@ -116,10 +116,21 @@ class Facts:
 
 
 class Builder:
-    """The terms of one group of steps, added in order."""
+    """The terms of one group of steps, added in order.
 
-    def __init__(self, facts: Facts) -> None:
+    Parameters
+    ----------
+    facts : Facts
+        What is known about the variables.
+    shared : bool
+        Whether all uses of an operand run along the same axes; if not, each use has axes of its own.
+    """
+
+    def __init__(self, facts: Facts, shared: bool = True) -> None:
         self.facts = facts
+        self.shared = shared
+        self.leaves: dict[Variable, Term] = {}
+        self.axes: list[tuple[Axis, ...]] = []
         self.terms: dict[Variable, Term] = {}
         self.reductions: list[Reduce] = []
         self.checks: list[Node] = []
@@ -155,7 +166,7 @@ class Builder:
         return self.facts.dtype(step.outputs[0])
 
     def term(self, variable: Variable) -> Term:
-        """Return what a variable is: computed, a view, a constant, or an operand, which is new at each use."""
+        """Return what a variable is: computed, a view, a constant, or an operand."""
         found = self.terms.get(variable)
         if found is not None:
             return found
@@ -165,7 +176,12 @@ class Builder:
         known = self.facts.known(variable)
         if known is not None and known.size == 1:
             return Term(self.noted(Number(known.item(), known.dtype.name)), ((),) * known.ndim)
-        return self.leaf(variable)
+        leaf = self.leaves.get(variable)
+        if leaf is None:
+            leaf = self.leaf(variable)
+            if self.shared:
+                self.leaves[variable] = leaf
+        return leaf
 
     def leaf(self, variable: Variable) -> Term:
         """Return an operand."""
@@ -174,6 +190,7 @@ class Builder:
         shape = self.facts.shape(variable)
         strides = self.facts.strides.get(variable) or contiguous_strides(shape)
         axes = tuple([axis_of(size) for size in shape])
+        self.axes.append(axes)
         leaf = Leaf(variable, self.facts.dtype(variable), [Place(axis) for axis in axes], shape, strides)
         return Term(self.noted(leaf), axes)
 
@@ -186,8 +203,14 @@ class Builder:
 
     def map(self, name: str, terms: Sequence[Term], dtype: str) -> Term:
         """Apply a scalar function to broadcast terms."""
-        axes = aligned(terms)
+        axes = self.aligned(terms)
         return Term(self.call(name, [term.node for term in terms], dtype), axes)
+
+    def aligned(self, terms: Sequence[Term]) -> tuple[Axis, ...]:
+        """Make broadcast operands run together, and return the axes of the result."""
+        axes = aligned(terms)
+        self.axes.append(axes)
+        return axes
 
     def call(self, name: str, nodes: Sequence[Node], dtype: str) -> Node:
         """Apply a scalar function to scalars."""

@@ -19,7 +19,7 @@ from symgrad.kernels.grammar import Fused, Library, Map, Range, Reduction, Slice
 from symgrad.lowering.fusion.axes import UnfusableError, contiguous_strides, leaves
 from symgrad.lowering.fusion.building import Builder, Facts, IsSupported, Shape
 from symgrad.lowering.fusion.library import EXPANSIONS
-from symgrad.lowering.fusion.nest import LevelError, Nest, analyse, output_of, strides_of
+from symgrad.lowering.fusion.nest import LevelError, MeetingError, Nest, analyse, output_of, strides_of
 from symgrad.lowering.fusion.terms import CHEAP, COSTS, Apply, Leaf
 from symgrad.lowering.steps import Step
 
@@ -216,20 +216,25 @@ class _Fuser:
         return found
 
     def _analysed(self, steps: Iterable[Step], outputs: Iterable[Variable]) -> Nest:
-        builder = Builder(self.facts)
-        for step in sorted(steps, key=self.position.__getitem__):
-            try:
-                builder.add(step)
-            except LevelError:
-                raise
-            except UnfusableError as error:
-                raise LevelError(str(error), step) from None
-        nest = analyse(builder, list(outputs))
+        ordered = sorted(steps, key=self.position.__getitem__)
+        try:
+            nest = self._nest(ordered, list(outputs), shared=True)
+        except MeetingError:
+            nest = self._nest(ordered, list(outputs), shared=False)
         calls = sum(isinstance(node, Apply) for node in nest.nodes)
         buffers = len({node.variable for node in nest.nodes if isinstance(node, Leaf)}) + len(nest.outputs)
         if calls > MOST_CALLS or buffers > MOST_BUFFERS:
             raise LevelError("too much for one kernel", None)
         return nest
+
+    def _nest(self, steps: Sequence[Step], outputs: Sequence[Variable], shared: bool) -> Nest:
+        builder = Builder(self.facts, shared)
+        for step in steps:
+            try:
+                builder.add(step)
+            except UnfusableError as error:
+                raise LevelError(str(error), step) from None
+        return analyse(builder, outputs)
 
     def _make(self, step: Step, closure: set[Step], extra: set[Step]) -> None:
         steps = closure | extra
@@ -331,7 +336,7 @@ class _Fuser:
                         pending.append(maker)
                 else:
                     large.add(variable)
-        return len(large) <= 2 and size > 1
+        return len(large) <= 2
 
     def _elements(self, variable: Variable) -> int:
         shape = self.facts.shape(variable)

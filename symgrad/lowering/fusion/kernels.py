@@ -13,7 +13,7 @@ from symgrad.graph.variables import Constant, Variable
 from symgrad.kernels.grammar import Fused, Library, View
 from symgrad.kernels.ir.grammar import Kernel
 from symgrad.lowering.fusion.building import Builder, Facts, Shape
-from symgrad.lowering.fusion.nest import Nest, analyse
+from symgrad.lowering.fusion.nest import MeetingError, Nest, analyse
 from symgrad.lowering.fusion.terms import Apply, Leaf, Reduce
 from symgrad.lowering.fusion.writing import Writer
 from symgrad.lowering.steps import Step
@@ -112,11 +112,20 @@ def _nest(step: Step, types: Mapping[Variable, Operand], dims: Mapping[Variable,
     for variable, strides in zip(step.inputs, step.kernel.strides, strict=True):
         if strides is not None:
             facts.strides[variable] = strides
-    builder = Builder(facts)
     for inner in step.kernel.steps:
         if isinstance(inner.kernel, View):
             facts.views[inner.outputs[0]] = inner
-        else:
+    try:
+        return _analysed(step, facts, shared=True)
+    except MeetingError:
+        return _analysed(step, facts, shared=False)
+
+
+def _analysed(step: Step, facts: Facts, shared: bool) -> Nest:
+    assert isinstance(step.kernel, Fused)
+    builder = Builder(facts, shared)
+    for inner in step.kernel.steps:
+        if not isinstance(inner.kernel, View):
             builder.add(inner)
     return analyse(builder, step.outputs)
 

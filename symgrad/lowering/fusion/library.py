@@ -10,7 +10,7 @@ import numpy as np
 from symgrad.kernels.grammar import FromArray, Range
 from symgrad.lowering.fusion.axes import Axis, UnfusableError, axis_of, joined, unify
 from symgrad.lowering.fusion.building import Builder
-from symgrad.lowering.fusion.terms import Leaf, Node, Place, Term, aligned
+from symgrad.lowering.fusion.terms import Leaf, Node, Place, Term
 from symgrad.lowering.steps import Step
 
 Attributes = dict[str, Any]
@@ -54,7 +54,7 @@ def log_softmax(b: Builder, step: Step, attributes: Attributes) -> Term:
 def softmax_gradient(b: Builder, step: Step, attributes: Attributes) -> Term:
     """``p * (c - sum(c * p))``."""
     cotangent, p = [b.term(variable) for variable in step.inputs]
-    axes, dtype = aligned([p, cotangent]), p.node.dtype
+    axes, dtype = b.aligned([p, cotangent]), p.node.dtype
     weighted = b.call("multiply", [cotangent.node, p.node], dtype)
     total = b.reduce("add", weighted, [axes[attributes["axis"]]])
     difference = b.call("subtract", [cotangent.node, total], dtype)
@@ -178,7 +178,7 @@ def take(b: Builder, step: Step, attributes: Attributes) -> Term:
         raise UnfusableError("an index of arrays and other things")
     if any(np.dtype(array.node.dtype).kind not in "iu" for array in arrays):
         raise UnfusableError("a mask")
-    picked = aligned(arrays)
+    picked = b.aligned(arrays)
     x = b.term(step.inputs[0])
     sizes = b.facts.shape(step.inputs[0])
     positions = [_position(b, array.node, size) for array, size in zip(arrays, sizes, strict=False)]

@@ -12,14 +12,14 @@ reduced there is no K. The vector loop is the last dim in memory: a row's elemen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
 from symgrad.graph.variables import Variable
 from symgrad.lowering.fusion.axes import Axis, Dim, Size, UnfusableError, joined, leaves, times
 from symgrad.lowering.fusion.building import Builder
-from symgrad.lowering.fusion.terms import CHEAP, At, Leaf, Node, Position, Reduce, Term
+from symgrad.lowering.fusion.terms import CHEAP, Apply, At, Leaf, Node, Position, Reduce, Term
 
 Dims = frozenset[Dim]
 LARGEST_SCRATCH = 1 << 15
@@ -35,6 +35,10 @@ class LevelError(UnfusableError):
         super().__init__(text)
         self.step = step
         self.alone = alone
+
+
+class MeetingError(UnfusableError):
+    """An operand is used along several axes: each use needs axes of its own."""
 
 
 @dataclass(eq=False)
@@ -61,6 +65,7 @@ class Nest:
     builder: Builder
     outputs: list[Output]
     nodes: list[Node]
+    checks: list[Node]
     kept: Dims
     inner: Dims
     level: dict[Node, int]
@@ -97,9 +102,16 @@ def analyse(builder: Builder, outputs: Sequence[Variable]) -> Nest:
     UnfusableError
         If there is none; a `LevelError` says which step is in the way.
     """
+    for axes in builder.axes:
+        found = leaves(joined(axes))
+        if len(set(found)) != len(found):
+            raise MeetingError("an axis meets itself")
     terms = [builder.term(variable) for variable in outputs]
-    nodes = _in_order([*[term.node for term in terms], *builder.checks])
-    dims = {}
+    roots = _without_repetition([*[term.node for term in terms], *builder.checks])
+    terms = [Term(node, term.axes) for node, term in zip(roots, terms, strict=False)]
+    checks = list(dict.fromkeys(roots[len(terms) :]))
+    nodes = _in_order(roots)
+    dims: dict[Node, Dims] = {}
     for node in nodes:
         dims[node] = _dims_of(node, dims)
     everything: set[Dim] = set()
@@ -110,10 +122,10 @@ def analyse(builder: Builder, outputs: Sequence[Variable]) -> Nest:
     for term in terms:
         everything.update(leaves(joined(term.axes)))
     kept, inner = _partition(nodes, dims, frozenset(everything))
-    nest = Nest(builder, [], nodes, kept, inner, {}, {}, set(), dims)
+    nest = Nest(builder, [], nodes, checks, kept, inner, {}, {}, set(), dims)
     for node in nodes:
         _place(nest, node)
-    for check in builder.checks:
+    for check in checks:
         if nest.level[check] < 2 and nest.stage[check]:
             raise LevelError("an index that is found in the same kernel", check.step)
     nest.outputs = [output_of(nest, variable, term) for variable, term in zip(outputs, terms, strict=True)]
@@ -135,6 +147,34 @@ def _in_order(roots: Sequence[Node]) -> list[Node]:
         pending.append((node, True))
         pending.extend((operand, False) for operand in reversed(node.operands) if operand not in order)
     return list(order)
+
+
+def _without_repetition(roots: Sequence[Node]) -> list[Node]:
+    """Make equal nodes one, now that it is known which axes run together; return what the roots have become."""
+    found: dict[Any, Node] = {}
+    become: dict[Node, Node] = {}
+    for node in _in_order(roots):
+        node.operands = tuple([become[operand] for operand in node.operands])
+        if isinstance(node, Leaf):
+            node.places = tuple([
+                place if place.pick is None else replace(place, pick=become[place.pick]) for place in node.places
+            ])  # fmt: skip
+        become[node] = found.setdefault(_key(node), node)
+    return [become[root] for root in roots]
+
+
+def _key(node: Node) -> tuple[Any, ...]:
+    if isinstance(node, Leaf):
+        return node.variable, *[(leaves(place.axis), place.start, place.step, place.pick) for place in node.places]
+    if isinstance(node, Apply):
+        return node.function, node.dtype, *node.operands
+    if isinstance(node, Reduce):
+        return "reduce", node.function, frozenset(leaves(node.dims)), *node.operands
+    if isinstance(node, Position):
+        return "position", leaves(node.axis)
+    if isinstance(node, At):
+        return "at", leaves(node.axis), *node.operands
+    return "number", repr(node.value), node.dtype  # type: ignore[attr-defined]
 
 
 def _dims_of(node: Node, dims: dict[Node, Dims]) -> Dims:
@@ -170,9 +210,8 @@ def _partition(nodes: Sequence[Node], dims: dict[Node, Dims], everything: Dims) 
             blocked = [node for node, reduced in reductions if reduced == kept and dims[node.operands[0]] & inner]
             if not blocked:
                 return kept, inner
-    first = reductions[0][1]
-    raise LevelError("reductions along other axes", next(node.step for node, reduced in reductions if reduced != first)
-                     if len(sets) > 1 else reductions[0][0].step)  # fmt: skip
+    other = next((node for node, reduced in reductions if reduced != sets[0]), reductions[0][0])
+    raise LevelError("reductions along other axes", other.step, alone=True)
 
 
 def _place(nest: Nest, node: Node) -> None:
@@ -225,6 +264,8 @@ def _refuse_repeated_work(nest: Nest) -> None:
     """An expensive function of a few dims isn't worth repeating along the others."""
     full = nest.kept | nest.inner
     for node in nest.nodes:
+        if isinstance(node, Reduce) and node not in nest.after and nest.dims[node] != nest.kept:
+            raise LevelError("a reduction would be repeated", node.step, alone=True)
         if node.cost > CHEAP and nest.level[node]:
             around = full if nest.level[node] == 2 else nest.kept
             if nest.dims[node] < around and nest.dims[node] and not _is_outermost(nest, nest.dims[node], around):

@@ -39,7 +39,7 @@ def make_passes(nest: Nest) -> Passes:
     for output in nest.outputs:
         if output.where == "full":
             found.setdefault(nest.stage[output.term.node], Pass()).outputs.append(output)
-    for check in nest.builder.checks:
+    for check in nest.checks:
         if nest.level[check] == 2:
             found.setdefault(nest.stage[check], Pass()).checks.append(check)
     result = Passes([found[number] for number in sorted(found)])

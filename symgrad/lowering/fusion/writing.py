@@ -292,7 +292,7 @@ class Writer:
         return kinds
 
     def _checks(self, level: int) -> None:
-        for check in self.nest.builder.checks:
+        for check in self.nest.checks:
             if self.nest.level[check] == level and self.nest.stage[check] == 0:
                 condition, depth = self.value(check)
                 self._add(ir.Check(condition), depth)

@@ -120,7 +120,13 @@ class Forward:
         return function
 
     def _group(
-        self, planes: Value, weights: Value, outputs: Sequence[Value | None], number: Value, first_row: Value, group: Value
+        self,
+        planes: Value,
+        weights: Value,
+        outputs: Sequence[Value | None],
+        number: Value,
+        first_row: Value,
+        group: Value,
     ) -> None:
         """Write the loops over tiles; the last tile of an axis may overlap the one before, with the same results."""
         function, of = self.function, self.of

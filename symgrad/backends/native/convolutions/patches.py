@@ -108,8 +108,8 @@ class RowPatches:
 
     @property
     def elements(self) -> int:
-        """How many elements there are, and two vectors: copying writes over the last patch's end."""
-        return self.rows * self.row + 2 * self.image.lanes
+        """How many elements there are, and some vectors that may be written or read over the last patch's end."""
+        return self.rows * self.row + 4 * self.image.lanes
 
     @property
     def size(self) -> int:
@@ -140,7 +140,9 @@ class RowPatches:
         taps, step = geometry.filters[3], geometry.dilation[1]
         width = tap_vector(taps, self.image.lanes) if step == 1 else 1
         for begin in range(0, taps, width):
-            pixels = function.load(element_at(function, source, element, start=begin * step), vector_type(element, width))
+            pixels = function.load(
+                element_at(function, source, element, start=begin * step), vector_type(element, width)
+            )
             function.store(pixels, element_at(function, target, element, start=begin))
 
 
@@ -156,3 +158,41 @@ def tap_vector(taps: int, lanes: int) -> int:
     while width < min(taps, lanes):
         width *= 2
     return width
+
+
+def put_filter(
+    function: Function,
+    target: Value,
+    source: Value,
+    geometry: Geometry,
+    element: str,
+    lanes: int,
+    steps: tuple[int, int],
+) -> None:
+    """Write the gradient of one filter, whose taps are in the order of the pixels, in the order of the filters.
+
+    `steps` are the distances in `source` from one channel to the next, and from one row of taps to the next.
+    """
+    _, channels, height, width = geometry.filters
+    with function.loop(index(0), index(channels), hint="channel") as channel:
+        for row in range(height):
+            taps = element_at(function, source, element, (channel.index, steps[0]), start=row * steps[1])
+            place = (height - 1 - row if geometry.flip else row) * width
+            there = element_at(function, target, element, (channel.index, height * width), start=place)
+            _put_row(function, there, taps, element, width, lanes, geometry.flip)
+
+
+def _put_row(
+    function: Function, target: Value, source: Value, element: str, width: int, lanes: int, is_flipped: bool
+) -> None:
+    """Copy a row of taps, the last first if it is flipped."""
+    if width <= lanes:
+        taps = function.load(source, vector_type(element, width))
+        if is_flipped and width > 1:
+            taps = function.shuffle(taps, taps, range(width)[::-1])
+        function.store(taps, target)
+        return
+    with function.loop(index(0), index(width), hint="tap") as tap:
+        value = function.load(function.offset(source, tap.index, element), element)
+        place = function.subtract(index(width - 1), tap.index) if is_flipped else tap.index
+        function.store(value, function.offset(target, place, element))

@@ -113,16 +113,16 @@ class Planes:
             if first < last:
                 self._copy_run(function, target, source, start + first, first * step + offset, last - first)
 
-    def _copy_run(
-        self, function: Function, target: Value, source: Value, to: int, origin: int, count: int
-    ) -> None:
+    def _copy_run(self, function: Function, target: Value, source: Value, to: int, origin: int, count: int) -> None:
         """Copy `count` pixels that lie a step apart to neighbouring places."""
         step = self.of.step[1]
         if step > 2 or count > 8 * self.lanes:
             self._copy_long_run(function, target, source, to, origin, count)
             return
         for begin, lanes in pieces(count, self.lanes):
-            pixels = self._every(function, element_at(function, source, self.element, start=origin + begin * step), lanes)
+            pixels = self._every(
+                function, element_at(function, source, self.element, start=origin + begin * step), lanes
+            )
             function.store(pixels, element_at(function, target, self.element, start=to + begin))
 
     def _copy_long_run(
@@ -135,7 +135,9 @@ class Planes:
             begin = run.index
             if count % lanes:
                 begin = function.intrinsic("smin", "i64", begin, index(count - lanes))
-            pixels = self._every(function, element_at(function, source, self.element, (begin, step), start=origin), lanes)
+            pixels = self._every(
+                function, element_at(function, source, self.element, (begin, step), start=origin), lanes
+            )
             function.store(pixels, element_at(function, target, self.element, (begin, 1), start=to))
 
     def _every(self, function: Function, source: Value, lanes: int) -> Value:
@@ -156,4 +158,6 @@ class Planes:
             return
         with function.loop(index(first), index(last), hint="pixel") as pixel:
             value = function.load(function.offset(source, pixel.index, self.element), self.element)
-            function.store(value, element_at(function, target, self.element, (pixel.index, spread), start=start - offset))
+            function.store(
+                value, element_at(function, target, self.element, (pixel.index, spread), start=start - offset)
+            )

@@ -8,6 +8,7 @@ all channels in turn, or, where channels are few, all taps at once and straight 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import prod
 
 from symgrad.backends.native.convolutions.addresses import (
     affine,
@@ -21,7 +22,7 @@ from symgrad.backends.native.convolutions.addresses import (
     registers_of,
 )
 from symgrad.backends.native.convolutions.geometry import Geometry, Pair
-from symgrad.backends.native.convolutions.patches import PaddedImage, RowPatches, tap_vector
+from symgrad.backends.native.convolutions.patches import PaddedImage, RowPatches, put_filter, tap_vector
 from symgrad.backends.native.kernel import buffer_pointer, kernel_function
 from symgrad.backends.native.llvm.text import Function, Value, byte_size, index, literal, vector_type
 
@@ -119,15 +120,27 @@ class SparseFilterGradient:
                         (number.index, self.units * self.pooled[0] * self.pooled[1]),
                         (filter_.index, self.pooled[0] * self.pooled[1]), (block.index, self.pooled[1]),
                     ]  # fmt: skip
-                    there = element_at(function, cotangent, element, *terms), element_at(function, positions, "i8", *terms)
+                    there = (
+                        element_at(function, cotangent, element, *terms),
+                        element_at(function, positions, "i8", *terms),
+                    )
                     of_filter = element_at(function, sums, element, (filter_.index, self.sums))
                     if self.is_direct:
                         self._add_directly(of_filter, padded, *there)
                     else:
-                        rows = minimum(function, index(self.rows), function.subtract(index(self.pooled[0]), block.index))
+                        rows = minimum(
+                            function, index(self.rows), function.subtract(index(self.pooled[0]), block.index)
+                        )
                         self._add_listed(of_filter, parts[2], parts[3], *there, rows)
+        per_channel, per_row = (
+            (self.geometry.filters[2] * self.width, self.width)
+            if self.is_direct
+            else (self.geometry.filters[3], self.patches.patch)
+        )
         with function.loop(begin, end, hint="filter") as filter_:
-            self._put(output, sums, filter_.index)
+            source = element_at(function, sums, element, (filter_.index, self.sums))
+            target = element_at(function, output, element, (filter_.index, prod(self.geometry.filters[1:])))
+            put_filter(function, target, source, self.geometry, element, self.lanes, (per_channel, per_row))
         function.give(Value("0", "i32"))
         return function
 
@@ -159,7 +172,12 @@ class SparseFilterGradient:
                     place = function.load(function.offset(positions, window, "i8"), "i8")
                     shift = self._place(function.convert("zext", place, "i64"), self.image.width, 1)
                     patch = element_at(
-                        function, pixels, element, (column.index, self.window[1]), (shift, 1), start=number * self.window[1]
+                        function,
+                        pixels,
+                        element,
+                        (column.index, self.window[1]),
+                        (shift, 1),
+                        start=number * self.window[1],
                     )
                     value = function.load(function.offset(cotangent, window, element), element)
                     part = slice(number * len(self.places), (number + 1) * len(self.places))
@@ -194,7 +212,8 @@ class SparseFilterGradient:
         for begin, places in self._chunks():
             kind = vector_type(element, self.width)
             addresses = [
-                element_at(function, sums, element, start=(begin + number) * self.width) for number in range(len(places))
+                element_at(function, sums, element, start=(begin + number) * self.width)
+                for number in range(len(places))
             ]
             before = [function.load(address, kind) for address in addresses]
             with function.loop(index(0), count, 1, before, hint="entry") as entry:
@@ -225,7 +244,11 @@ class SparseFilterGradient:
                 value = function.load(function.offset(cotangent, window, element), element)
                 place = function.load(function.offset(positions, window, "i8"), "i8")
                 shift = self._place(function.convert("zext", place, "i64"), row_step, patch_step)
-                terms = [(row.index, self.window[0] * row_step), (column.index, self.window[1] * patch_step), (shift, 1)]
+                terms = [
+                    (row.index, self.window[0] * row_step),
+                    (column.index, self.window[1] * patch_step),
+                    (shift, 1),
+                ]
                 where, what = self._entry(entries, column.carried[0])
                 function.store(affine(function, *terms), where)
                 function.store(value, what)
@@ -233,35 +256,3 @@ class SparseFilterGradient:
                 column.next = [function.add(column.carried[0], function.convert("zext", counts, "i64"))]
             row.next = column.results
         return row.results[0]
-
-    # ---- the result ----
-
-    def _put(self, output: Value, sums: Value, number: Value) -> None:
-        """Write the sums of a filter as its gradient, in the order of the filters' taps."""
-        function, element = self.function, self.element
-        _, channels, height, width = self.geometry.filters
-        per_channel, per_row = (height * self.width, self.width) if self.is_direct else (width, self.patches.patch)
-        with function.loop(index(0), index(channels), hint="channel") as channel:
-            for a in range(height):
-                source = element_at(
-                    function, sums, element, (number, self.sums), (channel.index, per_channel), start=a * per_row
-                )
-                target_row = height - 1 - a if self.geometry.flip else a
-                target = element_at(
-                    function, output, element, (number, channels * height * width), (channel.index, height * width),
-                    start=target_row * width,
-                )  # fmt: skip
-                self._copy_taps(target, source, width)
-
-    def _copy_taps(self, target: Value, source: Value, width: int) -> None:
-        function, element = self.function, self.element
-        if width <= self.lanes:
-            taps = function.load(source, vector_type(element, width))
-            if self.geometry.flip and width > 1:
-                taps = function.shuffle(taps, taps, range(width)[::-1])
-            function.store(taps, target)
-            return
-        with function.loop(index(0), index(width), hint="tap") as tap:
-            value = function.load(function.offset(source, tap.index, element), element)
-            place = function.subtract(index(width - 1), tap.index) if self.geometry.flip else tap.index
-            function.store(value, function.offset(target, place, element))

@@ -86,7 +86,10 @@ class SparseInputGradient:
                     terms = [
                         (number.index, self.geometry.filters[0] * plane), (row.index, self.pooled[1]), (column.index, 1)
                     ]  # fmt: skip
-                    there = element_at(function, cotangent, element, *terms), element_at(function, positions, "i8", *terms)
+                    there = (
+                        element_at(function, cotangent, element, *terms),
+                        element_at(function, positions, "i8", *terms),
+                    )
                     self._list(lists, counts, *there)
                     with function.loop(index(0), index(self.places), hint="place") as place:
                         down, across = quotient(function, place.index, self.window[1])
@@ -112,7 +115,9 @@ class SparseInputGradient:
                 source = element_at(
                     function, filters, element, (number.index, channels * taps), start=source_row * width
                 )  # fmt: skip
-                target = element_at(function, weights, element, (number.index, height * self.line), start=row * self.line)
+                target = element_at(
+                    function, weights, element, (number.index, height * self.line), start=row * self.line
+                )
                 flipped = self.geometry.flip
                 transpose(function, target, source, element, (channels, width), (taps, channels), self.lanes, flipped)
 

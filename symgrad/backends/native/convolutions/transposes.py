@@ -34,10 +34,13 @@ def transpose(
             column = minimum(function, across.index, index(columns - size)) if columns % size else across.index
             corner = element_at(function, source, element, (row, steps[0]), (column, 1))
             tile = [
-                function.load(element_at(function, corner, element, start=number * steps[0]), kind) for number in range(size)
+                function.load(element_at(function, corner, element, start=number * steps[0]), kind)
+                for number in range(size)
             ]
             if is_mirrored:
-                place = element_at(function, target, element, (column, -steps[1]), (row, 1), start=(columns - 1) * steps[1])
+                place = element_at(
+                    function, target, element, (column, -steps[1]), (row, 1), start=(columns - 1) * steps[1]
+                )
             else:
                 place = element_at(function, target, element, (column, steps[1]), (row, 1))
             step = -steps[1] if is_mirrored else steps[1]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symgrad.backends.native.llvm.cache import configured_cache, key_of
 from symgrad.backends.native.llvm.host import Processor, detect, host
-from symgrad.backends.native.llvm.image import Image, UnsupportedObjectError, address_of, link
-from symgrad.backends.native.llvm.library import binding, fingerprint, prepare
-
-__all__ = ["assembly", "compile_object", "load", "prepare"]
+from symgrad.backends.native.llvm.image import Image, address_of
+from symgrad.backends.native.llvm.library import binding, fingerprint
 
 OPTIONS = "codegen 1, pic, small, no passes; image 1"
 """All that changes the code and isn't in the text or the processor: part of every key."""
@@ -73,6 +72,10 @@ def _load(key: str, text: str, symbols: Mapping[str, int], processor: Processor)
 
 def _pack(compiled: bytes) -> bytes:
     """Return what the cache keeps: an image, or else the object file itself."""
+    from symgrad.backends.native.llvm.linker import UnsupportedObjectError, link
+
+    if sys.platform != "linux":
+        return _OBJECT + compiled
     try:
         return _IMAGE + link(compiled).pack()
     except UnsupportedObjectError:

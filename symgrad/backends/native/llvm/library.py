@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -45,18 +44,3 @@ def fingerprint() -> str:
     except (ImportError, OSError):
         return ""
     return f"llvmlite {__version__}, {about.st_size} bytes of {about.st_mtime_ns}"
-
-
-def prepare() -> threading.Thread:
-    """Start to import LLVM in the background: worth it as soon as it is known that something must be compiled."""
-    thread = threading.Thread(target=_import_quietly, name="symgrad-llvm", daemon=True)
-    thread.start()
-    return thread
-
-
-def _import_quietly() -> None:
-    """Import LLVM; whoever needs it will see the error."""
-    try:
-        binding()
-    except MissingLibraryError:
-        return

@@ -48,8 +48,8 @@ def choose_tile(m: int, n: int, registers: int) -> tuple[int, int]:
 def grid_cycles(m: int, n: int, down: int, across: int) -> float:
     """Return the cycles of one step of the inner loop, for all tiles together."""
     (full, rest), (wide, narrow) = divmod(m, down), divmod(n, across)
-    cycles = full * wide * _cycles(down, across) + wide * _cycles(rest, across)
-    return cycles + full * _cycles(down, narrow) + _cycles(rest, narrow)
+    cycles = full * wide * tile_cycles(down, across) + wide * tile_cycles(rest, across)
+    return cycles + full * tile_cycles(down, narrow) + tile_cycles(rest, narrow)
 
 
 def _text(m: int, n: int, down: int, across: int) -> int:
@@ -57,11 +57,9 @@ def _text(m: int, n: int, down: int, across: int) -> int:
     return (down + (m % down > 0) * (m % down)) * (across + (n % across > 0) * (n % across))
 
 
-def _cycles(rows: int, columns: int) -> float:
-    """Return the cycles of one step of a tile."""
-    if not rows or not columns:
-        return 0
-    return max(rows * columns / 2, 4) + 0.15 * (rows + columns) + 0.35 * columns
+def tile_cycles(rows: int, columns: int, row_load: float = 0.15) -> float:
+    """Return the cycles of one step of a tile; a load of a column costs half a cycle, one of a row `row_load`."""
+    return max(rows * columns / 2, 4) + row_load * rows + 0.5 * columns if rows and columns else 0
 
 
 def over_units(function: Function, stack: tuple[int, ...], count: int, size: int, emit: Callable[..., None]) -> int:

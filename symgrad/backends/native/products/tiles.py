@@ -254,14 +254,16 @@ class Target:
         The address of the output.
     added : Value or None
         The address of the matrix to add to; it has the output's strides.
-    alpha, beta : Value
-        Vectors of the scalars, with `added`.
+    alpha : Value or None
+        A vector of the factor of the sums; None is 1.
+    beta : Value
+        A vector of the factor of `added`.
     """
 
     numbers: Numbers
     output: Value
     added: Value | None = None
-    alpha: Value = index(0)
+    alpha: Value | None = None
     beta: Value = index(0)
 
     def moved(self, function: Function, count: Value) -> Target:
@@ -275,7 +277,8 @@ class Target:
         numbers = self.numbers
         if self.added is not None:
             old = numbers.load(function, at(function, self.added, distance, numbers.element), width)
-            step = function.fma(self.beta, old, function.multiply(self.alpha, sums))
+            scaled_sums = sums if self.alpha is None else function.multiply(self.alpha, sums)
+            step = function.fma(self.beta, old, scaled_sums)
             sums = function.add(old, step)
         numbers.store(function, sums, at(function, self.output, distance, numbers.element), width)
 

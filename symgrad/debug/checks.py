@@ -1,0 +1,228 @@
+"""What the debugging modes look at after each kernel: whether it computed what its op means, and whether it is finite.
+
+Each check is a function ``check(step, operands, run)`` that runs the kernel, and returns its outputs or raises an error
+that names the user's line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from symgrad.errors import KernelDifferenceError, NonFiniteError, OperandDescription, render
+from symgrad.graph.op import describe_operands
+from symgrad.kernels.grammar import Evaluate
+from symgrad.lowering import Step
+
+Array = np.ndarray[Any, Any]
+Run = Callable[..., Sequence[Array]]
+Check = Callable[[Step, Sequence[Array], Run], Sequence[Array]]
+
+TOLERANCES = {"float16": 2e-2, "float32": 2e-5, "float64": 1e-10, "complex64": 2e-5, "complex128": 1e-10}
+"""How far a kernel may be off, in parts of each element and of the largest: kernels add in another order than NumPy."""
+
+TRIALS = 4
+SLACK = 8.0
+"""A larger difference is still one of rounding if it isn't ``SLACK`` times that which last digits of operands make."""
+
+SHOWN = 5
+
+
+# ---- DebugMode ------------------------------------------------------------------------------------------------------
+
+
+def compared_with_its_meaning(step: Step, operands: Sequence[Array], run: Run) -> Sequence[Array]:
+    """Run a kernel, and compare its outputs with what its op's `evaluate` returns.
+
+    Raises
+    ------
+    KernelDifferenceError
+        If they differ by more than rounding, or if the kernel changed an operand.
+    """
+    if step.evaluate is None or isinstance(step.kernel, Evaluate):
+        return run(*operands)
+    refusal: Exception | None = None
+    try:
+        expected = [np.array(value) for value in step.evaluate(*operands)]
+    except Exception as error:
+        refusal = error
+    before = [operand.copy() for operand in operands]
+    found = run(*operands)
+    if refusal is not None:
+        raise _differs(step, before, f"gave a result, where {step.name} says: {refusal}", found)
+    for position, (operand, kept) in enumerate(zip(operands, before, strict=True)):
+        if not np.array_equal(operand, kept, equal_nan=operand.dtype.kind in "fc"):
+            raise _differs(step, before, f"changed its operand {position}", [operand], [kept])
+    for value, wanted in zip(found, expected, strict=True):
+        what = _difference(step, before, value, wanted, expected)
+        if what:
+            raise _differs(step, before, what, [value], [wanted])
+    return found
+
+
+def _difference(
+    step: Step, operands: Sequence[Array], found: Array, wanted: Array, expected: Sequence[Array]
+) -> str:
+    """Return in words how an output differs from what it should be; nothing if it doesn't."""
+    if found.dtype != wanted.dtype or found.shape != wanted.shape:
+        return f"gave {found.dtype.name} {found.shape} instead of {wanted.dtype.name} {wanted.shape}"
+    distance, allowed = _distance(found, wanted), _allowed(wanted)
+    wrong = distance > allowed
+    if wrong.any():
+        index = next(number for number, value in enumerate(expected) if value is wanted)
+        wrong = distance > allowed + SLACK * _rounding(step, operands, index, wanted)
+    if not wrong.any():
+        return ""
+    worst = np.unravel_index(int(np.argmax(np.where(wrong, distance - allowed, -1.0))), wrong.shape)
+    place = f" at {tuple(int(number) for number in worst)}" if worst else ""
+    return (
+        f"gave {_number(found[worst])} instead of {_number(wanted[worst])}{place}, "
+        f"where it differs most; {int(wrong.sum())} of {wrong.size} elements are wrong"
+    )
+
+
+def _distance(found: Array, wanted: Array) -> Array:
+    """Return how far each element is off: infinitely, where only one of two is nan, or both are unlike infinities."""
+    if wanted.dtype.kind not in "fc":
+        return np.abs(found.astype("float64") - wanted.astype("float64"))
+    same = (found == wanted) | (np.isnan(found) & np.isnan(wanted))
+    distance = np.abs(found.astype("complex128") - wanted.astype("complex128"))
+    return np.where(same, 0.0, np.where(np.isfinite(distance), distance, np.inf))
+
+
+def _allowed(wanted: Array) -> Array:
+    tolerance = TOLERANCES.get(wanted.dtype.name, 0.0)
+    sizes = np.abs(wanted.astype("complex128"))
+    sizes[~np.isfinite(sizes)] = 0.0
+    return tolerance * (sizes + sizes.max(initial=0.0))
+
+
+def _rounding(step: Step, operands: Sequence[Array], index: int, wanted: Array) -> Any:
+    """Return how far an output moves when the operands move by their last digits: of floats its largest move.
+
+    A sum that nearly cancels moves far, so a kernel that adds in another order may be off that far.
+    """
+    generator = np.random.default_rng(0)
+    moves = np.zeros(wanted.shape)
+    for _ in range(TRIALS):
+        moved = [_moved(operand, generator) for operand in operands]
+        try:
+            value = np.asarray(step.evaluate(*moved)[index])  # type: ignore[misc]
+        except Exception:  # an operand that mustn't move
+            return 0.0
+        distance = _distance(value, wanted)
+        moves = np.maximum(moves, np.where(np.isfinite(distance), distance, 0.0))
+    return moves.max(initial=0.0) if wanted.dtype.kind in "fc" else moves
+
+
+def _moved(operand: Array, generator: np.random.Generator) -> Array:
+    if operand.dtype.kind not in "fc":
+        return operand
+    signs = generator.choice([-1.0, 1.0], operand.shape)
+    return (operand * (1 + np.finfo(operand.dtype).eps * signs)).astype(operand.dtype)
+
+
+def _differs(
+    step: Step, operands: Sequence[Array], what: str, found: Sequence[Array], wanted: Sequence[Array] = ()
+) -> KernelDifferenceError:
+    rows = _described(step, operands)
+    rows += [OperandDescription("found", kind_of(value), excerpt(value)) for value in found]
+    rows += [OperandDescription("expected", kind_of(value), excerpt(value)) for value in wanted]
+    error = KernelDifferenceError(render(
+        f"the kernel of {step.name} {what}", str(step.source or ""), rows,
+        "The mistake is symgrad's, not yours: please report it. Until it is mended, try backend = numpy or mode = none.",
+    ))  # fmt: skip
+    error.operands, error.found, error.expected = tuple(operands), tuple(found), tuple(wanted)
+    return error
+
+
+# ---- NanGuard -------------------------------------------------------------------------------------------------------
+
+
+def kept_finite(step: Step, operands: Sequence[Array], run: Run) -> Sequence[Array]:
+    """Run a kernel, and see whether it made nan of operands without nan, or inf of operands without inf.
+
+    Raises
+    ------
+    NonFiniteError
+        If it did.
+    """
+    found = run(*operands)
+    for word, test in (("nan", np.isnan), ("inf", np.isinf)):
+        made = [value for value in found if value.dtype.kind in "fc" and test(value).any()]
+        if made and not any(value.dtype.kind in "fc" and test(value).any() for value in operands):
+            raise _not_finite(step, operands, word, made[0], test(made[0]))
+    return found
+
+
+def _not_finite(step: Step, operands: Sequence[Array], word: str, result: Array, where: Array) -> NonFiniteError:
+    first = tuple(int(number) for number in np.argwhere(where)[0])
+    count = int(where.sum())
+    place = f" at {first}" if first else ""
+    amount = f", the first of {count}," if count > 1 else ""
+    rows = [*_described(step, operands), OperandDescription("result", kind_of(result), excerpt(result))]
+    return NonFiniteError(render(
+        f"{step.name} made the first {word}{amount}{place}", str(step.source or ""), rows, _values_there(operands, first)
+    ))  # fmt: skip
+
+
+def _values_there(operands: Sequence[Array], place: tuple[int, ...]) -> str:
+    """Return the operands' elements that met at a place, where all of them have it."""
+    floats = [operand for operand in operands if operand.dtype.kind in "fc"]
+    try:
+        stretched = np.broadcast_arrays(*floats)
+    except ValueError:
+        return ""
+    if not floats or stretched[0].ndim != len(place) or any(i >= n for i, n in zip(place, stretched[0].shape, strict=True)):
+        return ""
+    return f"The operands' elements there: {', '.join(_number(operand[place]) for operand in stretched)}."
+
+
+# ---- in words -------------------------------------------------------------------------------------------------------
+
+
+def _described(step: Step, operands: Sequence[Array]) -> list[OperandDescription]:
+    """Describe a step's operands: type, origin, and an excerpt of the values."""
+    rows = describe_operands(step.inputs, (), [kind_of(operand) for operand in operands])  # type: ignore[misc]
+    return [
+        replace(row, origin=f"{row.origin}: {excerpt(operand)}")
+        for row, operand in zip(rows, operands, strict=True)
+    ]  # fmt: skip
+
+
+def kind_of(array: Array) -> str:
+    """Return dtype and shape of an array, as errors show them."""
+    return f"{array.dtype.name} {array.shape}"
+
+
+def excerpt(array: Array) -> str:
+    """Return the first elements of an array, and what there is to say about the rest.
+
+    Examples
+    --------
+    >>> excerpt(np.array([[1.0, np.nan], [0.5, 2.0]]))
+    '1, nan, 0.5, 2 (1 nan)'
+    >>> excerpt(np.arange(1000.0))
+    '0, 1, 2, 3, 4, ... (from 0 to 999)'
+    """
+    flat = array.reshape(-1)
+    text = ", ".join(_number(value) for value in flat[:SHOWN]) + (", ..." if flat.size > SHOWN else "")
+    notes = []
+    if flat.size > SHOWN and array.dtype.kind in "iuf":
+        finite = flat[np.isfinite(flat)]
+        notes += [f"from {_number(finite.min())} to {_number(finite.max())}"] if finite.size else []
+    if array.dtype.kind in "fc":
+        counts = ((int(np.isnan(flat).sum()), "nan"), (int(np.isinf(flat).sum()), "inf"))
+        notes += [f"{count} {word}" for count, word in counts if count]
+    return (text or "empty") + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _number(value: Any) -> str:
+    return f"{value:.6g}" if value.dtype.kind in "fc" else str(value)
+
+
+CHECKS: dict[str, Check] = {"DebugMode": compared_with_its_meaning, "NanGuard": kept_finite}
+"""The debugging modes by name."""
