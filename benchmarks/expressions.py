@@ -66,18 +66,18 @@ ROWS = (4096, 1000)
 
 EXPRESSIONS = (
     Expression("chain", "sigmoid(a x + b) tanh(x) + x^2, 10M", "chain", (ELEMENTS,)),
-    Expression("chain-gradient", "its gradient", "chain", (ELEMENTS,), gradient=True),
+    Expression("chain-gradient", "gradient of the chain, 10M", "chain", (ELEMENTS,), gradient=True),
     Expression("chain-in-place", "the chain, into an array that is there", "chain", (ELEMENTS,), in_place=True),
     Expression(
         "chain-gradient-in-place",
-        "its gradient, into an array that is there",
+        "gradient of the chain, into an array that is there",
         "chain",
         (ELEMENTS,),
         gradient=True,
         in_place=True,
     ),
     Expression("softmax", "softmax of 4096 rows of 1000", "softmax", ROWS),
-    Expression("softmax-gradient", "its gradient, from a given cotangent", "softmax", ROWS, gradient=True),
+    Expression("softmax-gradient", "gradient of the softmax, from a given cotangent", "softmax", ROWS, gradient=True),
     Expression("logsumexp", "log-sum-exp of 4096 rows of 1000", "logsumexp", ROWS),
 )
 """Every expression, in the table's order."""

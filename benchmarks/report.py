@@ -241,14 +241,14 @@ def check_table(facts: Facts) -> str:
 
 
 def busy_warnings(facts: Facts, enough: float = 0.9) -> list[str]:
-    """Return a sentence for each workload where other programs took a noticeable part of the processor."""
-    warnings = []
+    """Return a sentence that names the workloads where other programs took a noticeable part of the processor."""
+    busy = []
     for name, workload in facts["workloads"].items():
         timed = [c for c in workload["contestants"] if "processor_share" in c and c["threads"] == 1]
         share = min((c["processor_share"] for c in timed), default=1.0)
         if share < enough:
-            warnings.append(f"The machine was busy during {name}: a peer had the processor {share:.0%} of its time.")
-    return warnings
+            busy.append(f"{name} ({share:.0%})")
+    return [f"The machine was busy; a peer had only a part of its processor during {', '.join(busy)}."] if busy else []
 
 
 def markdown_report(facts: Facts) -> str:

@@ -75,13 +75,17 @@ class TrainingGraph:
     eta: float
     givens: dict[Any, Any]
 
-    def compile(self) -> Any:
-        """Return the train function: gradient, updates, compilation."""
+    def updates(self) -> list[tuple[Any, Any]]:
+        """Return each parameter with its new value: the gradient is taken here."""
         gradients = symgrad.grad(self.cost, self.parameters)
-        updates = [
+        return [
             (parameter, parameter - self.eta * gradient)
             for parameter, gradient in zip(self.parameters, gradients, strict=True)
         ]
+
+    def compile(self, updates: list[tuple[Any, Any]] | None = None) -> Any:
+        """Return the train function; with the updates that `updates` returned, or those that it would."""
+        updates = self.updates() if updates is None else updates
         return symgrad.function([self.index], self.cost, updates=updates, givens=self.givens)
 
 

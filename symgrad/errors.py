@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,21 @@ class UnusedInputError(SymgradError, ValueError):
 
 class GraphError(SymgradError, ValueError):
     """A graph that isn't well formed: a cycle, a type that a rewrite changed."""
+
+
+class KernelDifferenceError(SymgradError, AssertionError):
+    """A kernel computed something else than its op means (``mode = DebugMode``): a mistake in symgrad.
+
+    `operands`, `found` and `expected` hold the arrays.
+    """
+
+    operands: tuple[Any, ...] = ()
+    found: tuple[Any, ...] = ()
+    expected: tuple[Any, ...] = ()
+
+
+class NonFiniteError(SymgradError, FloatingPointError):
+    """An operation made nan or inf of finite operands (``mode = NanGuard``)."""
 
 
 class CallError(SymgradError, TypeError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import starmap
@@ -16,11 +17,11 @@ import numpy as np
 from symgrad.backends.base import Backend, Program, UnsupportedError
 from symgrad.backends.numpy.views import make_view
 from symgrad.compile.planner import make_plan
-from symgrad.debug.checks import CHECKS, Check, kind_of
+from symgrad.debug.checks import CHECKS, Check
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import Constant, Container, Variable
-from symgrad.kernels.grammar import Evaluate, View
+from symgrad.kernels.grammar import Evaluate, Library, Map, Reduction, View
 from symgrad.lowering import Step
 from symgrad.lowering.plan import Plan
 
@@ -53,11 +54,9 @@ def checked_program(
     containers : sequence of Container
         Of the shared variables, in the graph's order.
     """
-    try:
+    with suppress(UnsupportedError):  # then the kernels that there are run unfused
         steps = backend.schedule(graph, steps, types)
-    except UnsupportedError:
-        pass  # then the kernels that there are run unfused
-    plan = make_plan(graph, [step for step in steps if step.kernel is not None], types)
+    plan = make_plan(graph, steps, types)
     kernels = SingleKernels(steps, backend, types, open_types)
     return plan, CheckedProgram(checks, plan, steps, kernels, containers)
 
@@ -118,8 +117,8 @@ class CheckedProgram:
 def _last_readers(graph: ClosedGraph, steps: Sequence[Step]) -> dict[Step, list[Variable]]:
     """Return for each step the results that nothing needs any more after it."""
     last = {variable: step for step in steps for variable in (*step.outputs, *step.inputs)}
-    views = {step.outputs[0] for step in steps if isinstance(step.kernel, View)}
-    kept = {*graph.roots, *views, *(step.inputs[0] for step in steps if isinstance(step.kernel, View))}
+    views = [step for step in steps if isinstance(step.kernel, View)]  # kernels read what is behind them
+    kept = {*graph.roots, *(variable for view in views for variable in (*view.inputs, *view.outputs))}
     done: dict[Step, list[Variable]] = {step: [] for step in steps}
     for variable, step in last.items():
         if variable not in kept and not isinstance(variable, Constant):
@@ -145,8 +144,9 @@ class SingleKernels:
             except Exception:  # the step's own program says on which line
                 pass
         fits = all(
-            value.shape == self._types[variable].type.shape
+            size in (None, found)
             for variable, value in zip(step.inputs, operands, strict=True)
+            for size, found in zip(self._types[variable].type.shape, value.shape, strict=True)
         )
         key = step, fits
         if key not in self._programs:
@@ -155,7 +155,7 @@ class SingleKernels:
         return program.run(*[values[variable] for variable in given])
 
     def _program(self, step: Step, fits: bool) -> tuple[Program, Sequence[Variable]]:
-        """Return a step's program and what it takes, for the backend if it can, with the views that it reads through."""
+        """Return a step's program, with the views that it reads through, and what it takes."""
         backend, substitute = self._backend, self._backend.substitute
         if fits and backend is not substitute and not isinstance(step.kernel, View):
             for steps in ([*self._views_before(step), step], [step]):
@@ -183,10 +183,17 @@ class SingleKernels:
         given = [variable for variable in read if variable not in made and not isinstance(variable, Constant)]
         graph = ClosedGraph(tuple(given), steps[-1].outputs, (), ())
         if backend is backend.substitute:
-            steps = [_as_evaluated(step) for step in backend.schedule(graph, steps, types)]
+            steps = backend.schedule(graph, [_as_evaluated(step) for step in steps], types)
         plan = make_plan(graph, steps, types, backend.traits)
 
         def explain() -> Program:
             return self._written(steps, backend.substitute, types)[0]
 
         return backend.compile(plan, (), explain), given
+
+
+def _as_evaluated(step: Step) -> Step:
+    """A kernel that only another backend has is evaluated as its ops say."""
+    if step.evaluate is None or isinstance(step.kernel, Evaluate | Library | Map | Reduction | View):
+        return step
+    return replace(step, kernel=Evaluate(step.name, step.evaluate))

@@ -342,7 +342,8 @@ class Function:
         roots = (self.graph.inputs, self.graph.outputs, self.graph.targets, self.graph.values)
         specs = [(spec.name, spec.default, spec.strict, spec.allow_downcast) for spec in self.inputs]
         shared = list(zip(self._shared, self.containers or (), strict=True))
-        return _rebuild, (roots, specs, self.mode.rewrites, self.keys, self.single, self.name, shared)
+        mode = self.mode.rewrites, self.mode.checks
+        return _rebuild, (roots, specs, mode, self.keys, self.single, self.name, shared)
 
 
 _TAKING_FLOATS: WeakSet[Function] = WeakSet()
@@ -384,11 +385,11 @@ def kind_of(variable: Variable, value: Any) -> Any:
 
 
 def _rebuild(
-    roots: Any, specs: Any, rewrites: Any, keys: Any, single: bool, name: str | None, shared: Any
+    roots: Any, specs: Any, mode: Any, keys: Any, single: bool, name: str | None, shared: Any
 ) -> Function:
     graph = ClosedGraph(*roots)
     inputs = [InputSpec(variable, *spec) for variable, spec in zip(graph.inputs, specs, strict=True)]
-    function = Function(graph, inputs, Mode(rewrites), keys, single, name)
+    function = Function(graph, inputs, Mode(*mode), keys, single, name)
     known = dict(shared)
     function.containers = [known.get(variable, variable.container) for variable in function._shared]
     return function

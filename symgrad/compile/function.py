@@ -91,7 +91,8 @@ def function(
     givens : pairs or mapping of (variable, expression), optional
         Variables to replace in outputs and updates, by expressions of their type.
     mode : str or Mode, optional
-        Which rewrites to apply: ``'default'``, ``'none'``, or a `Mode`; by default ``config.mode``.
+        Which rewrites to apply: ``'default'``, ``'none'``, or a `Mode`; by default ``config.mode``. ``'DebugMode'`` and
+        ``'NanGuard'`` check the result of each kernel, see `Mode`.
     name : str, optional
         A name for people.
     allow_input_downcast : bool or None

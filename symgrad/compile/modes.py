@@ -1,4 +1,4 @@
-"""Modes: which rewrites a function gets."""
+"""Modes: which rewrites a function gets, and whether each kernel's result is checked."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from symgrad.config import config
+from symgrad.debug.checks import CHECKS
 from symgrad.rewriting.engine import all_rule_names
+
+THEANO_NAMES = {"FAST_RUN": "default", "FAST_COMPILE": "none", "NanGuardMode": "NanGuard"}
 
 
 @dataclass(frozen=True)
 class Mode:
-    """Which rewrites are applied to a function's graph.
+    """Which rewrites are applied to a function's graph, and what is checked in each call.
 
     Parameters
     ----------
     rewrites : collection of str
         Names of rules; `symgrad.rewriting.engine.all_rule_names` lists them.
+    checks : str
+        ``'DebugMode'``: each kernel's outputs are compared with the op's meaning in NumPy. ``'NanGuard'``: the kernel
+        that first makes a nan or an inf is named. Empty: no checks.
 
     Examples
     --------
@@ -29,28 +35,37 @@ class Mode:
     """
 
     rewrites: frozenset[str]
+    checks: str = ""
 
-    def __init__(self, rewrites: Collection[str]) -> None:
+    def __init__(self, rewrites: Collection[str], checks: str = "") -> None:
+        if checks and checks not in CHECKS:
+            raise ValueError(f"checks is one of {', '.join(CHECKS)}, or empty; got {checks!r}")
         object.__setattr__(self, "rewrites", frozenset(_checked(rewrites)))
+        object.__setattr__(self, "checks", checks)
 
     @classmethod
     def named(cls, name: str) -> Mode:
-        """Return the mode of a name: ``default`` has all rules, ``none`` has no rule.
+        """Return the mode of a name.
 
-        Theano's names are understood too: ``FAST_RUN`` is ``default``, ``FAST_COMPILE`` is ``none``.
+        ``default`` has all rules, ``none`` has no rule; ``DebugMode`` and ``NanGuard`` have all rules, and their check.
+        Theano's names are understood too: ``FAST_RUN`` is ``default``, ``FAST_COMPILE`` is ``none``, ``NanGuardMode``
+        is ``NanGuard``.
         """
-        known = {"default": all_rule_names(), "none": [], "FAST_RUN": all_rule_names(), "FAST_COMPILE": []}
-        if name not in known:
-            raise ValueError(f"there is no mode {name!r}; there are {', '.join(known)}, and symgrad.Mode(rules)")
-        return cls(known[name])
+        name = THEANO_NAMES.get(name, name)
+        if name in CHECKS:
+            return cls(all_rule_names(), name)
+        if name not in ("default", "none"):
+            names = ", ".join(["default", "none", *CHECKS, *THEANO_NAMES])
+            raise ValueError(f"there is no mode {name!r}; there are {names}, and symgrad.Mode(rules)")
+        return cls(all_rule_names() if name == "default" else [])
 
     def including(self, *names: str) -> Mode:
         """Return this mode with more rules."""
-        return Mode(self.rewrites | set(names))
+        return Mode(self.rewrites | set(names), self.checks)
 
     def excluding(self, *names: str) -> Mode:
         """Return this mode without some of its rules."""
-        return Mode(self.rewrites - set(_checked(names)))
+        return Mode(self.rewrites - set(_checked(names)), self.checks)
 
 
 def _checked(names: Collection[str]) -> Collection[str]:

@@ -42,6 +42,8 @@ class Compiled:
         What the graph was rewritten for.
     lengths : mapping
         The lengths that slices with run-time bounds have as long as they lie inside their operand.
+    checks : str
+        The check of each kernel's result, see `symgrad.compile.modes.Mode`.
     """
 
     graph: ClosedGraph
@@ -49,18 +51,21 @@ class Compiled:
     steps: Sequence[Step]
     backend: Backend
     lengths: Mapping[Variable, Sequence[int | None]]
+    checks: str = ""
 
 
 def compile_graph(graph: ClosedGraph, mode: Mode, name: str, backend: Backend) -> Compiled:
     """Rewrite a closed graph for a backend, and lower it to kernels."""
     show = _Stages(name)
+    if mode.checks == "NanGuard":
+        backend = backend.substitute  # its kernels aren't fused: each has a line of its own
     with _no_garbage_collection():
         show.graph("graph", graph)
         rewritten = rewrite(graph, mode.rewrites, show.change if show.wants("rewrites") else None, backend.name)
         show.graph("rewrites", rewritten)
         steps = lower(rewritten)
         show.steps(steps)
-    return Compiled(graph, rewritten, steps, backend, slice_lengths(steps))
+    return Compiled(graph, rewritten, steps, backend, slice_lengths(steps), mode.checks)
 
 
 def program_for(
@@ -76,7 +81,8 @@ def program_for(
         bind_types(compiled.graph, shapes)
         backend = compiled.backend
         try:
-            plan, program = _program(compiled, backend, shapes, containers)
+            make = _checked_program if compiled.checks else _program
+            plan, program = make(compiled, backend, shapes, containers)
         except UnsupportedError:
             parted = replace(compiled, steps=in_segments(compiled, _program))
             plan, program = _program(parted, backend.substitute, shapes, containers)
@@ -97,6 +103,20 @@ def _program(
         return _program(compiled, backend.substitute, shapes, containers)[1]
 
     return plan, backend.compile(plan, containers, explain)
+
+
+def _checked_program(
+    compiled: Compiled, backend: Backend, shapes: Mapping[Variable, Shape], containers: Sequence[Container]
+) -> tuple[Plan, Program]:
+    """Write the program that checks each kernel's result."""
+    from symgrad.compile.checked import checked_program
+
+    open_types = bind_types(compiled.rewritten, shapes)
+    lengths = compiled.lengths if backend.checks_lengths else NO_LENGTHS
+    types = bind_types(compiled.rewritten, shapes, lengths) if lengths else open_types
+    return checked_program(
+        compiled.checks, compiled.rewritten, compiled.steps, backend, types, open_types, containers
+    )
 
 
 @contextmanager

@@ -24,6 +24,8 @@ MAXIMAL_PROGRAMS = 16
 def in_segments(compiled: Any, write: Callable[..., Any]) -> list[Step]:
     """Return the steps of a compiled graph, with those that its backend can run put together into segments.
 
+    If each step for itself has a kernel, it is the whole that doesn't fit, and there are no segments.
+
     Parameters
     ----------
     compiled : Compiled
@@ -32,6 +34,8 @@ def in_segments(compiled: Any, write: Callable[..., Any]) -> list[Step]:
         ``write(compiled, backend, shapes, containers)`` returns plan and program of a graph.
     """
     levels = _levels(compiled.steps, compiled.backend.has_kernel)
+    if all(native for _, native in levels):
+        return list(compiled.steps)
     ordered: list[Step] = []
     for level in sorted({level for level, _ in levels}):
         here = [(step, native) for step, (found, native) in zip(compiled.steps, levels, strict=True) if found == level]

@@ -123,9 +123,9 @@ _ROWS = (
     ),
     Setting(
         "mode",
-        Choice(("default", "none")),
+        Choice(("default", "none", "DebugMode", "NanGuard")),
         "default",
-        "The rewrites that function applies unless told otherwise; none compiles the graph as written.",
+        "How function compiles unless told otherwise: none as written; DebugMode, NanGuard check each kernel's result.",
         used_by="function",
     ),
     Setting(

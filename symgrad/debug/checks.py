@@ -14,7 +14,7 @@ import numpy as np
 
 from symgrad.errors import KernelDifferenceError, NonFiniteError, OperandDescription, render
 from symgrad.graph.op import describe_operands
-from symgrad.kernels.grammar import Evaluate
+from symgrad.kernels.grammar import Evaluate, Map
 from symgrad.lowering import Step
 
 Array = np.ndarray[Any, Any]
@@ -87,7 +87,7 @@ def _difference(
 def _distance(found: Array, wanted: Array) -> Array:
     """Return how far each element is off: infinitely, where only one of two is nan, or both are unlike infinities."""
     if wanted.dtype.kind not in "fc":
-        return np.abs(found.astype("float64") - wanted.astype("float64"))
+        return np.asarray(np.abs(found.astype("float64") - wanted.astype("float64")))
     same = (found == wanted) | (np.isnan(found) & np.isnan(wanted))
     distance = np.abs(found.astype("complex128") - wanted.astype("complex128"))
     return np.where(same, 0.0, np.where(np.isfinite(distance), distance, np.inf))
@@ -96,8 +96,8 @@ def _distance(found: Array, wanted: Array) -> Array:
 def _allowed(wanted: Array) -> Array:
     tolerance = TOLERANCES.get(wanted.dtype.name, 0.0)
     sizes = np.abs(wanted.astype("complex128"))
-    sizes[~np.isfinite(sizes)] = 0.0
-    return tolerance * (sizes + sizes.max(initial=0.0))
+    sizes = np.where(np.isfinite(sizes), sizes, 0.0)
+    return np.asarray(tolerance * (sizes + sizes.max(initial=0.0)))
 
 
 def _rounding(step: Step, operands: Sequence[Array], index: int, wanted: Array) -> Any:
@@ -133,7 +133,7 @@ def _differs(
     rows += [OperandDescription("expected", kind_of(value), excerpt(value)) for value in wanted]
     error = KernelDifferenceError(render(
         f"the kernel of {step.name} {what}", str(step.source or ""), rows,
-        "The mistake is symgrad's, not yours: please report it. Until it is mended, try backend = numpy or mode = none.",
+        "The mistake is symgrad's, not yours: please report it. Until then, try backend = numpy or mode = none.",
     ))  # fmt: skip
     error.operands, error.found, error.expected = tuple(operands), tuple(found), tuple(wanted)
     return error
@@ -160,25 +160,14 @@ def kept_finite(step: Step, operands: Sequence[Array], run: Run) -> Sequence[Arr
 
 def _not_finite(step: Step, operands: Sequence[Array], word: str, result: Array, where: Array) -> NonFiniteError:
     first = tuple(int(number) for number in np.argwhere(where)[0])
-    count = int(where.sum())
-    place = f" at {first}" if first else ""
-    amount = f", the first of {count}," if count > 1 else ""
+    amount = f": {int(where.sum())} of {where.size} elements, the first at {first}" if first else ""
     rows = [*_described(step, operands), OperandDescription("result", kind_of(result), excerpt(result))]
-    return NonFiniteError(render(
-        f"{step.name} made the first {word}{amount}{place}", str(step.source or ""), rows, _values_there(operands, first)
-    ))  # fmt: skip
-
-
-def _values_there(operands: Sequence[Array], place: tuple[int, ...]) -> str:
-    """Return the operands' elements that met at a place, where all of them have it."""
-    floats = [operand for operand in operands if operand.dtype.kind in "fc"]
-    try:
-        stretched = np.broadcast_arrays(*floats)
-    except ValueError:
-        return ""
-    if not floats or stretched[0].ndim != len(place) or any(i >= n for i, n in zip(place, stretched[0].shape, strict=True)):
-        return ""
-    return f"The operands' elements there: {', '.join(_number(operand[place]) for operand in stretched)}."
+    remedy = ""
+    if first and isinstance(step.kernel, Map):
+        there = [_number(operand[first]) for operand in np.broadcast_arrays(*operands)]
+        remedy = f"The operands there: {', '.join(there)}."
+    headline = f"{step.name} made {word} of operands without {word}{amount}"
+    return NonFiniteError(render(headline, str(step.source or ""), rows, remedy))
 
 
 # ---- in words -------------------------------------------------------------------------------------------------------

@@ -34,7 +34,9 @@ def _pooled(size: int | None, window: int) -> int | None:
 def _check_pooled(op: Op, cotangent: TensorType, places: TensorType) -> None:
     """Raise if a cotangent and places aren't those of the same windows."""
     if cotangent.ndim != 4 or places.ndim != 4 or places.dtype != "uint8":
-        raise InferenceError(ShapeError, f"{op.name} needs a cotangent and places of four axes, got {cotangent}, {places}")
+        raise InferenceError(
+            ShapeError, f"{op.name} needs a cotangent and places of four axes, got {cotangent}, {places}"
+        )
     if any(None not in pair and pair[0] != pair[1] for pair in zip(cotangent.shape, places.shape, strict=True)):
         raise InferenceError(ShapeError, f"{op.name} needs as many places as cotangents, got {cotangent} and {places}")
 
@@ -122,7 +124,7 @@ class ConvPool(_ConvPool):
         return Library("conv_pool", (*self.attributes, *self.options))
 
     @classmethod
-    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+    def samples(cls: Any) -> Iterable[tuple[Op, Sample]]:
         for parameters, image, filters in _samples():
             bias = spread(len(filters), dtype=image.dtype.name, start=7)
             yield cls(*parameters), Sample((image, filters), differentiable=False)
@@ -263,4 +265,3 @@ def extends(one: ConvPool, other: ConvPool) -> bool:
         return False
     has_bias = one.bias == other.bias or (other.bias == "none" and one.bias == "after" and other.activation == "none")
     return has_bias and other.activation in (one.activation, "none")
-

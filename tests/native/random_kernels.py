@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import itertools
 import sys
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from guarded import guarded_copy
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+
 from symgrad.backends.native.emit import emit_kernel
 from symgrad.backends.native.llvm.host import Processor, host
 from symgrad.backends.native.llvm.jit import load
@@ -288,7 +290,7 @@ def compiled(kernel: Kernel, processor: Processor) -> Any:
         aligned = -(-scratch.ctypes.data // 64) * 64
         units = native.units if isinstance(native.units, int) else -(-sizes[native.units] // native.unit_block)
         cuts = [units * piece // pieces for piece in range(pieces + 1)]
-        for begin, end in zip(cuts, cuts[1:]):
+        for begin, end in itertools.pairwise(cuts):
             if begin < end and (code := entry(pointers, given_sizes, begin, end, aligned)):
                 return int(code)
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from guarded import guarded_array
 from random_kernels import FAMILIES, compiled
+
 from symgrad.backends.native.emit import emit_kernel
 from symgrad.backends.native.llvm.host import host, target
 from symgrad.backends.native.llvm.jit import compile_object
@@ -18,12 +20,15 @@ from symgrad.kernels.ir.builder import KernelBuilder, call, cast
 from symgrad.kernels.ir.grammar import Kernel
 
 LEVELS = ("avx512", "avx2", "sse2", "neon")
-EXAMPLES = 25
+EXAMPLES = 50
 
 
 def run_program(*words: str) -> subprocess.CompletedProcess[str]:
     program = Path(__file__).parent / "random_kernels.py"
-    return subprocess.run([sys.executable, str(program), *words], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(
+        [sys.executable, str(program), *words], capture_output=True, text=True, check=False, env=environment
+    )
 
 
 @pytest.mark.parametrize("level", ["all", "avx2", "sse2"])

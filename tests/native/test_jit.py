@@ -68,8 +68,9 @@ define double @root(double %x) {
   ret double %z
 }
 define ptr @address() { ret ptr @given }
+define ptr @own() { ret ptr @three }
 """
-NAMES = ("by_table", "counter", "constant", "choice", "outside", "root", "address", "three")
+NAMES = ("by_table", "counter", "constant", "choice", "outside", "root", "address", "own", "three")
 
 
 @ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
@@ -105,6 +106,7 @@ def check(found):
     assert [integer(found["choice"], n) for n in range(-1, 6)] == [0, 7, 77, 5, -3, 11, 0]
     assert integer(found["outside"], 20) == 41
     assert integer(found["address"]) == GIVEN["given"]
+    assert integer(found["own"]) == found["three"]
     root = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(found["root"])
     assert math.isclose(root(27.0), 0.3)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from symgrad.backends.base import Backend, Program, UnsupportedError
+from symgrad.backends.native.copies import copy_kernel
+from symgrad.backends.native.kernel import NativeKernel
 from symgrad.backends.native.layouts import Layouts
 from symgrad.backends.native.llvm.jit import load
 from symgrad.backends.native.llvm.text import module_text
@@ -19,7 +21,7 @@ from symgrad.graph.op import Operand
 from symgrad.graph.variables import Container, Variable
 from symgrad.kernels.grammar import Evaluate, Kernel, View
 from symgrad.lowering import Step
-from symgrad.lowering.plan import Plan, Traits
+from symgrad.lowering.plan import Change, Plan, Traits
 
 
 def _takes_out(kernel: Kernel) -> bool:
@@ -61,10 +63,23 @@ class NativeBackend:
                 layouts.add_view(action.step)
             else:
                 calls[action.step] = calls_of(action.step, layouts)
-        kernels = {call.kernel.name: call.kernel for each in calls.values() for call in each}
+        copies = _copies(plan, layouts)
+        used = [*[call.kernel for each in calls.values() for call in each], *copies.values()]
+        kernels = {kernel.name: kernel for kernel in used}
         functions = [function for kernel in kernels.values() for function in kernel.functions]
         symbols: dict[str, int] = {}
         text = module_text(functions)
         addresses = load(text, list(kernels), symbols) if kernels else {}
-        table = Table(plan, layouts, calls, addresses, containers, config.threads)
+        table = Table(plan, layouts, calls, copies, addresses, containers, config.threads)
         return NativeProgram(plan, table, text, containers, explain)
+
+
+def _copies(plan: Plan, layouts: Layouts) -> dict[Variable, NativeKernel]:
+    """Return a copying kernel for everything that leaves the plan and isn't contiguous."""
+    leaving = [*plan.graph.outputs, *[commit.value for commit in plan.commits if commit.change is not Change.WRITTEN]]
+    found = {}
+    for variable in leaving:
+        location = layouts.of(variable)
+        if not location.is_contiguous:
+            found[variable] = copy_kernel(location, plan.types[variable].type.dtype)  # type: ignore[attr-defined]
+    return found

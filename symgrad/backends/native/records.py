@@ -92,7 +92,9 @@ class Array(enum.IntEnum):
     """1 if the program writes into it: then it must be writeable."""
     HELD = 11
     """A shared variable's array, while other Python threads run."""
-    SIZE = 12
+    SCALAR_TYPE = 12
+    """NumPy's class of numbers of this dtype; they are taken for scalar arguments."""
+    SIZE = 13
 
 
 class Output(enum.IntEnum):

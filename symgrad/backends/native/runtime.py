@@ -32,7 +32,7 @@ from symgrad.backends.native.records import (
 NAMES = ("symgrad_entry", "symgrad_run", "symgrad_repeat")
 
 # Where PyArrayObject keeps its fields; this is NumPy's stable binary interface.
-OBJECT_TYPE, FLOAT_VALUE = 8, 16
+OBJECT_TYPE, FLOAT_VALUE, SCALAR_VALUE = 8, 16, 16
 DATA, RANK, DIMENSIONS, DESCRIPTOR, FLAGS = 16, 24, 32, 56, 64
 C_CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400
 NULL = Value("null", POINTER)
@@ -168,6 +168,9 @@ def _take_number() -> Function:
         with _leaving(f, f.compare("eq", number, index(Number.FLOAT32))):
             f.store(f.convert("fptrunc", value, "float"), scalar)
             f.give(yes)
+    with _leaving(f, f.compare("eq", kind, _pointer(f, array, Array.SCALAR_TYPE))):
+        _copy_bytes(f, scalar, f.offset(object_, index(SCALAR_VALUE), "i8"), _word(f, array, Array.BYTES))
+        f.give(yes)
     flags = index(C_CONTIGUOUS | ALIGNED)
     record = _address(f, array, Array.DESCRIPTOR)
     fits = f.call("symgrad_fits", "i1", object_, _pointer(f, api, Api.ARRAY_TYPE), record, flags)

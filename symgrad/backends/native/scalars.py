@@ -206,7 +206,7 @@ class _Instruction:
         self.of_bools = of_bools
 
     def __call__(self, function: Function, operands: list[Value], dtype: str) -> Value:
-        if dtype == "bool":
+        if dtype == "bool" or self.method == self.of_bools:
             return function.binary(self.of_bools, operands[0], operands[1])
         value: Value = getattr(function, self.method)(*operands)
         return value

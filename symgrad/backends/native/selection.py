@@ -14,13 +14,14 @@ from symgrad.backends.native.layouts import Layouts
 from symgrad.backends.native.llvm.host import host
 from symgrad.backends.native.products.kernels import product_kernel
 from symgrad.backends.native.products.layout import Layout
-from symgrad.backends.native.scalars import is_supported
+from symgrad.backends.native.scalars import ELEMENTS, is_supported
 from symgrad.backends.native.table import Call
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Evaluate, Fused, Kernel, Library, Map, Reduction, View
 from symgrad.lowering.fusion import fuse, kernel_ir, work_of
+from symgrad.lowering.fusion.library import EXPANSIONS
 from symgrad.lowering.steps import Step
 
 PRODUCTS = frozenset(("dot", "matmul", "gemm"))
@@ -29,22 +30,32 @@ READING_LABELS = frozenset(("log_softmax_at", "label_gradient"))
 
 def fused_steps(graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variable, Operand]) -> Sequence[Step]:
     """Return the steps, fused; raise `UnsupportedError` if one can't have a native kernel."""
-    fused = fuse(steps, types, graph.roots, is_supported)
+    fused = fuse(steps, types, graph.roots, _has_function)
     for step in fused:
-        if isinstance(step.kernel, Evaluate | Map | Reduction):
+        kinds: list[Any] = [types[variable].type for variable in (*step.inputs, *step.outputs)]
+        odd = [kind for kind in kinds if getattr(kind, "dtype", None) not in ELEMENTS]
+        if odd or isinstance(step.kernel, Evaluate | Map | Reduction):
             raise UnsupportedError(f"{step.name} has no native kernel")
     return fused
 
 
 def has_kernel(step: Step) -> bool:
     """Whether a step may have a native kernel, once the sizes are known."""
-    if isinstance(step.kernel, Evaluate):
+    kernel = step.kernel
+    kinds: list[Any] = [variable.type for variable in (*step.inputs, *step.outputs)]
+    if not all(getattr(kind, "dtype", None) in ELEMENTS for kind in kinds):
         return False
-    if isinstance(step.kernel, Map):
-        dtypes = [variable.type.dtype for variable in step.inputs]  # type: ignore[attr-defined]
-        output: Any = step.outputs[0].type
-        return is_supported(step.kernel.function.name, dtypes, output.dtype)
-    return True
+    if isinstance(kernel, Map):
+        dtypes = [kind.dtype for kind in kinds[: len(step.inputs)]]
+        return _has_function(kernel.function.name, dtypes, kinds[-1].dtype)
+    if isinstance(kernel, Library):
+        return kernel.name in PRODUCTS or kernel.name in EXPANSIONS
+    return not isinstance(kernel, Evaluate)
+
+
+def _has_function(name: str, dtypes: Sequence[str], dtype: str) -> bool:
+    """Whether kernels can have a scalar function, and hold its operands and results in memory."""
+    return all(found in ELEMENTS for found in (*dtypes, dtype)) and is_supported(name, dtypes, dtype)
 
 
 def in_place(step: Step) -> Sequence[tuple[int, int]]:

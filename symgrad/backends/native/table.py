@@ -10,7 +10,7 @@ import numpy as np
 
 from symgrad.backends.base import UnsupportedError
 from symgrad.backends.native.kernel import SINGLE_THREAD_WORK, NativeKernel
-from symgrad.backends.native.layouts import Layouts, Location, bytes_of
+from symgrad.backends.native.layouts import Layouts, Location, bytes_of, contiguous
 from symgrad.backends.native.records import (
     WORD,
     Array,
@@ -86,6 +86,8 @@ class Table:
         Where each variable is.
     calls : mapping
         The native kernels of each step that isn't a view.
+    copies : mapping
+        The kernels that copy variables which aren't contiguous to where they are handed out.
     functions : mapping
         The address of each kernel.
     containers : sequence of Container
@@ -96,10 +98,10 @@ class Table:
 
     def __init__(
         self, plan: Plan, layouts: Layouts, calls: Mapping[PlannedStep, Sequence[Call]],
-        functions: Mapping[str, int], containers: Sequence[Container], threads: int,
+        copies: Mapping[Variable, NativeKernel], functions: Mapping[str, int], containers: Sequence[Container], threads: int,
     ) -> None:  # fmt: skip
         self.plan, self.layouts, self.functions, self.threads = plan, layouts, functions, threads
-        self.containers = containers
+        self.containers, self.copies = containers, copies
         self.kept: list[Any] = []
         self.labels: list[tuple[str, PlannedStep | None, NativeKernel | None]] = []
         self._memories: dict[Variable, _Memory] = {}
@@ -164,7 +166,7 @@ class Table:
         for output, copied in zip(self.plan.graph.outputs, self.plan.copied_outputs, strict=True):
             memory = self._new_memory(Variable(output.type))
             self.outputs.append(memory)
-            if not copied:
+            if not copied and output not in self.copies:
                 handed[self.layouts.of(output).memory] = memory
         for action in self.plan.actions:
             results = zip(action.step.outputs, action.homes, action.places, strict=True)
@@ -187,7 +189,7 @@ class Table:
         return self._allocate(bytes_of(self.plan.types, output))
 
     def _bytes(self, location: Location, variable: Variable) -> int:
-        kind: Any = self.plan.types[variable].type
+        kind: Any = variable.type
         return int(location.offset * np.dtype(kind.dtype).itemsize)
 
     # ---- steps ----
@@ -263,8 +265,9 @@ class Table:
     def _add_copy(self, target: _Memory, source: Variable, memory: _Memory | None = None) -> None:
         """Copy a variable, or with `memory` a copy of it, to a slot."""
         location = self.layouts.of(source)
-        if memory is None and not location.is_contiguous:
-            raise UnsupportedError("what is handed out isn't contiguous")
+        if memory is None and source in self.copies:
+            self._add_copy_kernel(target, source)
+            return
         record = [0] * Step.SIZE
         record[Step.KIND] = StepKind.COPY
         record[Step.SOURCE] = (memory or self._memories[location.memory]).slot
@@ -273,12 +276,20 @@ class Table:
         record[Step.BYTES] = bytes_of(self.plan.types, source)
         self._add_step(record, "copy")
 
+    def _add_copy_kernel(self, target: _Memory, source: Variable) -> None:
+        stand_in = Variable(source.type)
+        self.layouts.found[stand_in] = Location(stand_in, 0, *_row_major(self.layouts.shape(source)))
+        self._memories[stand_in] = target
+        kernel = self.copies[source]
+        assert isinstance(kernel.units, int)
+        self._add_call(Call(kernel, (source, stand_in), kernel.units))
+
     def _add_commits(self) -> None:
         """Copy outputs first, then new values: nothing is read after it was overwritten."""
         for output, copied, memory in zip(
             self.plan.graph.outputs, self.plan.copied_outputs, self.outputs, strict=True
         ):
-            if copied:
+            if copied or output in self.copies:
                 self._add_copy(memory, output)
         snapshots = []
         for commit in self.plan.commits:
@@ -332,6 +343,8 @@ class Table:
         record[Array.BYTES] = bytes_of(self.plan.types, variable)
         record[Array.PATCHES], record[Array.PATCH_COUNT] = self._patches(memory)
         record[Array.WRITTEN] = int(written)
+        if variable in self.scalars:
+            record[Array.SCALAR_TYPE] = id(np.dtype(variable.type.dtype).type)  # type: ignore[attr-defined]
         return record
 
     def _overlaps(self) -> list[list[int]]:
@@ -391,6 +404,10 @@ def _slot_bound(plan: Plan) -> int:
     results = sum(len(action.step.outputs) for action in plan.actions)
     return 1 + results + len(graph.inputs) + len(plan.shared) + len(list(graph.constants())) + len(
         graph.outputs) + len(plan.commits)  # fmt: skip
+
+
+def _row_major(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return shape, contiguous(shape)
 
 
 def _aligned_size(size: int) -> int:

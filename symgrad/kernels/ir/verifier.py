@@ -57,6 +57,7 @@ class _Verifier:
         self.known: dict[str, Polynomial] = {}
         self.extents: dict[str, int] = {}
         self.stored: set[str] = set()
+        self.varying: set[str] = set()
         self.loops: list[Loop] = []
         self.seen: dict[int, tuple[Expression, str]] = {}
 
@@ -104,6 +105,8 @@ class _Verifier:
                 dtype = self.dtype(statement.value)
                 self.new_name(statement.name)
                 self.dtypes[statement.name] = dtype
+                if names_in(statement.value) & self.varying:
+                    self.varying.add(statement.name)
                 if dtype == INDEX:
                     self.known[statement.name] = polynomial(statement.value, self.known)
             elif isinstance(statement, Store):
@@ -123,6 +126,9 @@ class _Verifier:
             self.fail(f"input {buffer.name} is written")
         self.expect(store.value, buffer.dtype, f"a value stored in {buffer.name}")
         self.stored.add(buffer.name)
+        vectors = [loop.index for loop in self.loops if loop.kind is Kind.VECTOR]
+        if vectors and not any(names_in(place) & self.varying for place in store.indices):
+            self.fail(f"all rounds of {vectors[0]} write the same element of {buffer.name}")
 
     def loop(self, loop: Loop) -> None:
         self.size(loop.extent, f"the extent of loop {loop.index}")
@@ -141,6 +147,10 @@ class _Verifier:
     def inside(self, loop: Loop) -> Iterator[None]:
         self.new_name(loop.index)
         self.dtypes[loop.index] = INDEX
+        if loop.kind is Kind.VECTOR:
+            self.varying.add(loop.index)
+        elif any(outer.kind is Kind.VECTOR for outer in self.loops):
+            self.varying.update(carried.name for carried in loop.carried)
         if isinstance(loop.extent, int):
             self.extents[loop.index] = loop.extent
         self.loops.append(loop)

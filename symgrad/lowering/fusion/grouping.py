@@ -20,7 +20,7 @@ from symgrad.lowering.fusion.axes import UnfusableError, contiguous_strides, lea
 from symgrad.lowering.fusion.building import Builder, Facts, IsSupported, Shape
 from symgrad.lowering.fusion.library import EXPANSIONS
 from symgrad.lowering.fusion.nest import LevelError, MeetingError, Nest, analyse, output_of, strides_of
-from symgrad.lowering.fusion.terms import CHEAP, COSTS, Apply, Leaf
+from symgrad.lowering.fusion.terms import CHEAP, COSTS, Apply, Leaf, Term
 from symgrad.lowering.steps import Step
 
 MOST_STEPS = 32
@@ -145,22 +145,8 @@ class _Fuser:
         except UnfusableError:
             self.facts.opaque.add(output)
 
-    def _base(self, variable: Variable) -> Variable:
-        """Return the variable whose memory folded views are of."""
-        while variable in self.facts.views:
-            variable = self.facts.views[variable].inputs[0]
-        return variable
-
-    def _operands(self, step: Step) -> list[Variable]:
-        """Return the memories that a step reads, if it is fused."""
-        kernel = step.kernel
-        if isinstance(kernel, Library) and kernel.name in ("size", "arange"):
-            return []
-        inputs = step.inputs[:1] if isinstance(kernel, View) else step.inputs
-        return [self._base(v) for v in inputs if self.facts.known(v) is None or isinstance(v, Constant)]
-
     def _producers(self, step: Step) -> list[Step]:
-        found = [self.maker.get(variable) for variable in self._operands(step)]
+        found = [self.maker.get(variable) for variable in memories(self.facts, step)]
         return [producer for producer in dict.fromkeys(found) if producer is not None]
 
     # ---- placing ----
@@ -178,10 +164,10 @@ class _Fuser:
             try:
                 self._store(entry, variable)
             except UnfusableError:
-                self._make(step, {step}, self._computed_again({step}, None))
+                self._make(step, {step}, self._computed_again({step}, None), limited=False)
 
     def _store(self, group: _Group, variable: Variable) -> None:
-        group.nest = self._analysed(group.steps, (*group.outputs, variable))
+        group.nest = self._analysed(group.steps, (*group.outputs, variable), limited=False)
         group.outputs[variable] = None
 
     def _place_alone(self, step: Step) -> None:
@@ -215,7 +201,7 @@ class _Fuser:
                     pending.append(producer)
         return found
 
-    def _analysed(self, steps: Iterable[Step], outputs: Iterable[Variable]) -> Nest:
+    def _analysed(self, steps: Iterable[Step], outputs: Iterable[Variable], limited: bool = True) -> Nest:
         ordered = sorted(steps, key=self.position.__getitem__)
         try:
             nest = self._nest(ordered, list(outputs), shared=True)
@@ -223,7 +209,7 @@ class _Fuser:
             nest = self._nest(ordered, list(outputs), shared=False)
         calls = sum(isinstance(node, Apply) for node in nest.nodes)
         buffers = len({node.variable for node in nest.nodes if isinstance(node, Leaf)}) + len(nest.outputs)
-        if calls > MOST_CALLS or buffers > MOST_BUFFERS:
+        if limited and (calls > MOST_CALLS or buffers > MOST_BUFFERS):
             raise LevelError("too much for one kernel", None)
         return nest
 
@@ -236,10 +222,10 @@ class _Fuser:
                 raise LevelError(str(error), step) from None
         return analyse(builder, outputs)
 
-    def _make(self, step: Step, closure: set[Step], extra: set[Step]) -> None:
+    def _make(self, step: Step, closure: set[Step], extra: set[Step], limited: bool = True) -> None:
         steps = closure | extra
         outputs = {step.outputs[0]: None}
-        nest = self._analysed(steps, outputs)
+        nest = self._analysed(steps, outputs, limited)
         ordered = dict.fromkeys(sorted(steps, key=self.position.__getitem__))
         for member in closure:
             self.placed[member] = len(self.entries)
@@ -291,7 +277,7 @@ class _Fuser:
     def _computed_again(self, closure: Iterable[Step], target: _Group | None) -> set[Step]:
         """Return steps of earlier groups that are computed once more, after all else is stored that is read."""
         found: set[Step] = set()
-        pending = [variable for step in closure for variable in self._operands(step)]
+        pending = [variable for step in closure for variable in memories(self.facts, step)]
         while pending:
             variable = pending.pop()
             step = self.maker.get(variable)
@@ -304,12 +290,13 @@ class _Fuser:
                 self._store(group, variable)
                 continue
             found.add(step)
-            pending.extend(self._operands(step))
+            pending.extend(memories(self.facts, step))
         return found
 
     def _can_store(self, group: _Group, variable: Variable) -> bool:
         try:
-            output_of(group.nest, variable, group.nest.builder.term(variable))
+            term = group.nest.builder.term(variable)
+            output_of(group.nest, variable, Term(group.nest.become[term.node], term.axes))
         except (UnfusableError, KeyError):
             return False
         return len(group.outputs) < MOST_BUFFERS - 4
@@ -325,7 +312,7 @@ class _Fuser:
             cost += COSTS.get(current.kernel.function.name, 1)
             if cost > CHEAP:
                 return False
-            for variable in self._operands(current):
+            for variable in memories(self.facts, current):
                 maker = self.maker.get(variable)
                 if self._elements(variable) * MUCH_SMALLER <= size:
                     continue
@@ -341,6 +328,20 @@ class _Fuser:
     def _elements(self, variable: Variable) -> int:
         shape = self.facts.shape(variable)
         return prod([size if isinstance(size, int) else 1000 for size in shape])
+
+
+def memories(facts: Facts, step: Step) -> list[Variable]:
+    """Return the variables in whose memory a fused step reads, through folded views."""
+    kernel = step.kernel
+    if isinstance(kernel, Library) and kernel.name in ("size", "arange"):
+        return []
+    found = []
+    for variable in step.inputs[:1] if isinstance(kernel, View) else step.inputs:
+        if not _is_number(facts, variable):
+            while variable in facts.views:
+                variable = facts.views[variable].inputs[0]
+            found.append(variable)
+    return found
 
 
 def _is_free(step: Step) -> bool:
@@ -372,6 +373,8 @@ def _slice_strides(facts: Facts, step: Step, kernel: View) -> tuple[Any, ...]:
         if isinstance(entry, Range):
             if entry.step is not None and (not isinstance(entry.step, int) or not isinstance(stride, int)):
                 raise UnfusableError("a step that only the call knows")
+            if isinstance(entry.step, int) and entry.step < 0:
+                raise UnfusableError("a part that runs backwards")
             found.append(stride if entry.step is None else stride * entry.step)  # type: ignore[operator]
     return tuple(found)
 
@@ -379,6 +382,9 @@ def _slice_strides(facts: Facts, step: Step, kernel: View) -> tuple[Any, ...]:
 def _as_step(facts: Facts, group: _Group) -> Step:
     """Return the step of a group."""
     variables = dict.fromkeys(node.variable for node in group.nest.nodes if isinstance(node, Leaf))
+    made = {output for step in group.steps for output in step.outputs}
+    for step in group.steps:  # an operand may be unused: a product along an axis of size 1 doesn't need its factors
+        variables.update(dict.fromkeys(v for v in memories(facts, step) if v not in made))
     inputs, outputs = tuple(variables), tuple(group.outputs)
     strides = []
     for variable in inputs:
@@ -387,6 +393,11 @@ def _as_step(facts: Facts, group: _Group) -> Step:
     steps = _with_views(facts, group)
     name = "+".join(dict.fromkeys(step.name for step in steps if not _is_free(step)))
     return Step(Fused(tuple(steps), tuple(strides)), name, inputs, outputs, steps[-1].source)
+
+
+def _is_number(facts: Facts, variable: Variable) -> bool:
+    known = facts.known(variable)
+    return known is not None and known.size == 1
 
 
 def _with_views(facts: Facts, group: _Group) -> list[Step]:

@@ -76,34 +76,37 @@ def evaluate(
 ) -> list[np.ndarray]:
     """Return the outputs of a fused step, computed by the inner steps' own NumPy meaning."""
     assert isinstance(step.kernel, Fused)
+    maker = {output: inner for inner in step.kernel.steps for output in inner.outputs}
     values: dict[Variable, Any] = dict(zip(step.inputs, operands, strict=True))
-    for inner in step.kernel.steps:
-        if _is_known_size(inner, types):
-            axis = dict(inner.kernel.attributes)["axis"]  # type: ignore[attr-defined]
-            kind: Any = types[inner.inputs[0]].type
-            values[inner.outputs[0]] = np.array(kind.shape[axis])
+    pending = list(step.outputs)
+    while pending:
+        variable = pending[-1]
+        if variable not in values and (value := _known_value(variable, maker, types)) is not None:
+            values[variable] = value
+        if variable in values:
+            pending.pop()
             continue
-        if all(output in values for output in inner.outputs):
-            continue
-        owner = inner.outputs[0].owner
-        assert owner is not None
-        found = owner.op.evaluate(*[_value(variable, values, types) for variable in inner.inputs])
-        values.update(zip(inner.outputs, found, strict=True))
+        inner = maker[variable]
+        missing = [operand for operand in inner.inputs if operand not in values]
+        pending.extend(missing)
+        if not missing:
+            owner = variable.owner
+            assert owner is not None
+            found = owner.op.evaluate(*[values[operand] for operand in inner.inputs])
+            values.update(zip(inner.outputs, found, strict=True))
     return [np.ascontiguousarray(values[output]).reshape(np.shape(values[output])) for output in step.outputs]
 
 
-def _is_known_size(step: Step, types: Mapping[Variable, Operand]) -> bool:
-    kernel = step.kernel
-    if not isinstance(kernel, Library) or kernel.name != "size":
-        return False
-    kind: Any = types[step.inputs[0]].type
-    return kind.shape[dict(kernel.attributes)["axis"]] is not None
-
-
-def _value(variable: Variable, values: Mapping[Variable, Any], types: Mapping[Variable, Operand]) -> Any:
-    if variable in values:
-        return values[variable]
-    return variable.data if isinstance(variable, Constant) else types[variable].known
+def _known_value(variable: Variable, maker: Mapping[Variable, Step], types: Mapping[Variable, Operand]) -> Any:
+    """Return the value of a constant, a size, or what is made of them; None if it must be computed."""
+    if isinstance(variable, Constant):
+        return variable.data
+    kernel = maker[variable].kernel if variable in maker else None
+    if isinstance(kernel, Library) and kernel.name == "size":
+        kind: Any = types[maker[variable].inputs[0]].type
+        size = kind.shape[dict(kernel.attributes)["axis"]]
+        return None if size is None else np.array(size)
+    return types[variable].known
 
 
 def _nest(step: Step, types: Mapping[Variable, Operand], dims: Mapping[Variable, Shape] | None) -> Nest:

@@ -63,6 +63,7 @@ class Nest:
     """A group, analysed."""
 
     builder: Builder
+    become: dict[Node, Node]
     outputs: list[Output]
     nodes: list[Node]
     checks: list[Node]
@@ -107,7 +108,8 @@ def analyse(builder: Builder, outputs: Sequence[Variable]) -> Nest:
         if len(set(found)) != len(found):
             raise MeetingError("an axis meets itself")
     terms = [builder.term(variable) for variable in outputs]
-    roots = _without_repetition([*[term.node for term in terms], *builder.checks])
+    become: dict[Node, Node] = {}
+    roots = _without_repetition(become, [*[term.node for term in terms], *builder.checks])
     terms = [Term(node, term.axes) for node, term in zip(roots, terms, strict=False)]
     checks = list(dict.fromkeys(roots[len(terms) :]))
     nodes = _in_order(roots)
@@ -122,7 +124,7 @@ def analyse(builder: Builder, outputs: Sequence[Variable]) -> Nest:
     for term in terms:
         everything.update(leaves(joined(term.axes)))
     kept, inner = _partition(nodes, dims, frozenset(everything))
-    nest = Nest(builder, [], nodes, checks, kept, inner, {}, {}, set(), dims)
+    nest = Nest(builder, become, [], nodes, checks, kept, inner, {}, {}, set(), dims)
     for node in nodes:
         _place(nest, node)
     for check in checks:
@@ -149,10 +151,9 @@ def _in_order(roots: Sequence[Node]) -> list[Node]:
     return list(order)
 
 
-def _without_repetition(roots: Sequence[Node]) -> list[Node]:
+def _without_repetition(become: dict[Node, Node], roots: Sequence[Node]) -> list[Node]:
     """Make equal nodes one, now that it is known which axes run together; return what the roots have become."""
     found: dict[Any, Node] = {}
-    become: dict[Node, Node] = {}
     for node in _in_order(roots):
         node.operands = tuple([become[operand] for operand in node.operands])
         if isinstance(node, Leaf):

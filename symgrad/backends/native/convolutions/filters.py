@@ -124,21 +124,23 @@ class FilterGradient:
         """Add the products of all outputs of a block to the sums of a tile."""
         function, element, geometry = self.function, self.element, self.geometry
         step = self.together * self.lanes
-        with function.loop(index(0), index(geometry.filters[2]), hint="tap") as tap:
-            with function.loop(index(0), index(self.line), step, hint="vectors") as vectors:
-                there = element_at(function, sums, element, (tap.index, self.line), (vectors.index, 1))
-                addresses = [
-                    element_at(function, there, element, start=filter_ * self.per_filter + vector * self.lanes)
-                    for filter_ in range(self.tile)
-                    for vector in range(self.together)
-                ]
-                total = [function.load(address, self.kind) for address in addresses]
-                pixels = element_at(
-                    function, patches, element, (tap.index, geometry.dilation[0] * self.patches.row), (vectors.index, 1)
-                )
-                total = self._sums(total, pixels, cotangent, rows)
-                for address, value in zip(addresses, total, strict=True):
-                    function.store(value, address)
+        with (
+            function.loop(index(0), index(geometry.filters[2]), hint="tap") as tap,
+            function.loop(index(0), index(self.line), step, hint="vectors") as vectors,
+        ):
+            there = element_at(function, sums, element, (tap.index, self.line), (vectors.index, 1))
+            addresses = [
+                element_at(function, there, element, start=filter_ * self.per_filter + vector * self.lanes)
+                for filter_ in range(self.tile)
+                for vector in range(self.together)
+            ]
+            total = [function.load(address, self.kind) for address in addresses]
+            pixels = element_at(
+                function, patches, element, (tap.index, geometry.dilation[0] * self.patches.row), (vectors.index, 1)
+            )
+            total = self._sums(total, pixels, cotangent, rows)
+            for address, value in zip(addresses, total, strict=True):
+                function.store(value, address)
 
     def _sums(self, sums: list[Value], patches: Value, cotangent: Value, rows: Value) -> list[Value]:
         """Return the sums after all outputs of a block."""

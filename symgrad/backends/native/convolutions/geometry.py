@@ -120,7 +120,7 @@ class Correlation:
 
 def forward(geometry: Geometry, window: Pair = (1, 1)) -> Correlation:
     """Return a convolution, for whole windows of outputs."""
-    count, channels, height, width = geometry.image
+    count, _, height, width = geometry.image
     filters, inputs, *taps = geometry.filters
     rows, columns = geometry.output
     per_group = filters // geometry.groups

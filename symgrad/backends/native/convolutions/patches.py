@@ -68,14 +68,16 @@ class PaddedImage:
             copy_run(function, padded, image, self.element, channels * height * width, self.lanes)
             return
         start = top * self.width + left
-        with function.loop(index(0), index(channels), hint="channel") as channel:
-            with function.loop(index(0), index(height), hint="row") as row:
-                source = element_at(function, image, self.element, (channel.index, height * width), (row.index, width))
-                target = element_at(
-                    function, padded, self.element, (channel.index, self.height * self.width), (row.index, self.width),
-                    start=start,
-                )  # fmt: skip
-                copy_run(function, target, source, self.element, width, self.lanes)
+        with (
+            function.loop(index(0), index(channels), hint="channel") as channel,
+            function.loop(index(0), index(height), hint="row") as row,
+        ):
+            source = element_at(function, image, self.element, (channel.index, height * width), (row.index, width))
+            target = element_at(
+                function, padded, self.element, (channel.index, self.height * self.width), (row.index, self.width),
+                start=start,
+            )  # fmt: skip
+            copy_run(function, target, source, self.element, width, self.lanes)
 
 
 @dataclass(frozen=True)

@@ -76,19 +76,21 @@ class Planes:
         top = function.subtract(
             function.multiply(first_row, index(self.of.step[0])), index(self.of.before[0])
         )  # fmt: skip
-        with function.loop(index(0), index(self.of.inputs), hint="channel") as channel:
-            with function.loop(index(0), index(self.pixel_rows), hint="row") as row:
-                above, remainder = quotient(function, row.index, self.of.step[0])
-                target = element_at(
-                    function, planes, self.element, (channel.index, self.channel), (remainder, self.remainder),
-                    (above, self.of.result[1]),
-                )  # fmt: skip
-                place = function.add(top, row.index)
-                pixels = element_at(function, image, self.element, (channel.index, height * width))
-                if self.of.is_padded:
-                    self._copy_padded_row(function, target, pixels, place)
-                else:
-                    self._copy_row(function, target, element_at(function, pixels, self.element, (place, width)))
+        with (
+            function.loop(index(0), index(self.of.inputs), hint="channel") as channel,
+            function.loop(index(0), index(self.pixel_rows), hint="row") as row,
+        ):
+            above, remainder = quotient(function, row.index, self.of.step[0])
+            target = element_at(
+                function, planes, self.element, (channel.index, self.channel), (remainder, self.remainder),
+                (above, self.of.result[1]),
+            )  # fmt: skip
+            place = function.add(top, row.index)
+            pixels = element_at(function, image, self.element, (channel.index, height * width))
+            if self.of.is_padded:
+                self._copy_padded_row(function, target, pixels, place)
+            else:
+                self._copy_row(function, target, element_at(function, pixels, self.element, (place, width)))
 
     def _copy_padded_row(self, function: Function, target: Value, pixels: Value, place: Value) -> None:
         """Copy a row of the padded image if it is one of the image's own; the others are zeros already."""
@@ -108,7 +110,7 @@ class Planes:
             if spread > 1:
                 self._spread_row(function, target, source, start, offset)
                 continue
-            first = max(0, -(-(-offset) // step))
+            first = max(0, (step - 1 - offset) // step)
             last = min(self.of.result[1], (width - 1 - offset) // step + 1)
             if first < last:
                 self._copy_run(function, target, source, start + first, first * step + offset, last - first)

@@ -39,8 +39,10 @@ class SparseFilterGradient:
     Images come one after the other, in the same order for each channel, so the sums don't depend on how units are cut.
     """
 
-    def __init__(self, name: str, geometry: Geometry, window: Pair, element: str, vector_bytes: int) -> None:
-        self.geometry, self.window, self.element = geometry, window, element
+    def __init__(
+        self, name: str, geometry: Geometry, window: Pair, output: int, element: str, vector_bytes: int
+    ) -> None:
+        self.geometry, self.window, self.element, self.number = geometry, window, element, output
         self.lanes = vector_bytes // byte_size(element)
         self.pooled = (geometry.output[0] // window[0], geometry.output[1] // window[1])
         self.image = PaddedImage(geometry, element, self.lanes)
@@ -102,7 +104,7 @@ class SparseFilterGradient:
     def write(self) -> Function:
         """Write the whole function."""
         function, element = self.function, self.element
-        image, cotangent, positions, output = (buffer_pointer(function, number) for number in range(4))
+        image, cotangent, positions, output = (buffer_pointer(function, number) for number in (0, 1, 2, self.number))
         _, _, begin, end, _ = function.parameters
         parts = [part_of_scratch(function, sum(self._parts[:number])) for number in range(len(self._parts))]
         padded, sums = parts[:2]
@@ -184,12 +186,17 @@ class SparseFilterGradient:
                     total[part] = self._products(total[part], patch, self.places, value)
                 column.next = total
             row.next = column.results
-        for number, shift in enumerate(range(0, self.sums, self.width)):
-            total = row.results[number]
-            for other in range(number + len(self.places), len(zeros), len(self.places)):
-                total = function.add(total, row.results[other])
-            address = element_at(function, sums, element, start=shift)
-            function.store(function.add(function.load(address, kind), total), address)
+        self._store_total(sums, row.results)
+
+    def _store_total(self, sums: Value, parts: Sequence[Value]) -> None:
+        """Add what the registers of several windows hold to the sums in memory."""
+        function, element = self.function, self.element
+        for number in range(len(self.places)):
+            address = element_at(function, sums, element, start=number * self.width)
+            value = function.load(address, parts[number].type)
+            for other in parts[number :: len(self.places)]:
+                value = function.add(value, other)
+            function.store(value, address)
 
     def _products(self, sums: Sequence[Value], patch: Value, places: Sequence[int], value: Value) -> list[Value]:
         """Add a patch times a number."""

@@ -30,8 +30,10 @@ ENTRY = 16
 class SparseInputGradient:
     """Writes the kernel; a unit is one image."""
 
-    def __init__(self, name: str, geometry: Geometry, window: Pair, element: str, vector_bytes: int) -> None:
-        self.geometry, self.window, self.element = geometry, window, element
+    def __init__(
+        self, name: str, geometry: Geometry, window: Pair, output: int, element: str, vector_bytes: int
+    ) -> None:
+        self.geometry, self.window, self.element, self.number = geometry, window, element, output
         self.lanes = vector_bytes // byte_size(element)
         self.pooled = (geometry.output[0] // window[0], geometry.output[1] // window[1])
         self.places = window[0] * window[1]
@@ -71,7 +73,7 @@ class SparseInputGradient:
     def write(self) -> Function:
         """Write the whole function."""
         function, element = self.function, self.element
-        filters, cotangent, positions, output = (buffer_pointer(function, number) for number in range(4))
+        filters, cotangent, positions, output = (buffer_pointer(function, number) for number in (0, 1, 2, self.number))
         _, _, begin, end, _ = function.parameters
         weights, pixels, lists, counts = (
             part_of_scratch(function, sum(self._parts[:number])) for number in range(len(self._parts))
@@ -81,24 +83,26 @@ class SparseInputGradient:
         plane = self.pooled[0] * self.pooled[1]
         with function.loop(begin, end, hint="image") as number:
             fill_with_zeros(function, pixels, element, self._pixels, self.lanes)
-            with function.loop(index(0), index(self.pooled[0]), hint="row") as row:
-                with function.loop(index(0), index(self.pooled[1]), hint="column") as column:
-                    terms = [
-                        (number.index, self.geometry.filters[0] * plane), (row.index, self.pooled[1]), (column.index, 1)
-                    ]  # fmt: skip
-                    there = (
-                        element_at(function, cotangent, element, *terms),
-                        element_at(function, positions, "i8", *terms),
-                    )
-                    self._list(lists, counts, *there)
-                    with function.loop(index(0), index(self.places), hint="place") as place:
-                        down, across = quotient(function, place.index, self.window[1])
-                        step = channels * self.padded[1]
-                        target = element_at(
-                            function, pixels, element, (row.index, self.window[0] * step), (down, step),
-                            (column.index, self.window[1] * channels), (across, channels),
-                        )  # fmt: skip
-                        self._add(target, weights, lists, counts, place.index)
+            with (
+                function.loop(index(0), index(self.pooled[0]), hint="row") as row,
+                function.loop(index(0), index(self.pooled[1]), hint="column") as column,
+            ):
+                terms = [
+                    (number.index, self.geometry.filters[0] * plane), (row.index, self.pooled[1]), (column.index, 1)
+                ]  # fmt: skip
+                there = (
+                    element_at(function, cotangent, element, *terms),
+                    element_at(function, positions, "i8", *terms),
+                )
+                self._list(lists, counts, *there)
+                with function.loop(index(0), index(self.places), hint="place") as place:
+                    down, across = quotient(function, place.index, self.window[1])
+                    step = channels * self.padded[1]
+                    target = element_at(
+                        function, pixels, element, (row.index, self.window[0] * step), (down, step),
+                        (column.index, self.window[1] * channels), (across, channels),
+                    )  # fmt: skip
+                    self._add(target, weights, lists, counts, place.index)
             image = element_at(function, output, element, (number.index, channels * height * width))
             self._put(image, pixels)
         function.give(Value("0", "i32"))
@@ -130,8 +134,8 @@ class SparseInputGradient:
         """List for each place the filters whose maximum lies there; what is 0 the next entry overwrites."""
         function, element = self.function, self.element
         plane = self.pooled[0] * self.pooled[1]
-        for place in range(self.places):
-            function.store(index(0), function.offset(counts, index(place), "i64"))
+        for counter_number in range(self.places):
+            function.store(index(0), function.offset(counts, index(counter_number), "i64"))
         with function.loop(index(0), index(self.geometry.filters[0]), hint="filter") as number:
             value = function.load(element_at(function, cotangent, element, (number.index, plane)), element)
             position = function.load(element_at(function, positions, "i8", (number.index, plane)), "i8")

@@ -16,7 +16,7 @@ from symgrad.kernels.ir.verifier import walk
 UNIT_ROUNDS = 4096
 """Rounds of a flat loop, with those inside, that one unit does at the least."""
 
-LEAST_BLOCK = 256
+LEAST_BLOCK = 512
 """Rounds in the smallest unit: all lanes that a main loop works on at once."""
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from symgrad.backends.native.llvm.text import Function, Value, lanes_of, literal
 from symgrad.backends.native.scalars import ELEMENTS, emit_scalar
 from symgrad.kernels.ir.functions import DTYPES
-from symgrad.kernels.ir.grammar import Buffer, Call, Cast, Expression, Kind, Load, Loop, Store
+from symgrad.kernels.ir.grammar import Buffer, Call, Cast, Expression, Kind, Let, Load, Loop, Ref, Store
 from symgrad.kernels.ir.verifier import expressions, parts, walk
 
 LIGHT = frozenset((
@@ -22,13 +22,14 @@ LIGHT = frozenset((
 
 
 def values_in(loop: Loop) -> Iterator[Expression]:
-    """Give all expressions of a loop once, but not those that only say where in memory something is."""
-    pending = [e for s in (loop, *walk(loop.body)) for e in expressions(s) if not isinstance(s, Store)]
+    """Give all expressions that differ from round to round once, but not those that only say where something is."""
+    varying = _Varying(loop)
+    pending = [e for s in walk(loop.body) for e in expressions(s) if not isinstance(s, Store)]
     pending += [e for s in walk(loop.body) if isinstance(s, Store) for e in (s.value, s.mask) if e is not None]
     seen: set[int] = set()
     while pending:
         current = pending.pop()
-        if id(current) in seen:
+        if id(current) in seen or not varying.holds(current):
             continue
         seen.add(id(current))
         yield current
@@ -36,6 +37,26 @@ def values_in(loop: Loop) -> Iterator[Expression]:
             pending.extend(parts(current))
         elif current.mask is not None:
             pending.append(current.mask)
+
+
+class _Varying:
+    """Which expressions depend on a loop's index, or on what it carries."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.names = {loop.index, *(carried.name for carried in loop.carried)}
+        self.known: dict[int, bool] = {}
+        for statement in walk(loop.body):
+            if isinstance(statement, Loop):
+                self.names.update(carried.name for carried in statement.carried)
+            elif isinstance(statement, Let) and self.holds(statement.value):
+                self.names.add(statement.name)
+
+    def holds(self, expression: Expression) -> bool:
+        key = id(expression)
+        if key not in self.known:
+            is_named = isinstance(expression, Ref) and expression.name in self.names
+            self.known[key] = is_named or any(map(self.holds, parts(expression)))
+        return self.known[key]
 
 
 def natural_lanes(loop: Loop, buffers: dict[str, Buffer], vector_bytes: int) -> int:
@@ -61,15 +82,17 @@ def heavy_calls(loop: Loop) -> int:
 def unrolling(loop: Loop) -> int:
     """Return how many registers a round of the main loop works on at once.
 
-    Sums need several, as an addition waits for the one before; many instructions need none.
+    Sums need several, as an addition waits for the one before; many instructions need none. Sums along columns read
+    short pieces of many rows, which should not be too short.
     """
-    has_sums = bool(loop.carried) or any(
-        isinstance(s, Loop) and s.carried and s.kind is not Kind.UNROLLED for s in walk(loop.body)
-    )
     heavy = heavy_calls(loop)
-    if has_sums:
-        return 4 if heavy == 0 else 2
-    return 2 if heavy == 0 and not any(isinstance(s, Loop) for s in walk(loop.body)) else 1
+    inner = [s for s in walk(loop.body) if isinstance(s, Loop) and s.kind is not Kind.UNROLLED]
+    sums = max((len(s.carried) for s in inner), default=0)
+    if sums:
+        return 2 if heavy else 8 if sums == 1 and not loop.carried else 4
+    if loop.carried:
+        return 2 if heavy else 4
+    return 1 if heavy or inner else 2
 
 
 def power_of_two_from(number: int) -> int:

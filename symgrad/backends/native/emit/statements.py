@@ -112,7 +112,8 @@ def write_unrolled(state: State, loop: Loop) -> None:
     for round_number in range(loop.extent):
         with state.scope(loop):
             state.known[loop.index] = number(round_number)
-            state.bind(loop.index, Entry(Facts(state.depth, rounds=frozenset((loop.index,))), index(round_number), "int64"))
+            facts = Facts(state.depth, rounds=frozenset((loop.index,)))
+            state.bind(loop.index, Entry(facts, index(round_number), "int64"))
             bind_carried(state, carried, values)
             values = carried_on(state, loop, carried)
     bind_carried(state, carried, values)

@@ -13,6 +13,7 @@ from symgrad.backends.native.emit import statements
 from symgrad.backends.native.emit.expressions import count_up, dtype_of, value_of
 from symgrad.backends.native.emit.lanes import (
     combined,
+    heavy_calls,
     narrowed,
     natural_lanes,
     power_of_two_from,
@@ -44,23 +45,28 @@ class Widths:
 
 
 def widths(state: State, loop: Loop, extent: int | None) -> Widths:
-    """Choose how a loop is cut; `extent` is None if it isn't known."""
+    """Choose how a loop is cut; `extent` is None if it isn't known.
+
+    What is left over after the main loop is one round with a mask, if its work is light. If it is heavy, then wasted
+    lanes cost more than rounds, and code for it twice costs more than masks in all rounds.
+    """
     lanes = natural_lanes(loop, state.buffers, state.vector_bytes)
     wide = lanes * unrolling(loop)
+    is_heavy = heavy_calls(loop) > 0
+    if extent is not None:
+        wide = min(wide, max(lanes, power_of_two_from(extent + 1) // 2))
+    if not state.masked or lanes == 1:
+        main = wide if extent is None or extent >= wide else 0
+        return Widths(main, 0 if main and extent is not None and extent % main == 0 else 1, False)
     if extent is None:
-        rest = lanes if state.masked else 1
-        return Widths(wide, rest, rest > 1)
-    while wide > lanes and wide > extent:
-        wide //= 2
-    if not state.masked:
-        wide = wide if extent >= wide else 0
-        return Widths(wide, 1 if not wide or extent % wide else 0, False)
-    if extent < lanes:
-        rest = power_of_two_from(extent)
-        return Widths(0, rest, rest != extent)
+        return Widths(0, lanes, True) if is_heavy and wide == lanes else Widths(wide, lanes if is_heavy else wide, True)
     left = extent % wide
-    rest = min(lanes, power_of_two_from(left)) if left else 0
-    return Widths(wide, rest, bool(rest and left % rest))
+    if not left:
+        return Widths(wide, 0, False)
+    if is_heavy and wide == lanes and extent > lanes:
+        return Widths(0, lanes, True)
+    rest = min(power_of_two_from(left), lanes if is_heavy else wide)
+    return Widths(wide if extent > left else 0, rest, left % rest > 0)
 
 
 def write_vector_loop(state: State, loop: Loop, begin: Value, end: Value, extent: int | None = None) -> None:

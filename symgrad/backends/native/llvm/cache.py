@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 MAGIC = b"symgrad\0"
 FORMAT = 1
@@ -63,7 +63,7 @@ def key_of(*parts: str) -> str:
     return digest.hexdigest()
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Cache:
     """A folder of entries.
 
@@ -77,7 +77,6 @@ class Cache:
 
     folder: str
     limit: int
-    _until_check: int = field(default=0, repr=False)  # bytes to write before the size is looked at again
 
     def get(self, key: str) -> bytes | None:
         """Return the content of an entry, or None if it isn't there or isn't as it was written."""
@@ -105,9 +104,8 @@ class Cache:
             os.makedirs(self.folder, mode=0o700, exist_ok=True)
             with self._opened() as folder:
                 _write(folder, key, data)
-            self._until_check -= len(data)
-            if self._until_check < 0:
-                self._until_check = self.limit // 16
+            # On average each time that a 64th of the limit has been written, by whatever number of processes.
+            if int(key[:8], 16) / 2**32 < 64 * len(data) / self.limit:
                 self._shrink()
         except FileNotFoundError:  # another process cleared the cache meanwhile
             return

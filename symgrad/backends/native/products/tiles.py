@@ -180,15 +180,14 @@ def transposed(function: Function, vectors: Sequence[Value], lanes: int) -> list
     rows = [*vectors, *[vectors[-1]] * (lanes - len(vectors))]
     low = [half * lanes + lane for lane in range(lanes // 2) for half in (0, 1)]
     high = [pick + lanes // 2 for pick in low]
-    count = lanes
-    while count > 1:
-        # Interleaving row i with row i + lanes/2, log2(lanes) times, is the perfect shuffle that transposes.
-        rows = [
-            function.shuffle(rows[i], rows[i + lanes // 2], picks)
-            for i in range(lanes // 2) for picks in (low, high)
-        ]  # fmt: skip
-        count //= 2
-    return rows
+    # Interleaving row i with row i + lanes/2, log2(lanes) times, is the perfect shuffle that transposes. It is a loop
+    # because the code generator takes very long over shuffles of shuffles.
+    with function.loop(index(0), index(lanes.bit_length() - 1), 1, rows, hint="transpose") as loop:
+        half = lanes // 2
+        loop.next = [
+            function.shuffle(loop.carried[i], loop.carried[i + half], picks) for i in range(half) for picks in (low, high)
+        ]
+    return loop.results
 
 
 def over_tiles(function: Function, count: int, size: int, emit: Callable[[Value, int], None]) -> None:
