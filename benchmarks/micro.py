@@ -18,6 +18,7 @@ if __package__ in (None, ""):
 
 from benchmarks.contestants import ROOT, environment
 from benchmarks.goals import CALL_OVERHEAD_SECONDS, FIRST_STEP_SECONDS
+from benchmarks.pages import fill_file
 
 IMPORT_PROGRAM = """
 import time
@@ -203,12 +204,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--strict", action="store_true", help="fail if a bound is missed")
     parser.add_argument("--backend", default="auto", help="symgrad's backend (%(default)s)")
     parser.add_argument("--peers-python", default=sys.executable, help="the interpreter of the peers")
+    parser.add_argument("--into", type=Path, help="a page whose table is written anew: docs/performance.md")
     options = parser.parse_args(arguments)
     if options.repeats < 1:
         parser.error("--repeats must be positive")
     measurements = [*MEASUREMENTS, *peer_measurements(options.peers_python)]
     measured = [(measurement, measure(measurement, options.repeats, options.backend)) for measurement in measurements]
     print(table(measured))
+    if options.into:
+        fill_file(options.into, {"waits": table(measured)})
     print("\nA call's time includes the work itself, which is some 10 ns here; the first step's includes the import of")
     print("llvmlite where something has to be compiled.")
     missed = any(m.bound is not None and statistics.median(seconds) >= m.bound for m, seconds in measured)

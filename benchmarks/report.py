@@ -22,6 +22,7 @@ from benchmarks.contestants import OURS
 from benchmarks.goals import GOALS
 from benchmarks.harness import Comparison, Result, Samples
 from benchmarks.machine import table as limits_table
+from benchmarks.pages import fill_file
 from benchmarks.work import Work, work_of
 
 Facts = dict[str, Any]
@@ -199,6 +200,11 @@ def peer_table(facts: Facts) -> str:
     return _rows(["step", *titles.values()], rows)
 
 
+def machine_table(facts: Facts) -> str:
+    """Return the table of the machine's measured limits."""
+    return limits_table(facts["limits"])
+
+
 def limit_table(facts: Facts) -> str:
     """Return how far symgrad is from the machine's limits: work, the time that the limits allow, and its share."""
     header = ["step", "Mflop", "MB", "bound by"]
@@ -251,24 +257,29 @@ def busy_warnings(facts: Facts, enough: float = 0.9) -> list[str]:
     return [f"The machine was busy; a peer had only a part of its processor during {', '.join(busy)}."] if busy else []
 
 
+def place_text(facts: Facts) -> str:
+    """Return where and with what a run was made, in one sentence each."""
+    machine, settings = facts["machine"], facts["settings"]
+    versions = ", ".join(f"{library} {version}" for library, version in facts["versions"].items())
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores; Python {machine['python']}; {versions}; {machine['date']}. "
+        f"Data: {settings['examples']} training images."
+    )
+
+
 def markdown_report(facts: Facts) -> str:
     """Return all tables with what a reader needs to judge them: machine, versions, how it was measured."""
-    settings, machine = facts["settings"], facts["machine"]
+    settings = facts["settings"]
     if not settings["rounds"]:
         return check_table(facts) + "\n"
-    versions = ", ".join(f"{library} {version}" for library, version in facts["versions"].items())
     method = (
         f"Medians of {settings['rounds']} interleaved rounds of about {settings['block_seconds']} s each; a peer that "
         "took more than twice as long as the fastest one was left alone after three. The number after a peer is its "
         "better number of threads."
     )
-    place = (
-        f"{machine['cpu']}, {machine['cores']} cores; Python {machine['python']}; {versions}; {machine['date']}. "
-        f"Data: {settings['examples']} training images."
-    )
-    parts = [goal_table(facts), method, place, peer_table(facts)]
+    parts = [goal_table(facts), method, place_text(facts), peer_table(facts)]
     if facts["limits"]:
-        parts += [limits_table(facts["limits"]), limit_table(facts)]
+        parts += [machine_table(facts), limit_table(facts)]
     parts += ["\n".join(_left_out(facts))] if _left_out(facts) else []
     parts += busy_warnings(facts)
     return "\n\n".join(parts) + "\n"
@@ -288,19 +299,29 @@ TABLES = {
     "all": markdown_report,
     "goals": goal_table,
     "peers": peer_table,
+    "machine": machine_table,
     "limits": limit_table,
     "check": check_table,
+    "place": place_text,
 }
 """What ``--table`` takes."""
 
+PAGE_TABLES = ("goals", "peers", "machine", "limits", "place")
+"""What ``--into`` writes."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the tables of a run."""
+    """Print the tables of a run, or write them to a page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__.split("\n")[0])
     parser.add_argument("results", type=Path, help="results.json of a run")
-    parser.add_argument("--table", choices=TABLES, default="all", help="which table (%(default)s)")
+    parser.add_argument("--table", choices=TABLES, default="all", help="which table to print (%(default)s)")
+    parser.add_argument("--into", type=Path, help="a page whose tables are written anew: docs/performance.md")
     options = parser.parse_args(arguments)
-    print(TABLES[options.table](json.loads(options.results.read_text())).rstrip("\n"))
+    facts = json.loads(options.results.read_text())
+    if options.into:
+        fill_file(options.into, {name: TABLES[name](facts) for name in PAGE_TABLES})
+    else:
+        print(TABLES[options.table](facts).rstrip("\n"))
     return 0
 
 

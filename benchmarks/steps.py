@@ -81,7 +81,7 @@ class ExpressionStep(Step):
 
     def result(self) -> np.ndarray:
         """Return a copy of the result."""
-        return np.array(self._compute())
+        return np.asarray(self._compute()).copy()
 
 
 class Peer(ABC):

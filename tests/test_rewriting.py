@@ -168,12 +168,42 @@ def gemm():
     return [w, h, d], [floats(4, 3), floats(2, 4), floats(2, 3)], step, {"gemm": 1, "dot": 0, "subtract": 0}
 
 
+def gemm_and_product():
+    w, h, d = T.dmatrices("w", "h", "d")
+    step = w - 0.1 * (T.dot(h.T, d) + 0.5 * w)
+    counts = {"gemm_and_product": 1, "gemm": 0, "dot": 0, "sum_of_squares": 0}
+    return [w, h, d], [floats(4, 3), floats(2, 4), floats(2, 3)], T.sum(T.dot(d, w.T)) * step + T.sum(w**2), counts
+
+
 def pooled_convolution():
     x, w = T.tensor("float64", (8, 2, 7, 7), name="x"), T.tensor("float64", (3, 2, 3, 2), name="w")
     pooled = T.pool_2d(T.conv2d(x, w), (2, 2), ignore_border=True)
     gradient = symgrad.grad(T.sum(pooled**2), [x, w])
     counts = {"conv2d": 0, "windowed_conv2d": 1, "window_maximum": 1, "images_of_windows": 0}
     return [x, w], [floats(8, 2, 7, 7), floats(3, 2, 3, 2)], T.sum(gradient[0]) * gradient[1], counts
+
+
+def convolution_with_places(bias_first, activation):
+    x, w, b = (T.tensor("float64", shape, name="x") for shape in ((2, 2, 7, 7), (3, 2, 3, 2), (3,)))
+    output, bias = T.conv2d(x, w), b.dimshuffle("x", 0, "x", "x")
+    if bias_first:
+        output = output + bias
+    output = T.pool_2d(output, (2, 2), ignore_border=True)
+    output = activation(output if bias_first else output + bias)
+    gradient = symgrad.grad(T.sum(output**2), [x, w, b])
+    values = [floats(2, 2, 7, 7), floats(3, 2, 3, 2) - 1, floats(3) - 4]
+    return [x, w, b], values, T.sum(gradient[0]) * T.sum(gradient[1]) * gradient[2]
+
+
+LEFT_OF_POOLING = {"conv2d": 0, "pool_2d_max": 0, "max_pool_gradient": 0, "at_places": 0, "conv_pool": 1}
+
+
+def bias_after_pooling():
+    return *convolution_with_places(False, T.relu), LEFT_OF_POOLING | {"rectify": 0, "add": 0}
+
+
+def bias_before_pooling():
+    return *convolution_with_places(True, T.tanh), LEFT_OF_POOLING | {"tanh": 0, "add": 0}
 
 
 EXAMPLES = {
@@ -205,15 +235,37 @@ EXAMPLES = {
     "picked_log_softmax_is_one_op": picked_row,
     "softmax_minus_one_hot_is_one_op": softmax_minus_one_hot,
     "step_on_a_matrix_is_one_gemm": gemm,
+    "step_on_a_matrix_also_passes_the_gradient_on": gemm_and_product,
     "max_pooling_of_a_convolution_keeps_window_positions_apart": pooled_convolution,
     "gradients_of_a_convolution_take_window_positions_apart": pooled_convolution,
+    "max_pooling_of_a_convolution_keeps_places": bias_after_pooling,
+    "gradients_of_a_convolution_take_values_at_places": bias_after_pooling,
+    "sum_of_values_at_places_is_the_sum_of_values": bias_before_pooling,
+    "bias_and_activation_join_a_pooled_convolution": bias_after_pooling,
+    "places_come_from_the_largest_op": bias_before_pooling,
+    "slope_comes_from_the_largest_op": bias_after_pooling,
 }
 
 
-def rewritten(inputs, output, rules):
+def rewritten(inputs, output, rules, backend="numpy"):
     fired = []
     graph = close_graph(inputs, [output], None, None, "ignore", False)
-    return rewrite(graph, rules, lambda change: fired.append(change.rule)), fired
+    return rewrite(graph, rules, lambda change: fired.append(change.rule), backend), fired
+
+
+def backend_of(name):
+    """A backend that a rule is for."""
+    return next(iter(RULES[name].backends), "numpy") if name in RULES else "numpy"
+
+
+def value_of(graph, values):
+    """The first output, as the ops themselves mean it."""
+    known = dict(zip(graph.inputs, map(np.asarray, values), strict=True))
+    known.update((constant, constant.data) for constant in graph.constants())
+    for node in graph.order:
+        operands = [known[variable] for variable in node.inputs]
+        known.update(zip(node.outputs, node.op.evaluate(*operands), strict=True))
+    return known[graph.outputs[0]]
 
 
 def test_every_rule_has_an_example():
@@ -226,7 +278,7 @@ def test_every_rule_has_an_example():
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_rule_fires_and_keeps_the_meaning(name):
     inputs, values, output, counts = EXAMPLES[name]()
-    graph, fired = rewritten(inputs, output, all_rule_names())
+    graph, fired = rewritten(inputs, output, all_rule_names(), backend_of(name))
     assert name in fired
     ops = [str(node.op) for node in graph.order]
     for op, count in counts.items():
@@ -237,17 +289,29 @@ def test_a_rule_fires_and_keeps_the_meaning(name):
     assert found.dtype == expected.dtype
     alone = symgrad.function(inputs, output, mode=symgrad.Mode([name]), on_unused_input="ignore")(*values)
     np.testing.assert_allclose(alone, expected, rtol=1e-12)
+    for rules in (all_rule_names(), [name]):
+        graph, _ = rewritten(inputs, output, rules, backend_of(name))
+        np.testing.assert_allclose(value_of(graph, values), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_rule_can_be_left_out(name):
     inputs, values, output, _ = EXAMPLES[name]()
     mode = symgrad.Mode.named("default").excluding(name)
-    _, fired = rewritten(inputs, output, mode.rewrites)
+    graph, fired = rewritten(inputs, output, mode.rewrites, backend_of(name))
     assert name not in fired
     expected = symgrad.function(inputs, output, mode="none", on_unused_input="ignore")(*values)
     found = symgrad.function(inputs, output, mode=mode, on_unused_input="ignore")(*values)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
+    np.testing.assert_allclose(value_of(graph, values), expected, rtol=1e-12)
+
+
+def test_a_rule_for_one_backend_leaves_others_alone():
+    for name in EXAMPLES:
+        other = {"numpy": "native", "native": "numpy"}[backend_of(name)]
+        if name in RULES and RULES[name].backends:
+            inputs, _, output, _ = EXAMPLES[name]()
+            assert name not in rewritten(inputs, output, all_rule_names(), other)[1]
 
 
 def test_a_mode_can_be_put_together():

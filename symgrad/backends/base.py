@@ -13,6 +13,7 @@ from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import Container, Variable
 from symgrad.lowering import Step
+from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.plan import Plan, Traits
 
 
@@ -102,9 +103,11 @@ class Backend(Protocol):
         """The backend that runs what this one can't, and that explains what its kernels only detect."""
 
     def schedule(
-        self, graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variable, Operand]
+        self, graph: ClosedGraph, steps: Sequence[Step], sizes: OpenSizes
     ) -> Sequence[Step]:
         """Return the kernels to run in place of `steps`: fused, for a backend that fuses.
+
+        `sizes` says on which sizes they may count.
 
         Raises
         ------

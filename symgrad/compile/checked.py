@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import starmap
 from operator import call
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
 from symgrad.backends.base import Backend, Program, UnsupportedError
 from symgrad.backends.numpy.views import make_view
 from symgrad.compile.planner import make_plan
-from symgrad.debug.checks import CHECKS, Check
+from symgrad.debug.checks import CHECKS
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
-from symgrad.graph.variables import Constant, Container, Variable
-from symgrad.kernels.grammar import Evaluate, Library, Map, Reduction, View
+from symgrad.graph.variables import Constant, Container, SharedVariable, Variable
+from symgrad.kernels.grammar import Evaluate, Fused, View
 from symgrad.lowering import Step
+from symgrad.lowering.fusion import evaluate
+from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.plan import Plan
 
 Types = Mapping[Variable, Operand]
@@ -54,41 +54,55 @@ def checked_program(
     containers : sequence of Container
         Of the shared variables, in the graph's order.
     """
+    scheduled = steps
     with suppress(UnsupportedError):  # then the kernels that there are run unfused
-        steps = backend.schedule(graph, steps, types)
-    plan = make_plan(graph, steps, types)
-    kernels = SingleKernels(steps, backend, types, open_types)
-    return plan, CheckedProgram(checks, plan, steps, kernels, containers)
+        scheduled = backend.schedule(graph, steps, OpenSizes(types))
+    scheduled = [_with_meaning(step, types) for step in scheduled]
+
+    def otherwise() -> Program:
+        return checked_program(checks, graph, steps, backend.substitute, open_types, open_types, containers)[1]
+
+    plan = make_plan(graph, scheduled, types)
+    kernels = SingleKernels(scheduled, backend, types)
+    return plan, CheckedProgram(checks, plan, scheduled, kernels, containers, otherwise)
 
 
 class CheckedProgram:
-    """Runs a graph kernel by kernel; `check` sees each result, and the updates come last.
+    """Runs a graph kernel by kernel; a check sees each result, and the updates come last.
 
-    Nothing that the user can see is written before all kernels have passed.
+    Nothing that the user can see is written before all kernels have passed. `otherwise` returns the program for calls
+    in which a slice is shorter than what its bounds say.
     """
 
-    steps_by_line: Mapping[int, Step] = MappingProxyType({})
-
     def __init__(
-        self, checks: str, plan: Plan, steps: Sequence[Step], kernels: SingleKernels, containers: Sequence[Container]
+        self,
+        checks: str,
+        plan: Plan,
+        steps: Sequence[Step],
+        kernels: SingleKernels,
+        containers: Sequence[Container],
+        otherwise: Callable[[], Program],
     ) -> None:
-        self._check: Check = CHECKS[checks]
+        self._check = CHECKS[checks]
         self._graph = plan.graph
         self._shared = plan.shared
         self._steps = steps
         self._kernels = kernels
-        self._containers = dict(zip(plan.shared, containers, strict=True))
+        self._containers: dict[SharedVariable, Container] = dict(zip(plan.shared, containers, strict=True))
+        self._otherwise = otherwise
         self._done_with = _last_readers(plan.graph, steps)
-        lines = [f"{step.name}({', '.join(map(str, step.inputs))})   # {step.source or ''}".rstrip() for step in steps]
+        lines = [f"{step.name}({', '.join(map(str, step.inputs))})   # {step.source or ''}" for step in steps]
         self.source = "\n".join([f"# {checks}: one kernel at a time", *lines, ""])
 
     def run(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
         """Compute the outputs from inputs and shared values, and carry out the updates."""
-        values: dict[Variable, np.ndarray] = {constant: constant.data for constant in self._graph.constants()}
         leaves = (*self._graph.inputs, *self._shared)
+        values: dict[Variable, np.ndarray] = {constant: constant.data for constant in self._graph.constants()}
         values.update((leaf, np.array(array)) for leaf, array in zip(leaves, arrays, strict=True))
         with np.errstate(all="ignore"):
             for step in self._steps:
+                if not self._kernels.fit(step, values):
+                    return self._otherwise().run(*arrays)
                 operands = [values[variable] for variable in step.inputs]
                 results = self._check(step, operands, partial(self._kernels.run, step, values))
                 values.update(zip(step.outputs, results, strict=True))
@@ -109,10 +123,6 @@ class CheckedProgram:
         """Every step goes through Python."""
         return 0
 
-    def operands_in(self, frame: Any, step: Step) -> list[Any]:
-        """Nothing is known from a frame of this program."""
-        return [None for _ in step.inputs]
-
 
 def _last_readers(graph: ClosedGraph, steps: Sequence[Step]) -> dict[Step, list[Variable]]:
     """Return for each step the results that nothing needs any more after it."""
@@ -126,44 +136,52 @@ def _last_readers(graph: ClosedGraph, steps: Sequence[Step]) -> dict[Step, list[
     return done
 
 
+def _with_meaning(step: Step, types: Types) -> Step:
+    """Give a fused step the meaning of all its parts."""
+    if not isinstance(step.kernel, Fused):
+        return step
+
+    def meaning(*operands: np.ndarray) -> Sequence[np.ndarray]:
+        return evaluate(step, operands, types)
+
+    return replace(step, evaluate=meaning)
+
+
 class SingleKernels:
     """Each step as a program of its own, made when it is first needed."""
 
-    def __init__(self, steps: Sequence[Step], backend: Backend, types: Types, open_types: Types) -> None:
+    def __init__(self, steps: Sequence[Step], backend: Backend, types: Types) -> None:
         self._backend = backend
         self._types = types
-        self._open_types = open_types
         self._views = {step.outputs[0]: step for step in steps if isinstance(step.kernel, View)}
-        self._programs: dict[tuple[Step, bool], tuple[Program, Sequence[Variable]]] = {}
+        self._programs: dict[Step, tuple[Program, Sequence[Variable]]] = {}
+
+    def fit(self, step: Step, values: Mapping[Variable, np.ndarray]) -> bool:
+        """Whether a step's operands have the sizes that it is made for."""
+        return all(
+            size in (None, found)
+            for variable in step.inputs
+            for size, found in zip(self._types[variable].type.shape, values[variable].shape, strict=True)
+        )
 
     def run(self, step: Step, values: Mapping[Variable, np.ndarray], *operands: np.ndarray) -> Sequence[np.ndarray]:
         """Run one step, and return its outputs."""
         if isinstance(step.kernel, View):
-            try:
+            with suppress(Exception):  # the step's own program says on which line
                 return [make_view(step.kernel.how, operands)]
-            except Exception:  # the step's own program says on which line
-                pass
-        fits = all(
-            size in (None, found)
-            for variable, value in zip(step.inputs, operands, strict=True)
-            for size, found in zip(self._types[variable].type.shape, value.shape, strict=True)
-        )
-        key = step, fits
-        if key not in self._programs:
-            self._programs[key] = self._program(step, fits)
-        program, given = self._programs[key]
+        if step not in self._programs:
+            self._programs[step] = self._program(step)
+        program, given = self._programs[step]
         return program.run(*[values[variable] for variable in given])
 
-    def _program(self, step: Step, fits: bool) -> tuple[Program, Sequence[Variable]]:
+    def _program(self, step: Step) -> tuple[Program, Sequence[Variable]]:
         """Return a step's program, with the views that it reads through, and what it takes."""
         backend, substitute = self._backend, self._backend.substitute
-        if fits and backend is not substitute and not isinstance(step.kernel, View):
+        if backend is not substitute and not isinstance(step.kernel, View):
             for steps in ([*self._views_before(step), step], [step]):
-                try:
-                    return self._written(steps, backend, self._types)
-                except UnsupportedError:
-                    continue
-        return self._written([step], substitute, self._types if fits else self._open_types)
+                with suppress(UnsupportedError):
+                    return self._written(steps, backend)
+        return self._written([step], substitute)
 
     def _views_before(self, step: Step) -> list[Step]:
         """Return the views through which a step reads, causes first."""
@@ -177,23 +195,24 @@ class SingleKernels:
                 pending += view.inputs
         return list(reversed(found))
 
-    def _written(self, steps: Sequence[Step], backend: Backend, types: Types) -> tuple[Program, Sequence[Variable]]:
+    def _written(self, steps: Sequence[Step], backend: Backend) -> tuple[Program, Sequence[Variable]]:
         made = {output for step in steps for output in step.outputs}
         read = dict.fromkeys(variable for step in steps for variable in step.inputs)
         given = [variable for variable in read if variable not in made and not isinstance(variable, Constant)]
         graph = ClosedGraph(tuple(given), steps[-1].outputs, (), ())
+        object.__setattr__(graph, "order", list(steps))  # a fused step has taken the place of several nodes
         if backend is backend.substitute:
-            steps = backend.schedule(graph, [_as_evaluated(step) for step in steps], types)
-        plan = make_plan(graph, steps, types, backend.traits)
+            steps = backend.schedule(graph, [_as_evaluated(step) for step in steps], OpenSizes(self._types))
+        plan = make_plan(graph, steps, self._types, backend.traits)
 
         def explain() -> Program:
-            return self._written(steps, backend.substitute, types)[0]
+            return self._written(steps, backend.substitute)[0]
 
         return backend.compile(plan, (), explain), given
 
 
 def _as_evaluated(step: Step) -> Step:
-    """A kernel that only another backend has is evaluated as its ops say."""
-    if step.evaluate is None or isinstance(step.kernel, Evaluate | Library | Map | Reduction | View):
-        return step
-    return replace(step, kernel=Evaluate(step.name, step.evaluate))
+    """A fused kernel that its backend can't run is evaluated as its parts say."""
+    if isinstance(step.kernel, Fused) and step.evaluate is not None:
+        return replace(step, kernel=Evaluate(step.name, step.evaluate))
+    return step

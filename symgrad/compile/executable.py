@@ -170,7 +170,7 @@ class Function:
 
     def _program(self, shapes: Mapping[Any, Any]) -> tuple[Any, Any]:
         assert self._compiled is not None and self.containers is not None
-        return program_for(self._compiled, shapes, self.containers, str(self))
+        return program_for(self._compiled, shapes, self.containers, str(self), bool(self._programs))
 
     def _complete(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """Return one value for each input, from positions, names and defaults."""

@@ -24,6 +24,7 @@ from symgrad.config import config
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.variables import Container, Variable
 from symgrad.lowering import Step, lower
+from symgrad.lowering.open_sizes import OpenSizes, name_sizes
 from symgrad.lowering.plan import Plan
 from symgrad.rewriting.engine import Change, rewrite
 
@@ -69,20 +70,39 @@ def compile_graph(graph: ClosedGraph, mode: Mode, name: str, backend: Backend) -
 
 
 def program_for(
-    compiled: Compiled, shapes: Mapping[Variable, Shape], containers: Sequence[Container], name: str
+    compiled: Compiled,
+    shapes: Mapping[Variable, Shape],
+    containers: Sequence[Container],
+    name: str,
+    open_sizes: bool = False,
 ) -> tuple[Plan, Program]:
     """Bind to the sizes of inputs and shared variables, plan, and write the program.
 
     The user's own graph is bound first: if sizes don't fit, its error names the user's line. What the backend can't
     run as a whole runs on its substitute.
+
+    Parameters
+    ----------
+    compiled : Compiled
+        What is the same for all sizes.
+    shapes : mapping
+        The shapes of inputs and shared variables.
+    containers : sequence of Container
+        They hold the shared variables, in the order of the rewritten graph.
+    name : str
+        The function's name.
+    open_sizes : bool
+        Whether kernels are written for any sizes of the inputs, to serve the next ones too.
     """
     show = _Stages(name)
     with _no_garbage_collection():
         bind_types(compiled.graph, shapes)
         backend = compiled.backend
         try:
-            make = _checked_program if compiled.checks else _program
-            plan, program = make(compiled, backend, shapes, containers)
+            if compiled.checks:
+                plan, program = _checked_program(compiled, backend, shapes, containers)
+            else:
+                plan, program = _program(compiled, backend, shapes, containers, open_sizes)
         except UnsupportedError:
             parted = replace(compiled, steps=in_segments(compiled, _program))
             plan, program = _program(parted, backend.substitute, shapes, containers)
@@ -92,12 +112,22 @@ def program_for(
 
 
 def _program(
-    compiled: Compiled, backend: Backend, shapes: Mapping[Variable, Shape], containers: Sequence[Container]
+    compiled: Compiled,
+    backend: Backend,
+    shapes: Mapping[Variable, Shape],
+    containers: Sequence[Container],
+    open_sizes: bool = False,
 ) -> tuple[Plan, Program]:
     """Plan and write the program for one backend."""
-    types = bind_types(compiled.rewritten, shapes, compiled.lengths if backend.checks_lengths else NO_LENGTHS)
-    steps = backend.schedule(compiled.rewritten, compiled.steps, types)
-    plan = make_plan(compiled.rewritten, steps, types, backend.traits)
+    lengths = compiled.lengths if backend.checks_lengths else NO_LENGTHS
+    types = bind_types(compiled.rewritten, shapes, lengths)
+    sizes = OpenSizes(types)
+    if open_sizes:
+        inputs = set(compiled.rewritten.inputs)
+        known = {variable: shape for variable, shape in shapes.items() if variable not in inputs}
+        sizes = name_sizes(compiled.steps, types, bind_types(compiled.rewritten, known, lengths))
+    steps = backend.schedule(compiled.rewritten, compiled.steps, sizes)
+    plan = make_plan(compiled.rewritten, steps, types, backend.traits, sizes)
 
     def explain() -> Program:
         return _program(compiled, backend.substitute, shapes, containers)[1]

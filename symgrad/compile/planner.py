@@ -17,6 +17,7 @@ from symgrad.graph.op import Operand
 from symgrad.graph.variables import SharedVariable, Variable
 from symgrad.kernels.checks import Comparisons, open_comparisons
 from symgrad.kernels.grammar import Kernel, Library, Map, Same, View
+from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.plan import NUMPY_TRAITS, Action, Change, Commit, Home, Place, Plan, Traits
 from symgrad.lowering.steps import Step
 
@@ -62,10 +63,18 @@ class _Arena:
 
 
 def make_plan(
-    graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variable, Operand], traits: Traits = NUMPY_TRAITS
+    graph: ClosedGraph,
+    steps: Sequence[Step],
+    types: Mapping[Variable, Operand],
+    traits: Traits = NUMPY_TRAITS,
+    sizes: OpenSizes | None = None,
 ) -> Plan:
-    """Return the plan of a function for bound types, and for what the backend's kernels can do."""
-    return _Planner(graph, [_settled(step, types) for step in steps], types, traits).plan()
+    """Return the plan of a function for bound types, and for what the backend's kernels can do.
+
+    `sizes` says which sizes its kernels leave open.
+    """
+    plan = _Planner(graph, [_settled(step, types) for step in steps], types, traits).plan()
+    return replace(plan, sizes=sizes or OpenSizes(types))
 
 
 def _settled(step: Step, types: Mapping[Variable, Operand]) -> Step:

@@ -58,6 +58,7 @@ class Config:
     allow_input_downcast: bool | None
     exception_verbosity: str
     threads: int
+    fusion: bool
     cpu_features: str
     cache_dir: str
     cache_size: int

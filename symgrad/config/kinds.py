@@ -108,6 +108,21 @@ class OptionalBoolean:
 
 
 @dataclass(frozen=True)
+class Boolean:
+    """Yes or no: True, False, or these words as text in any case."""
+
+    candidates: tuple[str, ...] = ("true", "false")
+    valid: str = "true, false"
+
+    def parse(self, value: object, folder: str) -> Value:
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, str) and value.lower() in self.candidates:
+            return value.lower() == "true"
+        raise ValueError(value)
+
+
+@dataclass(frozen=True)
 class WordList:
     """Words separated by commas, or ``all``. Held in the order of `words`, each once, with ``all`` spelled out."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from symgrad.config.kinds import (
+    Boolean,
     Choice,
     DeviceName,
     FilePath,
@@ -155,6 +156,13 @@ _ROWS = (
         1,
         "How many threads the kernels of a function may use.",
         used_by="backends",
+    ),
+    Setting(
+        "fusion",
+        Boolean(),
+        True,
+        "Whether steps that go over the same elements become one kernel.",
+        used_by="the native backend",
     ),
     Setting(
         "cpu_features",

@@ -14,7 +14,7 @@ import numpy as np
 
 from symgrad.errors import KernelDifferenceError, NonFiniteError, OperandDescription, render
 from symgrad.graph.op import describe_operands
-from symgrad.kernels.grammar import Evaluate, Map
+from symgrad.kernels.grammar import Evaluate, Fused, Map
 from symgrad.lowering import Step
 
 Array = np.ndarray[Any, Any]
@@ -63,6 +63,7 @@ def compared_with_its_meaning(step: Step, operands: Sequence[Array], run: Run) -
     return found
 
 
+@np.errstate(all="ignore")
 def _difference(
     step: Step, operands: Sequence[Array], found: Array, wanted: Array, expected: Sequence[Array]
 ) -> str:
@@ -87,7 +88,8 @@ def _difference(
 def _distance(found: Array, wanted: Array) -> Array:
     """Return how far each element is off: infinitely, where only one of two is nan, or both are unlike infinities."""
     if wanted.dtype.kind not in "fc":
-        return np.asarray(np.abs(found.astype("float64") - wanted.astype("float64")))
+        distance = np.abs(found.astype("float64") - wanted.astype("float64"))
+        return np.where(found == wanted, 0.0, np.maximum(distance, 1.0))
     same = (found == wanted) | (np.isnan(found) & np.isnan(wanted))
     distance = np.abs(found.astype("complex128") - wanted.astype("complex128"))
     return np.where(same, 0.0, np.where(np.isfinite(distance), distance, np.inf))
@@ -132,7 +134,7 @@ def _differs(
     rows += [OperandDescription("found", kind_of(value), excerpt(value)) for value in found]
     rows += [OperandDescription("expected", kind_of(value), excerpt(value)) for value in wanted]
     error = KernelDifferenceError(render(
-        f"the kernel of {step.name} {what}", str(step.source or ""), rows,
+        f"the kernel of {step.name} {what}", _lines(step), rows,
         "The mistake is symgrad's, not yours: please report it. Until then, try backend = numpy or mode = none.",
     ))  # fmt: skip
     error.operands, error.found, error.expected = tuple(operands), tuple(found), tuple(wanted)
@@ -167,10 +169,16 @@ def _not_finite(step: Step, operands: Sequence[Array], word: str, result: Array,
         there = [_number(operand[first]) for operand in np.broadcast_arrays(*operands)]
         remedy = f"The operands there: {', '.join(there)}."
     headline = f"{step.name} made {word} of operands without {word}{amount}"
-    return NonFiniteError(render(headline, str(step.source or ""), rows, remedy))
+    return NonFiniteError(render(headline, _lines(step), rows, remedy))
 
 
 # ---- in words -------------------------------------------------------------------------------------------------------
+
+
+def _lines(step: Step) -> str:
+    """Return the user's lines that a step came from: several, if it is fused."""
+    parts = step.kernel.steps if isinstance(step.kernel, Fused) else (step,)
+    return "\n  ".join(dict.fromkeys(str(part.source) for part in parts if part.source is not None))
 
 
 def _described(step: Step, operands: Sequence[Array]) -> list[OperandDescription]:

@@ -20,6 +20,7 @@ from symgrad.graph.op import Operand
 from symgrad.graph.variables import SharedVariable, Variable
 from symgrad.kernels.checks import Comparisons
 from symgrad.kernels.grammar import Evaluate, Kernel, Library, Map
+from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.steps import Step
 
 
@@ -102,7 +103,27 @@ class Commit:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything a backend needs to write a program."""
+    """Everything a backend needs to write a program.
+
+    Attributes
+    ----------
+    graph : ClosedGraph
+        What is computed.
+    types : mapping
+        Type and known value of each variable, bound to sizes.
+    shared : tuple of SharedVariable
+        The shared variables, in the order in which programs get them.
+    actions : tuple of Action
+        The kernels, in order.
+    commits : tuple of Commit
+        The updates.
+    copied_outputs : tuple of bool
+        Whether each output is handed out as a copy.
+    arena_size : int
+        Bytes for all results that live within a call.
+    sizes : OpenSizes or None
+        Which sizes its kernels leave open.
+    """
 
     graph: ClosedGraph
     types: Mapping[Variable, Operand]
@@ -111,6 +132,7 @@ class Plan:
     commits: tuple[Commit, ...]
     copied_outputs: tuple[bool, ...]
     arena_size: int
+    sizes: OpenSizes | None = None
 
     def type_of(self, variable: Variable) -> Any:
         """Return the type of a variable, with all sizes that binding knows."""

@@ -42,7 +42,8 @@ class Step:
 def lower(graph: ClosedGraph) -> list[Step]:
     """Return the kernels of a graph, causes first."""
     return [
-        Step(_kernel(node), str(node.op), node.inputs, node.outputs, node.source, node.op.evaluate) for node in graph.order
+        Step(_kernel(node), str(node.op), node.inputs, node.outputs, node.source, node.op.evaluate)
+        for node in graph.order
     ]
 
 

@@ -103,6 +103,7 @@ class Context:
         self._counts = counts
         self._order = order
         self._users: dict[Variable, list[tuple[Apply, int]]] | None = None
+        self._positions: dict[Apply, int] | None = None
         self._origin: dict[Variable, Variable] = {}
 
     def replaces(self, new: Variable, old: Variable) -> None:
@@ -126,6 +127,13 @@ class Context:
                 for position, operand in enumerate(node.inputs):
                     self._users.setdefault(operand, []).append((node, position))
         return self._users.get(self._origin.get(variable, variable), [])
+
+    def position(self, node: Apply) -> int:
+        """Return where a node stood in the order before this pass: after all that it depends on."""
+        self.asked = True
+        if self._positions is None:
+            self._positions = {known: number for number, known in enumerate(self._order)}
+        return self._positions.get(node, len(self._order))
 
 
 def all_rule_names() -> list[str]:

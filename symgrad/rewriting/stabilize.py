@@ -9,6 +9,7 @@ from symgrad.ops.advanced_subtensor import AdvancedIncSubtensor, AdvancedSubtens
 from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.reduction import sum as sum_over
 from symgrad.ops.softmax import LogSoftmax, Softmax, SoftmaxGradient
+from symgrad.ops.subtensor import Subtensor
 from symgrad.rewriting.engine import Context, rule
 from symgrad.rewriting.patterns import call, fills, is_function, is_number, is_zeros, made_by, made_by_function
 
@@ -27,7 +28,7 @@ def log_of_softmax_is_log_softmax(node: Apply, context: Context) -> Any:
 def log_of_picked_softmax_is_picked_log_softmax(node: Apply, context: Context) -> Any:
     if not is_function(node, "log"):
         return None
-    picked = made_by(node.inputs[0], AdvancedSubtensor)
+    picked = made_by(node.inputs[0], AdvancedSubtensor) or made_by(node.inputs[0], Subtensor)
     softmax = None if picked is None else made_by(picked.inputs[0], Softmax)
     if picked is None or softmax is None:
         return None

@@ -1,4 +1,4 @@
-"""Random kernels of kernel IR, compiled and compared with the interpreter on memory between guard pages.
+"""Random kernels of kernel IR, compiled and compared with the interpreter, on memory between guard pages.
 
 Run as a program, so that a kernel that leaves its buffers ends this process and not the tests:
 ``python random_kernels.py FAMILY LEVEL EXAMPLES``; the family ``all`` is each in turn.
@@ -165,16 +165,20 @@ def row_reductions(draw: Any) -> Maker:
         ("float32", "minimum"), ("bool", "and"), ("bool", "or"), ("uint8", "maximum"), ("float64", "multiply"),
     )))  # fmt: skip
     start = {"add": 0, "multiply": 1, "and": 1, "or": 0}.get(how, 1)
-    buffered = isinstance(extents[1][0], int) and draw(st.booleans())
-    scratch = b.scratch("row", dtype, [extents[1][1]]) if buffered else None
+    how_kept = draw(st.sampled_from(("not", "scratch", "output")))
+    kept = None
+    if how_kept == "scratch" and isinstance(extents[1][0], int):
+        kept = b.scratch("row", dtype, [extents[1][1]])
+    elif how_kept == "output":
+        kept = maker.output(extents, dtype)
     outer_loop = b.parallel if draw(st.booleans()) else b.serial
     with outer_loop(extents[0][0]) as outer:
         with b.vector(extents[1][0], total=(how, b.literal(start, dtype))) as inner:
             indices = [outer.index, inner.index]
             terms = [maker.operand(extents, indices, dtype) for _ in range(draw(st.integers(1, 2)))]
             value = b.let("value", cast(maker.chain(terms, draw(st.integers(0, 2))), dtype))
-            if scratch is not None:
-                scratch[inner.index] = value
+            if kept is not None:
+                kept[(outer.index, inner.index)[-len(kept.buffer.shape) :]] = value
             inner.carry("total", value)
         maker.output([extents[0]], dtype)
         y = Memory(b._buffers[-1], b)
@@ -182,10 +186,11 @@ def row_reductions(draw: Any) -> Maker:
         if draw(st.booleans()):
             z = maker.output(extents, dtype)
             with b.vector(extents[1][0]) as again:
-                element = (
-                    scratch[again.index] if scratch is not None
-                    else maker.operand(extents, [outer.index, again.index], dtype)
-                )  # fmt: skip
+                indices = [outer.index, again.index]
+                if kept is None:
+                    element = maker.operand(extents, indices, dtype)
+                else:
+                    element = kept[tuple(indices[-len(kept.buffer.shape) :])]
                 z[outer.index, again.index] = call("or" if dtype == "bool" else "add", element, inner["total"])
     return maker
 
@@ -214,7 +219,7 @@ def full_reductions(draw: Any) -> Maker:
     maker = Maker(draw, "full")
     b = maker.builder
     dtype = draw(st.sampled_from(("float32", "float64", "int64", "int8")))
-    extents = [maker.extent(FEW), maker.extent()]
+    extents = [maker.extent(FEW), maker.extent(st.one_of(EXTENTS, st.just(17_003)))]
     maker.output([], dtype)
     y = Memory(b._buffers[-1], b)
     zero = b.literal(0, dtype)
@@ -277,9 +282,9 @@ FAMILIES = {
 # ---- running them ----
 
 
-def compiled(kernel: Kernel, processor: Processor) -> Any:
+def compiled(kernel: Kernel, processor: Processor, streaming: bool | None = None) -> Any:
     """Return ``run(arrays, sizes, cuts)``, which does the units piece by piece and returns the first code."""
-    native = emit_kernel(kernel, processor.vector_bytes, processor.masked)
+    native = emit_kernel(kernel, processor.vector_bytes, processor.masked, streaming)
     address = load(module_text(native.functions), [native.name], processor=processor)[native.name]
     entry = ENTRY(address)
 
@@ -298,13 +303,13 @@ def compiled(kernel: Kernel, processor: Processor) -> Any:
     return run
 
 
-def check(maker: Maker, processor: Processor, at_end: bool) -> None:
+def check(maker: Maker, processor: Processor, at_end: bool, streaming: bool) -> None:
     """Compare a compiled kernel with the interpreter; units in one piece and in three give the same bits."""
     kernel = maker.builder.kernel()
     roles = [buffer.role for buffer in kernel.buffers if buffer.role is not Role.SCRATCH]
     expected = [array.copy() for array in maker.arrays]
     code = interpret(kernel, [array.reshape(-1) for array in expected], maker.sizes)
-    run = compiled(kernel, processor)
+    run = compiled(kernel, processor, streaming)
     for pieces in (1, 3):
         arrays = [guarded_copy(array, at_end) for array in maker.arrays]
         print(print_kernel(kernel), maker.sizes, processor.name, file=sys.stderr, flush=True)
@@ -325,9 +330,9 @@ def main(family: str, level: str, examples: int) -> None:
         max_examples=examples, deadline=None, database=None, derandomize=False, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(FAMILIES[family](), st.booleans())
-    def run(maker: Maker, at_end: bool) -> None:
-        check(maker, processor, at_end)
+    @given(FAMILIES[family](), st.booleans(), st.booleans())
+    def run(maker: Maker, at_end: bool, streaming: bool) -> None:
+        check(maker, processor, at_end, streaming)
 
     run()
 

@@ -21,6 +21,7 @@ from symgrad.graph.op import Operand
 from symgrad.graph.variables import Container, Variable
 from symgrad.kernels.grammar import Evaluate, Kernel, View
 from symgrad.lowering import Step
+from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.plan import Change, Plan, Traits
 
 
@@ -43,12 +44,12 @@ class NativeBackend:
         return NumpyBackend()
 
     def schedule(
-        self, graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variable, Operand]
+        self, graph: ClosedGraph, steps: Sequence[Step], sizes: OpenSizes
     ) -> Sequence[Step]:
         """Return the steps, fused; raise `UnsupportedError` if one has no native kernel."""
         if not is_supported():
             raise UnsupportedError("this Python keeps its objects in another way")
-        return fused_steps(graph, steps, types)
+        return fused_steps(graph, steps, sizes)
 
     def has_kernel(self, step: Step) -> bool:
         """Whether a step isn't one of those that only its op's own NumPy meaning can do."""
@@ -57,12 +58,13 @@ class NativeBackend:
     def compile(self, plan: Plan, containers: Sequence[Container], explain: Callable[[], Program]) -> NativeProgram:
         """Choose and compile the kernels, and lay out the records."""
         layouts = Layouts(plan.types)
+        sizes = plan.sizes or OpenSizes(plan.types)
         calls: dict[Step, Sequence[Call]] = {}
         for action in plan.actions:
             if isinstance(action.step.kernel, View):
                 layouts.add_view(action.step)
             else:
-                calls[action.step] = calls_of(action.step, layouts)
+                calls[action.step] = calls_of(action.step, layouts, sizes)
         copies = _copies(plan, layouts)
         used = [*[call.kernel for each in calls.values() for call in each], *copies.values()]
         kernels = {kernel.name: kernel for kernel in used}

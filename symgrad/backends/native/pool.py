@@ -29,10 +29,11 @@ MOST_THREADS = 256
 _PARAMETERS = [("ptr", "kernel"), ("ptr", "buffers"), ("ptr", "sizes"), ("i64", "units"), ("i64", "threads"),
                ("ptr", "scratch"), ("i64", "stride")]  # fmt: skip
 
-# The state: bytes from the start of the pool, and from the start of a worker's own part. What one thread writes while
-# others read something else has a cache line to itself.
-_BUSY, _WORKERS, _HANDLER, _JOB, _WAITING, _MUTEX, _CONDITION, _PARTS = 0, 64, 72, 128, 192, 256, 384, 512
-_GO, _NUMBER, _DONE, _CODE, _SLEEPS, _OWN_MUTEX, _OWN_CONDITION, _PART = 0, 8, 64, 72, 128, 192, 320, 448
+# The state: bytes from the start of the pool, and from the start of a worker's own part. A call is a number: a worker's
+# GO is that of the last call that it is to take part in, DONE that of the last it has finished. The job lies in GO's
+# cache line, the code in DONE's, and each line is written by one side only: a call takes two transfers of a line.
+_BUSY, _WORKERS, _HANDLER, _NUMBER, _WAITING, _MUTEX, _CONDITION, _PARTS = 0, 64, 72, 80, 128, 192, 320, 448
+_GO, _JOB, _DONE, _CODE, _SLEEPS, _OWN_MUTEX, _OWN_CONDITION, _PART = 0, 8, 64, 72, 128, 192, 320, 448
 _STATE = f"@symgrad_pool = internal global [{_PARTS + MOST_THREADS * _PART} x i8] zeroinitializer, align 64"
 _POOL = Value("@symgrad_pool", POINTER)
 
@@ -75,7 +76,7 @@ def pool_functions(processor: Processor | None = None) -> list[Function]:
     if not _has_threads():
         return [_single()]
     wait = _wait((processor or host()).architecture)
-    return [_parallel(), _ensure(), _create(), _forked(), _worker(), _run_part(), wait, _sleep(), _wake()]
+    return [_parallel(), _ensure(), _create(), _forked(), _worker(), wait, _sleep(), _wake()]
 
 
 def pool_symbols() -> Mapping[str, int]:
@@ -162,49 +163,58 @@ def _parallel() -> Function:
     """Share the units out, do the first part, wait for the others."""
     f = Function("symgrad_parallel", _PARAMETERS)
     kernel, buffers, sizes, units, threads, scratch, _ = f.parameters
-    pool = _pool(f)
+    busy = _at(f, _pool(f), _BUSY)
     single, wanted, have, release, share = (f.new_block(n) for n in ("single", "wanted", "have", "release", "share"))
     for limit in (units, index(MOST_THREADS)):
         threads = f.select(f.compare("slt", threads, limit), threads, limit)
     f.branch(f.compare("sgt", threads, index(1)), wanted, single)
     f.start(wanted)
-    taken = f.emit(f"cmpxchg ptr {_at(f, pool, _BUSY)}, i64 0, i64 1 acquire monotonic, align 8", "{ i64, i1 }")
+    taken = f.emit(f"cmpxchg ptr {busy}, i64 0, i64 1 acquire monotonic, align 8", "{ i64, i1 }")
     f.branch(f.emit(f"extractvalue {taken.typed}, 1", "i1"), have, single)
     f.start(have)
     threads = f.call("symgrad_ensure", INDEX, threads)
     f.branch(f.compare("sgt", threads, index(1)), share, release)
     f.start(share)
-    job = [*f.parameters[:4], threads, *f.parameters[5:]]
-    for place, value in enumerate(job):
-        f.store(value, _at(f, pool, _JOB + 8 * place))
-    f.give(_share(f, threads, kernel, buffers, sizes, units, scratch))
+    number = f.add(f.load(_at(f, _pool(f), _NUMBER), INDEX), index(1))
+    f.store(number, _at(f, _pool(f), _NUMBER))
+    _start_workers(f, threads, number)
+    own = _call_kernel(f, kernel, buffers, sizes, index(0), f.binary("sdiv", units, threads), scratch)
+    code = _wait_for_workers(f, threads, number, own)
+    _write(f, index(0), busy, 0, "release")
+    f.give(code)
     f.start(release)
-    _write(f, index(0), pool, _BUSY, "release")
+    _write(f, index(0), busy, 0, "release")
     f.jump(single)
     f.start(single)
     f.give(_call_kernel(f, kernel, buffers, sizes, index(0), units, scratch))
     return f
 
 
-def _share(
-    f: Function, threads: Value, kernel: Value, buffers: Value, sizes: Value, units: Value, scratch: Value
-) -> Value:
-    """Start the workers, do the first part, wait; the value is the code of the first thread that has one."""
+def _start_workers(f: Function, threads: Value, number: Value) -> None:
+    """Give each worker its part of the job, and wake it if it sleeps."""
+    kernel, buffers, sizes, units, _, scratch, stride = f.parameters
     with f.loop(index(1), threads) as each:
         part = _part(f, each.index)
-        _write(f, index(0), part, _DONE, "monotonic")
-        _write(f, index(1), part, _GO)
+        begin = f.binary("sdiv", f.multiply(units, each.index), threads)
+        end = f.binary("sdiv", f.multiply(units, f.add(each.index, index(1))), threads)
+        own = f.offset(scratch, f.multiply(each.index, stride), "i8")
+        for place, value in enumerate((kernel, buffers, sizes, begin, end, own)):
+            f.store(value, _at(f, part, _JOB + 8 * place))
+        _write(f, number, part, _GO)
         f.call("symgrad_wake", "i32", *[_at(f, part, o) for o in (_OWN_MUTEX, _OWN_CONDITION, _SLEEPS)])
-    own = _call_kernel(f, kernel, buffers, sizes, index(0), f.binary("sdiv", units, threads), scratch)
+
+
+def _wait_for_workers(f: Function, threads: Value, number: Value, own: Value) -> Value:
+    """Wait until all have finished; the value is the code of the first thread that has one."""
     with f.loop(index(1), threads, carried=[own]) as each:
         part = _part(f, each.index)
-        done = f.call("symgrad_wait", INDEX, _at(f, part, _DONE), index(_SPIN), index(_CALLER_YIELDS))
-        with f.when(_is_zero(f, done)):
+        done = _at(f, part, _DONE)
+        finished = f.call("symgrad_wait", INDEX, done, number, index(1), index(_SPIN), index(_CALLER_YIELDS))
+        with f.when(_is_zero(f, finished)):
             memory = [_at(f, _pool(f), o) for o in (_MUTEX, _CONDITION, _WAITING)]
-            f.call("symgrad_sleep", "i32", _at(f, part, _DONE), *memory)
+            f.call("symgrad_sleep", "i32", done, *memory, number, index(1))
         code = f.load(_at(f, part, _CODE), "i32")
         each.next = [f.select(_is_zero(f, each.carried[0]), code, each.carried[0])]
-    _write(f, index(0), _pool(f), _BUSY, "release")
     return each.results[0]
 
 
@@ -226,7 +236,7 @@ def _ensure() -> Function:
         f.store(index(1), _at(f, pool, _HANDLER))
     with f.loop(f.add(workers, index(1)), threads) as each:
         created, failed = f.new_block("created"), f.new_block("failed")
-        f.branch(_is_zero(f, f.call("symgrad_create", "i32", _part(f, each.index), each.index)), created, failed)
+        f.branch(_is_zero(f, f.call("symgrad_create", "i32", _part(f, each.index))), created, failed)
         f.start(failed)
         f.give(each.index)
         f.start(created)
@@ -237,12 +247,11 @@ def _ensure() -> Function:
 
 def _create() -> Function:
     """Create a worker, with all signals but those of its own faults left to other threads; returns 0 if it is there."""
-    f, (part, number) = _internal("symgrad_create", "part", "n_number")
+    f, (part,) = _internal("symgrad_create", "part")
     thread = f.emit("alloca ptr, align 8", POINTER)
     masks = [f.emit("alloca [128 x i8], align 8", POINTER) for _ in range(2)]
-    for offset in (_GO, _DONE, _CODE, _SLEEPS):
+    for offset in (_GO, _DONE, _SLEEPS):
         f.store(index(0), _at(f, part, offset))
-    f.store(number, _at(f, part, _NUMBER))
     _library(f, "pthread_mutex_init", _at(f, part, _OWN_MUTEX), _NULL)
     _library(f, "pthread_cond_init", _at(f, part, _OWN_CONDITION), _NULL)
     for word in range(16):
@@ -269,35 +278,23 @@ def _forked() -> Function:
 
 
 def _worker() -> Function:
-    """Wait for work, do it, for ever."""
+    """Wait for the next call, do a part of it, for ever."""
     f, (part,) = _internal("symgrad_worker", "part", result=POINTER)
-    again = f.new_block("again")
-    f.jump(again)
-    f.start(again)
-    go = f.call("symgrad_wait", INDEX, _at(f, part, _GO), index(_SPIN), index(_WORKER_YIELDS))
-    with f.when(_is_zero(f, go)):
-        memory = [_at(f, part, offset) for offset in (_GO, _OWN_MUTEX, _OWN_CONDITION, _SLEEPS)]
-        f.call("symgrad_sleep", "i32", *memory)
-    _write(f, index(0), part, _GO, "monotonic")
-    f.call("symgrad_part", "i32", part)
-    f.jump(again)
-    return f
-
-
-def _run_part() -> Function:
-    """Do a worker's units and say so."""
-    f, (part,) = _internal("symgrad_part", "part")
-    pool = _pool(f)
-    kinds = (POINTER, POINTER, POINTER, INDEX, INDEX, POINTER, INDEX)
-    words = [f.load(_at(f, pool, _JOB + 8 * place), kind) for place, kind in enumerate(kinds)]
-    kernel, buffers, sizes, units, threads, scratch, stride = words
-    number = f.load(_at(f, part, _NUMBER), INDEX)
-    borders = [f.binary("sdiv", f.multiply(units, n), threads) for n in (number, f.add(number, index(1)))]
-    own = f.offset(scratch, f.multiply(number, stride), "i8")
-    f.store(_call_kernel(f, kernel, buffers, sizes, *borders, own), _at(f, part, _CODE))
-    _write(f, index(1), part, _DONE)
-    f.call("symgrad_wake", "i32", *[_at(f, pool, offset) for offset in (_MUTEX, _CONDITION, _WAITING)])
-    f.give(_ZERO)
+    go = _at(f, part, _GO)
+    with f.loop(index(0), index(1), step=0, carried=[index(0)]) as forever:
+        (seen,) = forever.carried
+        called = f.call("symgrad_wait", INDEX, go, seen, index(0), index(_SPIN), index(_WORKER_YIELDS))
+        with f.when(_is_zero(f, called)):
+            memory = [_at(f, part, offset) for offset in (_OWN_MUTEX, _OWN_CONDITION, _SLEEPS)]
+            f.call("symgrad_sleep", "i32", go, *memory, seen, index(0))
+        number = _read(f, part, _GO, "acquire")
+        kinds = (POINTER, POINTER, POINTER, INDEX, INDEX, POINTER)
+        job = [f.load(_at(f, part, _JOB + 8 * place), kind) for place, kind in enumerate(kinds)]
+        f.store(_call_kernel(f, *job), _at(f, part, _CODE))
+        _write(f, number, part, _DONE)
+        f.call("symgrad_wake", "i32", *[_at(f, _pool(f), offset) for offset in (_MUTEX, _CONDITION, _WAITING)])
+        forever.next = [number]
+    f.give(_NULL)
     return f
 
 
@@ -305,19 +302,19 @@ def _run_part() -> Function:
 
 
 def _wait(architecture: str) -> Function:
-    """Wait in a loop until a word isn't 0; returns it, or 0 when the time is over."""
-    f, (word, spin, give_way) = _internal("symgrad_wait", "word", "n_spin", "n_yield", result=INDEX)
+    """Wait in a loop until a word equals a value, or doesn't if `n_equal` is 0; returns 0 when the time is over."""
+    names = ("word", "n_value", "n_equal", "n_spin", "n_yield")
+    f, (word, value, equal, spin, give_way) = _internal("symgrad_wait", *names, result=INDEX)
     time = f.emit("alloca [2 x i64], align 8", POINTER)
     begin = _now(f, time)
     again, found, late, crowded, over = (f.new_block(n) for n in ("again", "found", "late", "crowded", "over"))
     f.jump(again)
     f.start(again)
     with f.loop(index(0), index(_ROUNDS)):
-        value = _read(f, word, 0, "acquire")
         stay = f.new_block("stay")
-        f.branch(_is_zero(f, value), stay, found)
+        f.branch(_is_so(f, _read(f, word, 0, "acquire"), value, equal), found, stay)
         f.start(found)
-        f.give(value)
+        f.give(index(1))
         f.start(stay)
         if architecture in _PAUSES:
             name, operand = _PAUSES[architecture]
@@ -335,6 +332,11 @@ def _wait(architecture: str) -> Function:
     return f
 
 
+def _is_so(f: Function, word: Value, value: Value, equal: Value) -> Value:
+    """Whether a word is equal to a value, or, if `equal` is 0, isn't."""
+    return f.compare("eq", f.convert("zext", f.compare("eq", word, value), INDEX), equal)
+
+
 def _now(f: Function, time: Value) -> Value:
     """Nanoseconds since some moment."""
     _library(f, "clock_gettime", Value(_CLOCK, "i32"), time)
@@ -343,14 +345,15 @@ def _now(f: Function, time: Value) -> Value:
 
 
 def _sleep() -> Function:
-    """Sleep until a word isn't 0. The flag says so, to those who will have to wake this thread."""
-    f, (word, mutex, condition, flag) = _internal("symgrad_sleep", "word", "mutex", "condition", "flag")
+    """Wait as `_wait` does, but asleep. The flag says so to those who will have to wake this thread."""
+    names = ("word", "mutex", "condition", "flag", "n_value", "n_equal")
+    f, (word, mutex, condition, flag, value, equal) = _internal("symgrad_sleep", *names)
     look, asleep, awake = (f.new_block(name) for name in ("look", "asleep", "awake"))
     _library(f, "pthread_mutex_lock", mutex)
     _write(f, index(1), flag, 0)
     f.jump(look)
     f.start(look)
-    f.branch(_is_zero(f, _read(f, word, 0)), asleep, awake)
+    f.branch(_is_so(f, _read(f, word, 0), value, equal), awake, asleep)
     f.start(asleep)
     _library(f, "pthread_cond_wait", condition, mutex)
     f.jump(look)

@@ -16,23 +16,36 @@ from symgrad.backends.native.products.kernels import product_kernel
 from symgrad.backends.native.products.layout import Layout
 from symgrad.backends.native.scalars import ELEMENTS, is_supported
 from symgrad.backends.native.table import Call
+from symgrad.config import config
 from symgrad.graph.closed import ClosedGraph
-from symgrad.graph.op import Operand
 from symgrad.graph.variables import Variable
-from symgrad.kernels.grammar import Evaluate, Fused, Kernel, Library, Map, Reduction, View
+from symgrad.kernels.grammar import (
+    Evaluate,
+    FromOperand,
+    Fused,
+    IndexEntry,
+    Kernel,
+    Library,
+    Map,
+    Range,
+    Reduction,
+    Slice,
+    View,
+)
 from symgrad.lowering.fusion import fuse, kernel_ir, work_of
 from symgrad.lowering.fusion.library import EXPANSIONS
+from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.steps import Step
 
 PRODUCTS = frozenset(("dot", "matmul", "gemm"))
 READING_LABELS = frozenset(("log_softmax_at", "label_gradient"))
 
 
-def fused_steps(graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variable, Operand]) -> Sequence[Step]:
+def fused_steps(graph: ClosedGraph, steps: Sequence[Step], sizes: OpenSizes) -> Sequence[Step]:
     """Return the steps, fused; raise `UnsupportedError` if one can't have a native kernel."""
-    fused = fuse(steps, types, graph.roots, _has_function)
+    fused = fuse(steps, sizes.types, graph.roots, _has_function, sizes.dims, config.fusion)
     for step in fused:
-        kinds: list[Any] = [types[variable].type for variable in (*step.inputs, *step.outputs)]
+        kinds: list[Any] = [sizes.types[variable].type for variable in (*step.inputs, *step.outputs)]
         odd = [kind for kind in kinds if getattr(kind, "dtype", None) not in ELEMENTS]
         if odd or isinstance(step.kernel, Evaluate | Map | Reduction):
             raise UnsupportedError(f"{step.name} has no native kernel")
@@ -83,45 +96,56 @@ def may_fail(kernel: Kernel) -> bool:
         return any(may_fail(inner.kernel) for inner in kernel.steps)
     if isinstance(kernel, Library):
         return kernel.name in READING_LABELS
-    return isinstance(kernel, View)
+    return isinstance(kernel, View) and isinstance(kernel.how, Slice) and any(map(_is_open, kernel.how.index))
 
 
-def calls_of(step: Step, layouts: Layouts) -> Sequence[Call]:
+def _is_open(entry: IndexEntry) -> bool:
+    return isinstance(entry, FromOperand) or (isinstance(entry, Range) and isinstance(entry.start, FromOperand))
+
+
+def calls_of(step: Step, layouts: Layouts, sizes: OpenSizes) -> Sequence[Call]:
     """Return the native kernels that do a step, in order; raise `UnsupportedError` if there are none."""
     kernel = step.kernel
-    found: NativeKernel | None = None
+    buffers = (*step.inputs, *step.outputs)
     if isinstance(kernel, Fused):
-        found = _fused(step, layouts)
-    elif isinstance(kernel, Library) and kernel.name in PRODUCTS:
+        return [_fused(step, buffers, layouts, sizes)]
+    found: NativeKernel | None = None
+    if isinstance(kernel, Library) and kernel.name in PRODUCTS:
         found = _product(step, kernel, layouts)
     if found is None or not isinstance(found.units, int):
         raise UnsupportedError(f"{step.name} has no native kernel")
-    return [Call(found, (*step.inputs, *step.outputs), found.units, step=step)]
+    return [Call(found, buffers, found.units, step=step)]
 
 
-def _fused(step: Step, layouts: Layouts) -> NativeKernel:
-    _check_strides(step, layouts)
-    kernel = kernel_ir(step, layouts.types)
-    digest = hashlib.sha256(repr(kernel).encode()).hexdigest()[:12]
-    kernel = replace(kernel, name=f"{kernel.name}_{digest}")
+def _fused(step: Step, buffers: Sequence[Variable], layouts: Layouts, sizes: OpenSizes) -> Call:
+    _check_strides(step, layouts, sizes)
+    written = kernel_ir(step, sizes.types, sizes.dims)
+    digest = hashlib.sha256(repr(written).encode()).hexdigest()[:12]
+    written = replace(written, name=f"{written.name}_{digest}")
     processor = host()
     flops, moved = work_of(step, layouts.types)
-    return replace(emit_kernel(kernel, processor.vector_bytes, processor.masked), flops=flops, bytes=moved)
+    emitted = emit_kernel(written, processor.vector_bytes, processor.masked)
+    kernel = replace(emitted, flops=flops, bytes=moved, may_fail=may_fail(step.kernel))
+    given = [sizes.values[name] for name in written.sizes]
+    units = kernel.units
+    if isinstance(units, str):
+        units = -(-sizes.values[units] // kernel.unit_block)
+    return Call(kernel, buffers, units, given, step)
 
 
-def _check_strides(step: Step, layouts: Layouts) -> None:
+def _check_strides(step: Step, layouts: Layouts, sizes: OpenSizes) -> None:
     """Raise if an operand isn't where the fused kernel expects it."""
     assert isinstance(step.kernel, Fused)
     for variable, strides in zip(step.inputs, step.kernel.strides, strict=True):
         location = layouts.of(variable)
-        if location.is_contiguous if strides is None else _same_steps(location, strides):
+        if location.is_contiguous if strides is None else _same_steps(location, strides, sizes.values):
             continue
         raise UnsupportedError(f"{variable} isn't contiguous")
 
 
-def _same_steps(location: Any, strides: Sequence[int | str]) -> bool:
+def _same_steps(location: Any, strides: Sequence[int | str], values: Mapping[str, int]) -> bool:
     return all(
-        size == 1 or mine == theirs
+        size == 1 or mine == (values.get(theirs) if isinstance(theirs, str) else theirs)
         for size, mine, theirs in zip(location.shape, location.strides, strides, strict=True)
     ) or 0 in location.shape  # fmt: skip
 

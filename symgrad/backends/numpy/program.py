@@ -27,6 +27,7 @@ from symgrad.graph.variables import Constant, Container, Variable
 from symgrad.kernels.checks import same_sizes
 from symgrad.kernels.grammar import Evaluate, Kernel, Library, Map, Reduction, View
 from symgrad.lowering import Step
+from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.plan import NUMPY_TRAITS, Action, Change, Commit, Home, Place, Plan, takes_out
 
 _numbers = count(1)
@@ -45,7 +46,7 @@ class NumpyBackend:
         return self
 
     def schedule(
-        self, graph: ClosedGraph, steps: Sequence[Step], types: Mapping[Variable, Operand]
+        self, graph: ClosedGraph, steps: Sequence[Step], sizes: OpenSizes
     ) -> Sequence[Step]:
         """Return the steps; those with other backends' routines are evaluated as their ops say."""
         return [self._own(step) for step in steps]

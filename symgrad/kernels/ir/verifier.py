@@ -260,9 +260,8 @@ class _Verifier:
                 self.fail(f"index {axis} of {buffer.name} runs from {reached[0]} to {reached[1]}, its size is {size}")
 
 
-def names_in(expression: Expression) -> set[str]:
-    """Return all names that an expression refers to."""
-    names: set[str] = set()
+def subexpressions(expression: Expression) -> Iterator[Expression]:
+    """Give an expression and all that it is made of, each object once."""
     seen: set[int] = set()
     pending = [expression]
     while pending:
@@ -270,10 +269,13 @@ def names_in(expression: Expression) -> set[str]:
         if id(current) in seen:
             continue
         seen.add(id(current))
-        if isinstance(current, Ref):
-            names.add(current.name)
+        yield current
         pending.extend(parts(current))
-    return names
+
+
+def names_in(expression: Expression) -> set[str]:
+    """Return all names that an expression refers to."""
+    return {part.name for part in subexpressions(expression) if isinstance(part, Ref)}
 
 
 def parts(expression: Expression) -> tuple[Expression, ...]:

@@ -83,11 +83,23 @@ class Facts:
         self.views: dict[Variable, Step] = {}
         self.opaque: set[Variable] = set()
         self._shapes: dict[Variable, Shape] = {}
+        self._allowed: dict[tuple[str, tuple[str, ...], str], bool] = {}
 
     def dtype(self, variable: Variable) -> str:
         """Return the dtype of a variable."""
         kind: Any = self.types[variable].type
-        return str(kind.dtype)
+        return kind.dtype  # type: ignore[no-any-return]
+
+    def allows(self, name: str, dtypes: tuple[str, ...], dtype: str) -> bool:
+        """Whether the backend has a scalar function, and kernel IR too."""
+        key = name, dtypes, dtype
+        found = self._allowed.get(key)
+        if found is None:
+            found = self.is_supported(name, dtypes, dtype) and (
+                name.startswith("cast_") or (name in FUNCTIONS and _result(name, dtypes) == dtype)
+            )
+            self._allowed[key] = found
+        return found
 
     def shape(self, variable: Variable) -> Shape:
         """Return the sizes of a variable, ints or names."""
@@ -175,7 +187,7 @@ class Builder:
             return self.view(step, self.term(step.inputs[0]))
         known = self.facts.known(variable)
         if known is not None and known.size == 1:
-            return Term(self.noted(Number(known.item(), known.dtype.name)), ((),) * known.ndim)
+            return Term(self.noted(Number(known.item(), self.facts.dtype(variable))), ((),) * known.ndim)
         leaf = self.leaves.get(variable)
         if leaf is None:
             leaf = self.leaf(variable)
@@ -214,13 +226,11 @@ class Builder:
 
     def call(self, name: str, nodes: Sequence[Node], dtype: str) -> Node:
         """Apply a scalar function to scalars."""
-        dtypes = [node.dtype for node in nodes]
         if name.startswith("cast_"):
             return self.cast(nodes[0], name[5:])
-        if not self.facts.is_supported(name, dtypes, dtype) or name not in FUNCTIONS:
+        dtypes = tuple([node.dtype for node in nodes])
+        if not self.facts.allows(name, dtypes, dtype):
             raise UnfusableError(f"{name} of {', '.join(dtypes)} isn't supported")
-        if result_dtype(name, dtypes) != dtype:
-            raise UnfusableError(f"{name} of {', '.join(dtypes)} doesn't give {dtype}")
         node: Node = self.noted(Apply(name, nodes, dtype))
         return node
 
@@ -228,7 +238,7 @@ class Builder:
         """Convert a scalar."""
         if node.dtype == dtype:
             return node
-        if not self.facts.is_supported(f"cast_{dtype}", [node.dtype], dtype):
+        if not self.facts.allows(f"cast_{dtype}", (node.dtype,), dtype):
             raise UnfusableError(f"casts from {node.dtype} to {dtype} aren't supported")
         if isinstance(node, Number) and not isinstance(node.value, str):
             with np.errstate(all="ignore"):
@@ -242,7 +252,7 @@ class Builder:
 
     def reduce(self, function: str, node: Node, axes: Sequence[Axis]) -> Node:
         """Accumulate a function along axes."""
-        if not self.facts.is_supported(function, [node.dtype, node.dtype], node.dtype):
+        if not self.facts.allows(function, (node.dtype, node.dtype), node.dtype):
             raise UnfusableError(f"{function} of {node.dtype} isn't supported")
         dims = joined(axes)
         if not dims:
@@ -321,3 +331,10 @@ class Builder:
 
 def _may_be_empty(axis: Axis) -> bool:
     return any(not isinstance(dim.size, int) or dim.size == 0 for dim in axis)
+
+
+def _result(name: str, dtypes: Sequence[str]) -> str | None:
+    try:
+        return result_dtype(name, dtypes)
+    except ValueError:
+        return None

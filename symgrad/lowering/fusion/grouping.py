@@ -8,7 +8,7 @@ order: each depends on earlier ones only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -18,8 +18,10 @@ from symgrad.graph.variables import Constant, Variable
 from symgrad.kernels.grammar import Fused, Library, Map, Range, Reduction, Slice, View
 from symgrad.lowering.fusion.axes import UnfusableError, contiguous_strides, leaves
 from symgrad.lowering.fusion.building import Builder, Facts, IsSupported, Shape
+from symgrad.lowering.fusion.kernels import remember_nest
 from symgrad.lowering.fusion.library import EXPANSIONS
 from symgrad.lowering.fusion.nest import LevelError, MeetingError, Nest, analyse, output_of, strides_of
+from symgrad.lowering.fusion.parts import in_parts
 from symgrad.lowering.fusion.terms import CHEAP, COSTS, Apply, Leaf, Term
 from symgrad.lowering.steps import Step
 
@@ -46,7 +48,7 @@ class _Group:
 
 def fuse(
     steps: Sequence[Step],
-    types: Mapping[Variable, Operand],
+    types: MutableMapping[Variable, Operand],
     roots: Iterable[Variable],
     is_supported: IsSupported,
     dims: Mapping[Variable, Shape] | None = None,
@@ -59,7 +61,8 @@ def fuse(
     steps : sequence of Step
         The lowered graph, causes first.
     types : mapping
-        Type and known value of each variable, bound to the sizes of a call.
+        Type and known value of each variable, bound to the sizes of a call. Totals of parts are new variables, whose
+        types are added.
     roots : iterable of Variable
         What the caller gets and what shared variables become: these are in memory at the end.
     is_supported : callable
@@ -74,7 +77,7 @@ def fuse(
     list of Step
         Causes first. Views that are read by other kernels stay steps; those that only fused kernels read are gone.
     """
-    return _Fuser(Facts(types, dims, is_supported), steps, fusion).run(roots)
+    return _Fuser(Facts(types, dims, is_supported), in_parts(steps, types), fusion).run(roots)
 
 
 class _Fuser:
@@ -121,10 +124,22 @@ class _Fuser:
         ):
             return False
         try:
+            if isinstance(kernel, Map):
+                return self._allows(step, kernel)
             Builder(self.facts).add(step)
         except UnfusableError:
             return False
         return True
+
+    def _allows(self, step: Step, kernel: Map) -> bool:
+        facts = self.facts
+        variables = (*step.inputs, *step.outputs)
+        for variable in variables:
+            facts.shape(variable)
+        if not facts.opaque.isdisjoint(variables):
+            return False
+        dtypes = tuple([facts.dtype(variable) for variable in step.inputs])
+        return facts.allows(kernel.function.name, dtypes, facts.dtype(step.outputs[0]))
 
     def _fold(self, step: Step, kernel: View) -> bool:
         """Whether a view is only another way to count; then whoever reads it counts so."""
@@ -161,14 +176,20 @@ class _Fuser:
             return
         entry = self.entries[self.placed[step]]
         if isinstance(entry, _Group) and variable not in entry.outputs:
-            try:
-                self._store(entry, variable)
-            except UnfusableError:
+            if not self._store(entry, variable):
                 self._make(step, {step}, self._computed_again({step}, None), limited=False)
 
-    def _store(self, group: _Group, variable: Variable) -> None:
-        group.nest = self._analysed(group.steps, (*group.outputs, variable), limited=False)
+    def _store(self, group: _Group, variable: Variable) -> bool:
+        """Make a value of a group one of its outputs; whether that is possible."""
+        nest = group.nest
+        try:
+            term = nest.builder.term(variable)
+            output = output_of(nest, variable, Term(nest.become[term.node], term.axes))
+        except (UnfusableError, KeyError):
+            return False
+        nest.outputs.append(output)
         group.outputs[variable] = None
+        return True
 
     def _place_alone(self, step: Step) -> None:
         for variable in step.inputs:
@@ -286,20 +307,11 @@ class _Fuser:
             group = self.entries[self.placed[step]]
             if not isinstance(group, _Group) or group is target or variable in group.outputs:
                 continue
-            if step in group.own and not self._is_cheap(step, group) and self._can_store(group, variable):
-                self._store(group, variable)
+            if step in group.own and not self._is_cheap(step, group) and self._store(group, variable):
                 continue
             found.add(step)
             pending.extend(memories(self.facts, step))
         return found
-
-    def _can_store(self, group: _Group, variable: Variable) -> bool:
-        try:
-            term = group.nest.builder.term(variable)
-            output_of(group.nest, variable, Term(group.nest.become[term.node], term.axes))
-        except (UnfusableError, KeyError):
-            return False
-        return len(group.outputs) < MOST_BUFFERS - 4
 
     def _is_cheap(self, step: Step, group: _Group) -> bool:
         """Whether to compute a value again: a few additions of what is in memory anyway, or is much smaller."""
@@ -368,7 +380,7 @@ def _slice_strides(facts: Facts, step: Step, kernel: View) -> tuple[Any, ...]:
         dims = leaves(axis)
         if len(dims) > 1:
             raise UnfusableError("a part of joined axes")
-        stride = known[dims[0]] if dims else 0
+        stride = known.get(dims[0], 0) if dims else 0
         entry = kernel.how.index[number] if number < len(kernel.how.index) else Range()
         if isinstance(entry, Range):
             if entry.step is not None and (not isinstance(entry.step, int) or not isinstance(stride, int)):
@@ -392,7 +404,9 @@ def _as_step(facts: Facts, group: _Group) -> Step:
         strides.append(None if found is None or found == contiguous_strides(facts.shape(variable)) else found)
     steps = _with_views(facts, group)
     name = "+".join(dict.fromkeys(step.name for step in steps if not _is_free(step)))
-    return Step(Fused(tuple(steps), tuple(strides)), name, inputs, outputs, steps[-1].source)
+    made_step = Step(Fused(tuple(steps), tuple(strides)), name, inputs, outputs, steps[-1].source)
+    remember_nest(made_step, group.nest)
+    return made_step
 
 
 def _is_number(facts: Facts, variable: Variable) -> bool:

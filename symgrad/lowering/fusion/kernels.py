@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import Constant, Variable
-from symgrad.kernels.grammar import Fused, Library, View
+from symgrad.kernels.grammar import Fused, Library, Map, Reduction, Reshape, View
 from symgrad.kernels.ir.grammar import Kernel
 from symgrad.lowering.fusion.building import Builder, Facts, Shape
 from symgrad.lowering.fusion.nest import MeetingError, Nest, analyse
@@ -19,6 +20,15 @@ from symgrad.lowering.fusion.writing import Writer
 from symgrad.lowering.steps import Step
 
 LONGEST_NAME = 40
+
+_nests: WeakKeyDictionary[Step, Nest] = WeakKeyDictionary()
+"""What `fuse` has found about the steps that it made; steps from elsewhere are analysed anew."""
+
+
+def remember_nest(step: Step, nest: Nest) -> None:
+    """Keep the nest of a step for those who ask about it."""
+    _nests[step] = nest
+
 
 
 def kernel_ir(
@@ -90,11 +100,23 @@ def evaluate(
         missing = [operand for operand in inner.inputs if operand not in values]
         pending.extend(missing)
         if not missing:
-            owner = variable.owner
-            assert owner is not None
-            found = owner.op.evaluate(*[values[operand] for operand in inner.inputs])
+            found = _evaluated(inner, [values[operand] for operand in inner.inputs])
             values.update(zip(inner.outputs, found, strict=True))
     return [np.ascontiguousarray(values[output]).reshape(np.shape(values[output])) for output in step.outputs]
+
+
+def _evaluated(step: Step, operands: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """Return what a step gives: what its op says, or for steps of parts, which no op has made, what the kernel says."""
+    owner, kernel = step.outputs[0].owner, step.kernel
+    if owner is not None and owner.inputs == step.inputs:
+        return owner.op.evaluate(*operands)
+    if isinstance(kernel, Map):
+        return [kernel.function.numpy(*operands)]
+    if isinstance(kernel, Reduction):
+        reduce: Any = kernel.function.numpy.reduce  # type: ignore[attr-defined]
+        return [np.asarray(reduce(operands[0], axis=kernel.axes, dtype=kernel.dtype, keepdims=kernel.keepdims))]
+    assert isinstance(kernel, View) and isinstance(kernel.how, Reshape)
+    return [operands[0].reshape([size for size in kernel.how.sizes if size is not None])]
 
 
 def _known_value(variable: Variable, maker: Mapping[Variable, Step], types: Mapping[Variable, Operand]) -> Any:
@@ -111,6 +133,8 @@ def _known_value(variable: Variable, maker: Mapping[Variable, Step], types: Mapp
 
 def _nest(step: Step, types: Mapping[Variable, Operand], dims: Mapping[Variable, Shape] | None) -> Nest:
     assert isinstance(step.kernel, Fused)
+    if step in _nests:
+        return _nests[step]
     facts = Facts(types, dims, _everything)
     for variable, strides in zip(step.inputs, step.kernel.strides, strict=True):
         if strides is not None:

@@ -222,6 +222,8 @@ def _place(nest: Nest, node: Node) -> None:
     from_inside = any(nest.level[o] == 1 and not nest.dims[o] for o in operands) and bool(nest.kept)
     is_after = any(operand in nest.after for operand in operands)
     dims = nest.dims[node]
+    if isinstance(node, At) and _has_total(nest, node.operands[0], leaves(node.axis)[0]):
+        raise LevelError("a position of a total that is found in the same kernel", node.step)
     if isinstance(node, Reduce):
         reduced = frozenset(leaves(node.dims))
         if reduced == nest.inner or (reduced > nest.inner and nest.inner):
@@ -241,6 +243,20 @@ def _place(nest: Nest, node: Node) -> None:
             raise LevelError("an element that needs a total over all rows", node.step)
         nest.after.add(node)
     nest.level[node], nest.stage[node] = level, stage
+
+
+def _has_total(nest: Nest, node: Node, dim: Dim) -> bool:
+    """Whether a value along `dim` needs a reduction."""
+    pending, seen = [node], {node}
+    while pending:
+        current = pending.pop()
+        if isinstance(current, Reduce):
+            return True
+        for operand in current.operands:
+            if operand not in seen and dim in nest.dims[operand]:
+                seen.add(operand)
+                pending.append(operand)
+    return False
 
 
 def output_of(nest: Nest, variable: Variable, term: Term) -> Output:

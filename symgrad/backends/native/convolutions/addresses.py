@@ -88,6 +88,23 @@ def pieces(count: int, lanes: int) -> Iterable[tuple[int, int]]:
         yield min(begin, count - width), width
 
 
+def row_parts(rows: int, vectors: int, registers: int) -> tuple[int, list[range]]:
+    """Return how rows of vectors go into registers: some rows at a time, by parts of their vectors.
+
+    The number of rows divides `rows`. Six sums that don't wait for each other are enough to be fast.
+
+    Examples
+    --------
+    >>> row_parts(5, 7, 20), row_parts(4, 2, 20), row_parts(3, 24, 20)
+    ((1, [range(0, 7)]), (4, [range(0, 2)]), (1, [range(0, 12), range(12, 24)]))
+    """
+    count = -(-vectors // registers)
+    size = -(-vectors // count)
+    fitting = [n for n in range(1, rows + 1) if rows % n == 0 and n * size <= registers]
+    together = next((n for n in fitting if n * size >= 6), fitting[-1])
+    return together, [range(begin, min(begin + size, vectors)) for begin in range(0, vectors, size)]
+
+
 def fill_with_zeros(function: Function, pointer: Value, element: str, count: int, lanes: int) -> None:
     """Write zeros over `count` elements, which must be a multiple of the lanes."""
     zero = literal(0, vector_type(element, lanes))

@@ -177,10 +177,12 @@ def put_filter(
     """
     _, channels, height, width = geometry.filters
     with function.loop(index(0), index(channels), hint="channel") as channel:
-        for row in range(height):
-            taps = element_at(function, source, element, (channel.index, steps[0]), start=row * steps[1])
-            place = (height - 1 - row if geometry.flip else row) * width
-            there = element_at(function, target, element, (channel.index, height * width), start=place)
+        with function.loop(index(0), index(height), hint="tap") as row:
+            taps = element_at(function, source, element, (channel.index, steps[0]), (row.index, steps[1]))
+            step, start = (-width, (height - 1) * width) if geometry.flip else (width, 0)
+            there = element_at(
+                function, target, element, (channel.index, height * width), (row.index, step), start=start
+            )
             _put_row(function, there, taps, element, width, lanes, geometry.flip)
 
 

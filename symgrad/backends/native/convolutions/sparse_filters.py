@@ -7,7 +7,7 @@ all channels in turn, or, where channels are few, all taps at once and straight 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import prod
 
 from symgrad.backends.native.convolutions.addresses import (
@@ -20,6 +20,7 @@ from symgrad.backends.native.convolutions.addresses import (
     part_of_scratch,
     quotient,
     registers_of,
+    row_parts,
 )
 from symgrad.backends.native.convolutions.geometry import Geometry, Pair
 from symgrad.backends.native.convolutions.patches import PaddedImage, RowPatches, put_filter, tap_vector
@@ -52,16 +53,11 @@ class SparseFilterGradient:
         self.rows = self.pooled[0] if self.is_direct else self._rows_of_a_block()
         covered = self.rows * window[0] + height - 1
         self.patches = RowPatches(self.image, covered, self.pooled[1] * window[1])
-        self.places = (
-            [(c * self.image.height + a) * self.image.width for c in range(channels) for a in range(height)]
-            if self.is_direct
-            else [
-                a * self.patches.row + v * self.lanes
-                for a in range(height) for v in range(self.patches.patch // self.lanes)
-            ]
-        )  # fmt: skip
+        self.vectors = self.patches.patch // self.lanes
         self.width = self.taps if self.is_direct else self.lanes
         self.most = registers_of(vector_bytes) * 5 // 8
+        size = self.image.height * self.image.width
+        self.places = [c * size + a * self.image.width for c in range(channels) for a in range(height)]
         self.function = kernel_function(name)
 
     def _rows_of_a_block(self) -> int:
@@ -83,7 +79,7 @@ class SparseFilterGradient:
     @property
     def sums(self) -> int:
         """Elements of the sums of one channel."""
-        return len(self.places) * self.width
+        return self.width * (len(self.places) if self.is_direct else self.geometry.filters[2] * self.vectors)
 
     @property
     def _parts(self) -> list[int]:
@@ -216,26 +212,30 @@ class SparseFilterGradient:
         """List the patches whose cotangent isn't 0, then add them, some vectors of the sums at a time."""
         function, element = self.function, self.element
         count = self._list(entries, cotangent, positions, rows)
-        for begin, places in self._chunks():
-            kind = vector_type(element, self.width)
-            addresses = [
-                element_at(function, sums, element, start=(begin + number) * self.width)
-                for number in range(len(places))
-            ]
-            before = [function.load(address, kind) for address in addresses]
-            with function.loop(index(0), count, 1, before, hint="entry") as entry:
-                place, value = self._entry(entries, entry.index)
-                patch = function.offset(patches, function.load(place, "i64"), element)
-                entry.next = self._products(entry.carried, patch, places, function.load(value, element))
-            for address, total in zip(addresses, entry.results, strict=True):
-                function.store(total, address)
+        height, line = self.geometry.filters[2], self.patches.patch
+        together, parts = row_parts(height, self.vectors, self.most)
+        with function.loop(index(0), index(height), together, hint="tap") as tap:
+            here = element_at(function, sums, element, (tap.index, line))
+            under = element_at(function, patches, element, (tap.index, self.patches.row))
+            for part in parts:
+                vectors = [(row, vector * self.lanes) for row in range(together) for vector in part]
+                places = [row * self.patches.row + start for row, start in vectors]
+                self._add_part(here, [row * line + start for row, start in vectors], under, places, entries, count)
 
-    def _chunks(self) -> Iterable[tuple[int, list[int]]]:
-        """Yield the vectors of the sums in parts of nearly equal size that fit into the registers."""
-        parts = -(-len(self.places) // self.most)
-        size = -(-len(self.places) // parts)
-        for begin in range(0, len(self.places), size):
-            yield begin, self.places[begin : begin + size]
+    def _add_part(
+        self, sums: Value, starts: Sequence[int], patches: Value, places: Sequence[int], entries: Value, count: Value
+    ) -> None:
+        """Add the patches of all entries to some vectors of the sums."""
+        function, element = self.function, self.element
+        kind = vector_type(element, self.width)
+        addresses = [element_at(function, sums, element, start=start) for start in starts]
+        before = [function.load(address, kind) for address in addresses]
+        with function.loop(index(0), count, 1, before, hint="entry") as entry:
+            place, value = self._entry(entries, entry.index)
+            patch = function.offset(patches, function.load(place, "i64"), element)
+            entry.next = self._products(entry.carried, patch, places, function.load(value, element))
+        for address, total in zip(addresses, entry.results, strict=True):
+            function.store(total, address)
 
     def _entry(self, entries: Value, number: Value) -> tuple[Value, Value]:
         address = element_at(self.function, entries, "i8", (number, ENTRY))

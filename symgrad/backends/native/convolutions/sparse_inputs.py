@@ -7,7 +7,7 @@ so that a row of taps is one run of memory; at the end the image is put into the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from symgrad.backends.native.convolutions.addresses import (
     aligned,
@@ -17,6 +17,7 @@ from symgrad.backends.native.convolutions.addresses import (
     part_of_scratch,
     quotient,
     registers_of,
+    row_parts,
 )
 from symgrad.backends.native.convolutions.geometry import Geometry, Pair
 from symgrad.backends.native.convolutions.transposes import transpose
@@ -114,16 +115,16 @@ class SparseInputGradient:
         count, channels, height, width = self.geometry.filters
         taps = height * width
         with function.loop(index(0), index(count), hint="filter") as number:
-            for row in range(height):
-                source_row = height - 1 - row if self.geometry.flip else row
+            with function.loop(index(0), index(height), hint="tap") as row:
+                flip = self.geometry.flip
+                step, start = (-width, (height - 1) * width) if flip else (width, 0)
                 source = element_at(
-                    function, filters, element, (number.index, channels * taps), start=source_row * width
-                )  # fmt: skip
-                target = element_at(
-                    function, weights, element, (number.index, height * self.line), start=row * self.line
+                    function, filters, element, (number.index, channels * taps), (row.index, step), start=start
                 )
-                flipped = self.geometry.flip
-                transpose(function, target, source, element, (channels, width), (taps, channels), self.lanes, flipped)
+                target = element_at(
+                    function, weights, element, (number.index, height * self.line), (row.index, self.line)
+                )
+                transpose(function, target, source, element, (channels, width), (taps, channels), self.lanes, flip)
 
     def _entry(self, lists: Value, place: Value, number: Value) -> tuple[Value, Value]:
         size = self.geometry.filters[0] * ENTRY
@@ -153,17 +154,36 @@ class SparseInputGradient:
         function, element = self.function, self.element
         count = function.load(function.offset(counts, place, "i64"), "i64")
         with function.when(function.compare("ne", count, index(0))):
-            for vectors in self._chunks():
-                zeros = [literal(0, self.kind)] * len(vectors)
-                with function.loop(index(0), count, 1, zeros, hint="entry") as entry:
-                    where, what = self._entry(lists, place, entry.index)
-                    filter_ = function.offset(weights, function.load(where, "i64"), element)
-                    factor = function.splat(function.load(what, element), self.lanes)
-                    entry.next = [
-                        function.fma(self._vector(filter_, row * self.line + start), factor, total)
-                        for (row, start), total in zip(vectors, entry.carried, strict=True)
-                    ]
-                self._add_to_pixels(target, vectors, entry.results)
+            height, step = self.geometry.filters[2], self.padded[1] * self.geometry.image[1]
+            together, parts = row_parts(height, self.line // self.lanes, self.most)
+            with function.loop(index(0), index(height), together, hint="tap") as tap:
+                there = element_at(function, target, element, (tap.index, step))
+                first = element_at(function, weights, element, (tap.index, self.line))
+                for part in parts:
+                    vectors = [(row, vector * self.lanes) for row in range(together) for vector in part]
+                    self._add_part(there, first, vectors, lists, place, count)
+
+    def _add_part(
+        self,
+        target: Value,
+        weights: Value,
+        vectors: Sequence[tuple[int, int]],
+        lists: Value,
+        place: Value,
+        count: Value,
+    ) -> None:
+        """Add up some vectors of the listed weights, given by row and first element, and add them to the pixels."""
+        function, element = self.function, self.element
+        zeros = [literal(0, self.kind)] * len(vectors)
+        with function.loop(index(0), count, 1, zeros, hint="entry") as entry:
+            where, what = self._entry(lists, place, entry.index)
+            filter_ = function.offset(weights, function.load(where, "i64"), element)
+            factor = function.splat(function.load(what, element), self.lanes)
+            entry.next = [
+                function.fma(self._vector(filter_, row * self.line + start), factor, total)
+                for (row, start), total in zip(vectors, entry.carried, strict=True)
+            ]
+        self._add_to_pixels(target, vectors, entry.results)
 
     def _vector(self, pointer: Value, start: int) -> Value:
         return self.function.load(element_at(self.function, pointer, self.element, start=start), self.kind)
@@ -181,16 +201,6 @@ class SparseInputGradient:
                 lanes = [lane if lane < inside else self.lanes + lane for lane in range(self.lanes)]
                 result = function.shuffle(result, pixels, lanes)
             function.store(result, address)
-
-    def _chunks(self) -> Iterable[list[tuple[int, int]]]:
-        """Yield (row of taps, first element) of vectors, in parts of nearly equal size that fit into the registers."""
-        vectors = [
-            (row, start) for row in range(self.geometry.filters[2]) for start in range(0, self.line, self.lanes)
-        ]  # fmt: skip
-        parts = -(-len(vectors) // self.most)
-        size = -(-len(vectors) // parts)
-        for begin in range(0, len(vectors), size):
-            yield vectors[begin : begin + size]
 
     def _put(self, image: Value, pixels: Value) -> None:
         """Write the image in the order of images, without its padding."""

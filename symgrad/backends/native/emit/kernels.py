@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from symgrad.backends.native.emit.expressions import size_value
 from symgrad.backends.native.emit.lanes import values_in
 from symgrad.backends.native.emit.state import State, scratch_places
@@ -10,8 +12,8 @@ from symgrad.backends.native.emit.vectors import write_vector_loop
 from symgrad.backends.native.kernel import NativeKernel, buffer_pointer, kernel_function
 from symgrad.backends.native.llvm.text import Value, index, literal
 from symgrad.kernels.ir.functions import DTYPES
-from symgrad.kernels.ir.grammar import Buffer, Call, Kernel, Kind, Loop, Role, Size, Statement
-from symgrad.kernels.ir.verifier import walk
+from symgrad.kernels.ir.grammar import Buffer, Call, Kernel, Kind, Load, Loop, Role, Size, Statement, Store
+from symgrad.kernels.ir.verifier import expressions, subexpressions, walk
 
 UNIT_ROUNDS = 4096
 """Rounds of a flat loop, with those inside, that one unit does at the least."""
@@ -20,7 +22,11 @@ LEAST_BLOCK = 512
 """Rounds in the smallest unit: all lanes that a main loop works on at once."""
 
 
-def emit_kernel(kernel: Kernel, vector_bytes: int, masked: bool) -> NativeKernel:
+STREAMING_BYTES = 1 << 25
+"""Outputs larger than this, which is more than caches hold, are written past them."""
+
+
+def emit_kernel(kernel: Kernel, vector_bytes: int, masked: bool, streaming: bool | None = None) -> NativeKernel:
     """Write a kernel as LLVM text.
 
     A kernel that ends with a parallel loop has one unit for each of its rounds. One that ends with a vector loop that
@@ -34,6 +40,9 @@ def emit_kernel(kernel: Kernel, vector_bytes: int, masked: bool) -> NativeKernel
         The size of the processor's vector registers: 16, 32, 64.
     masked : bool
         Whether the processor loads and stores some lanes of a vector as fast as all.
+    streaming : bool, optional
+        Whether outputs are written past the caches where their memory is aligned to vectors. If None, those are that
+        are written once and larger than `STREAMING_BYTES`.
 
     Returns
     -------
@@ -42,6 +51,7 @@ def emit_kernel(kernel: Kernel, vector_bytes: int, masked: bool) -> NativeKernel
     """
     function = kernel_function(kernel.name)
     state = State(kernel, function, vector_bytes, masked)
+    state.streamed = _streamed(kernel, streaming)
     scratch = _write_addresses(state)
     loop = _divided_loop(kernel.body)
     units: Size = 1
@@ -55,11 +65,24 @@ def emit_kernel(kernel: Kernel, vector_bytes: int, masked: bool) -> NativeKernel
             block = _unit_block(loop)
             units = -(-units // block) if isinstance(units, int) else units
         _write_units(state, loop, block)
+    if state.streamed:
+        function.do("fence seq_cst")  # streaming stores are in no order with others
     function.give(literal(0, "i32"))
     return NativeKernel(
         kernel.name, [function], units=units, unit_block=block, scratch=scratch, flops=_flops(kernel.body, 1),
         bytes=sum(map(_bytes, kernel.buffers)), may_fail=state.may_fail,
     )  # fmt: skip
+
+
+def _streamed(kernel: Kernel, streaming: bool | None) -> set[str]:
+    """Return the outputs that are written past the caches: none that the kernel reads again."""
+    if streaming is False:
+        return set()
+    outputs = [b for b in kernel.buffers if b.role is Role.OUTPUT and (streaming or _bytes(b) > STREAMING_BYTES)]
+    stored = Counter(s.buffer for s in walk(kernel.body) if isinstance(s, Store))
+    parts = [part for s in walk(kernel.body) for whole in expressions(s) for part in subexpressions(whole)]
+    read = {part.buffer for part in parts if isinstance(part, Load)}
+    return {b.name for b in outputs if stored[b.name] == 1 and b.name not in read}
 
 
 def _write_addresses(state: State) -> int:

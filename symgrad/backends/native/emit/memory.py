@@ -314,10 +314,44 @@ def _store_lanes(state: State, access: Store, value: Value) -> None:
     if place.step == -1:
         pointer, value = _first_of_reversed(state, pointer, value.type), _reversed(state, value)
         mask = None if mask is None else _reversed(state, mask)
-    if mask is None:
-        state.f.store(value, pointer)
-    else:
+    if mask is not None:
         state.f.masked_store(value, pointer, mask)
+    elif place.step == 1 and _may_stream(state, access):
+        _stream(state, access.buffer, value, pointer)
+    else:
+        state.f.store(value, pointer)
+
+
+def _may_stream(state: State, access: Store) -> bool:
+    """Whether a store passes by the caches, and its lanes are aligned if the buffer is."""
+    if access.buffer not in state.streamed:
+        return False
+    assert state.lanes is not None
+    own = Ref(state.lanes.name)
+    align = state.vector_bytes // byte_size(in_memory(state.buffers[access.buffer].dtype))
+    terms = offset_of(state, access).terms.values()
+    return state.lanes.count >= align and all(m == (own,) or number % align == 0 for m, number in terms)
+
+
+def _stream(state: State, name: str, value: Value, pointer: Value) -> None:
+    """Store without reading into the caches what is there, if the buffer is aligned as that needs."""
+    f = state.f
+    remembered = state.scopes[0].values
+    if ("aligned", name) not in remembered:
+        with state.at(0):
+            number = f.convert("ptrtoint", base_address(state, name), "i64")
+            low = f.binary("and", number, index(state.vector_bytes - 1))
+            remembered["aligned", name] = f.compare("eq", low, index(0))
+    aligned, plain, done = (f.new_block(f"stream.{part}") for part in ("aligned", "plain", "done"))
+    f.branch(remembered["aligned", name], aligned, plain)
+    f.start(aligned)
+    f.store(value, pointer, align=state.vector_bytes, words="")
+    f.lines[-1] += ", !nontemporal !{i32 1}"
+    f.jump(done)
+    f.start(plain)
+    f.store(value, pointer)
+    f.jump(done)
+    f.start(done)
 
 
 def _scatter(state: State, value: Value, pointers: Value, mask: Value) -> None:

@@ -105,6 +105,7 @@ class State:
         self.known: dict[str, Polynomial] = {}
         self.scopes = [Scope(0)]
         self.lanes: Lanes | None = None
+        self.streamed: set[str] = set()
         self.carries: list[dict[str, Value]] = []
         self.facts: dict[int, Facts] = {}
         self.accesses: dict[int, tuple[Load | Store, Polynomial]] = {}

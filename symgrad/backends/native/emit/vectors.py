@@ -24,6 +24,12 @@ from symgrad.backends.native.emit.state import Entry, Facts, Lanes, State
 from symgrad.backends.native.llvm.text import Value, index
 from symgrad.kernels.ir.grammar import Loop
 
+WORTH_TWO_LOOPS = 1 << 16
+"""Heavy work in more rounds than this gets a loop without masks."""
+
+ADDED_AT_ONCE = 64
+"""So many floats are added one after the other in each lane; then their sums are added."""
+
 
 @dataclass(frozen=True)
 class Widths:
@@ -47,8 +53,8 @@ class Widths:
 def widths(state: State, loop: Loop, extent: int | None) -> Widths:
     """Choose how a loop is cut; `extent` is None if it isn't known.
 
-    What is left over after the main loop is one round with a mask, if its work is light. If it is heavy, then wasted
-    lanes cost more than rounds, and code for it twice costs more than masks in all rounds.
+    What is left over after the main loop is one round with a mask, if its work is light. If it is heavy, wasted lanes
+    would cost more than rounds; and unless there is much to do, masks in all rounds cost less than code for it twice.
     """
     lanes = natural_lanes(loop, state.buffers, state.vector_bytes)
     wide = lanes * unrolling(loop)
@@ -59,20 +65,19 @@ def widths(state: State, loop: Loop, extent: int | None) -> Widths:
         main = wide if extent is None or extent >= wide else 0
         return Widths(main, 0 if main and extent is not None and extent % main == 0 else 1, False)
     if extent is None:
-        return Widths(0, lanes, True) if is_heavy and wide == lanes else Widths(wide, lanes if is_heavy else wide, True)
+        return Widths(wide, lanes if is_heavy else wide, True)
     left = extent % wide
     if not left:
         return Widths(wide, 0, False)
-    if is_heavy and wide == lanes and extent > lanes:
+    if is_heavy and wide == lanes < extent < WORTH_TWO_LOOPS:
         return Widths(0, lanes, True)
     rest = min(power_of_two_from(left), lanes if is_heavy else wide)
     return Widths(wide if extent > left else 0, rest, left % rest > 0)
 
 
-def write_vector_loop(state: State, loop: Loop, begin: Value, end: Value, extent: int | None = None) -> None:
-    """Write the rounds from `begin` to `end`: `extent` of them, if it is known."""
-    if extent is None and isinstance(loop.extent, int) and begin.text == "0":
-        extent = loop.extent
+def write_vector_loop(state: State, loop: Loop, begin: Value, end: Value) -> None:
+    """Write the rounds from `begin`, a multiple of all lanes of the main loop, to `end`."""
+    extent = loop.extent if isinstance(loop.extent, int) else None
     cut = widths(state, loop, extent)
     dtypes = [dtype_of(state, carried.start) for carried in loop.carried]
     combines = [carried.combine or "" for carried in loop.carried]
@@ -81,7 +86,10 @@ def write_vector_loop(state: State, loop: Loop, begin: Value, end: Value, extent
     if cut.main:
         values = [splat_neutral(how, dtype, cut.main) for how, dtype in zip(combines, dtypes, strict=True)]
         middle = _end_of_main(state, begin, end, cut, extent)
-        values = _write_rounds(state, loop, begin, middle, cut.main, False, values)
+        if _is_long_sum(loop, dtypes, cut.main):
+            values = _write_blocks(state, loop, begin, middle, cut.main, values)
+        else:
+            values = _write_rounds(state, loop, begin, middle, cut.main, False, values)
         begin = middle
     if cut.rest:
         values = _into_rest(state, cut, combines, dtypes, values)
@@ -105,10 +113,39 @@ def _into_rest(
 
 
 def _end_of_main(state: State, begin: Value, end: Value, cut: Widths, extent: int | None) -> Value:
-    if extent is not None:
-        return index(extent - extent % cut.main) if begin.text == "0" else state.f.add(begin, index(extent))
+    if extent is not None and begin.text == "0":
+        return index(extent - extent % cut.main)
     whole = state.f.binary("and", state.f.subtract(end, begin), index(-cut.main))
     return state.f.add(begin, whole)
+
+
+def _is_long_sum(loop: Loop, dtypes: Sequence[str], count: int) -> bool:
+    """Whether a loop adds so many floats in each lane that rounding errors would pile up."""
+    pairs = zip(loop.carried, dtypes, strict=True)
+    adds = any(carried.combine == "add" and dtype.startswith("float") for carried, dtype in pairs)
+    return adds and (isinstance(loop.extent, str) or loop.extent >= 4 * ADDED_AT_ONCE * count)
+
+
+def _write_blocks(
+    state: State, loop: Loop, begin: Value, end: Value, count: int, starts: list[Value]
+) -> list[Value]:
+    """Write the main loop of a long sum: blocks are summed from zero, then their sums."""
+    f = state.f
+    dtypes = [dtype_of(state, carried.start) for carried in loop.carried]
+    block = ADDED_AT_ONCE * count
+    guard = loop.extent if isinstance(loop.extent, str) else None
+    with state.scope(loop, guard), f.loop(begin, end, block, starts, hint=f"{loop.index}.block") as blocks:
+        last = f.intrinsic("smin", "i64", f.add(blocks.index, index(block)), end)
+        fresh = [
+            start if carried.combine == "add" else current
+            for carried, start, current in zip(loop.carried, starts, blocks.carried, strict=True)
+        ]
+        sums = _write_rounds(state, loop, blocks.index, last, count, False, fresh)
+        blocks.next = [
+            combined(f, "add", dtype, [current, value]) if carried.combine == "add" else value
+            for carried, dtype, current, value in zip(loop.carried, dtypes, blocks.carried, sums, strict=True)
+        ]
+    return blocks.results
 
 
 def _write_rounds(

@@ -149,6 +149,7 @@ class Function:
         self.lines: list[str] = ["entry:"]
         self.block = "entry"
         self.declarations: set[str] = set()
+        self.helpers: dict[str, Function] = {}
         self._values = 0
         self._blocks = 0
 
@@ -250,6 +251,18 @@ class Function:
     def declare(self, name: str, result: str, parameters: Sequence[str]) -> None:
         """Declare a function that another module, or LLVM itself, has."""
         self.declarations.add(f"declare {result} @{name}({', '.join(parameters)})")
+
+    def call_helper(self, helper: Function, *operands: Value) -> Value:
+        """Call an internal function that the module then contains once, whoever calls it."""
+        self.helpers[helper.name] = helper
+        return self.call(helper.name, helper.result, *operands)
+
+    def any_lane(self, condition: Value) -> Value:
+        """Whether a condition holds in any lane."""
+        lanes = lanes_of(condition.type)
+        if lanes == 1:
+            return condition
+        return self.compare("ne", self.convert("bitcast", condition, f"i{lanes}"), Value("0", f"i{lanes}"))
 
     # ---- memory ----
 
@@ -377,6 +390,8 @@ def byte_size(element: str) -> int:
 
 
 def module_text(functions: Sequence[Function]) -> str:
-    """Return a module of functions, with all declarations that they need."""
+    """Return a module of functions, with all declarations and helpers that they need."""
+    helpers = {name: helper for function in functions for name, helper in sorted(function.helpers.items())}
+    functions = [*functions, *helpers.values()]
     declarations = sorted({line for function in functions for line in function.declarations})
     return "\n".join([*declarations, "", *[str(function) for function in functions]])

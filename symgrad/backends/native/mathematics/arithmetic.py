@@ -137,12 +137,21 @@ class Arithmetic:
         """The smaller of `a` and a bound that isn't nan; nan if `a` is."""
         return self.select(self.less(bound, a), bound, a)
 
+    def double(self) -> Arithmetic:
+        """Return the arithmetic of float64 with as many lanes."""
+        return Arithmetic(self.function, with_element(self.kind, "double"))
+
+    def widened(self, a: Value) -> Value:
+        """A float32 as a float64."""
+        return self.function.convert("fpext", a, with_element(self.kind, "double"))
+
+    def narrowed(self, a: Value) -> Value:
+        """A float64 as a float32."""
+        return self.function.convert("fptrunc", a, with_element(self.kind, "float"))
+
     def through_double(self, formula: Callable[..., Value], *operands: Value) -> Value:
         """Write a function of float32 as that of float64: rounded once, for functions that need not be fast."""
-        wide = with_element(self.kind, "double")
-        m = Arithmetic(self.function, wide)
-        result = formula(m, *[self.function.convert("fpext", operand, wide) for operand in operands])
-        return self.function.convert("fptrunc", result, self.kind)
+        return self.narrowed(formula(self.double(), *[self.widened(operand) for operand in operands]))
 
     # ---- bits ----
 

@@ -113,6 +113,13 @@ def exp(m: Arithmetic, x: Value) -> Value:
     return _scaled(m, _exponential_of_remainder(m, r), exponent)
 
 
+def exp_of_sum(m: Arithmetic, high: Value, low: Value, factor: Value) -> Value:
+    """Return ``factor * exp(high + low)`` for a `low` that is small, with hardly the error of the factor more."""
+    table = _table(m)
+    r, exponent = _reduced(m, m.at_most(m.at_least(high, table.lowest), table.highest))
+    return _scaled(m, m.fma(factor, _less_one_of_remainder(m, m.add(r, low)), factor), exponent)
+
+
 def exp2(m: Arithmetic, x: Value) -> Value:
     """Power of two."""
     bound = 160.0 if m.is_single else 1100.0

@@ -48,7 +48,7 @@ def _parts(m: Arithmetic, x: Value) -> tuple[Value, Value, Value]:
     return exponent, m.subtract(m.from_bits(mantissa), 1.0), biased
 
 
-def _normal_parts(m: Arithmetic, x: Value) -> tuple[Value, Value]:
+def normal_parts(m: Arithmetic, x: Value) -> tuple[Value, Value]:
     """Return e and f of a positive number that may be subnormal."""
     bits = m.precision.mantissa_bits
     is_subnormal = m.less(x, 2.0 ** (1 - m.precision.bias))
@@ -90,12 +90,12 @@ def _at_the_edges(m: Arithmetic, x: Value, result: Value) -> Value:
 
 def log(m: Arithmetic, x: Value) -> Value:
     """Natural logarithm."""
-    return _at_the_edges(m, x, _sum(m, *_normal_parts(m, x)))
+    return _at_the_edges(m, x, _sum(m, *normal_parts(m, x)))
 
 
 def _with_base(m: Arithmetic, x: Value, scale: tuple[float, float], unit: tuple[float, float]) -> Value:
     """Return the logarithm to another base, of which `scale` is ``1 / ln base`` and `unit` the logarithm of 2."""
-    exponent, f = _normal_parts(m, x)
+    exponent, f = normal_parts(m, x)
     correction = _correction(m, f)
     # log(1 + f) in two parts, the first short enough for an exact product.
     high = m.from_bits(m.integers("and", m.bits(m.subtract(f, correction)), -(1 << 32)))

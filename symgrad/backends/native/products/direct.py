@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from math import prod
 
 from symgrad.backends.native.kernel import NativeKernel, buffer_pointer, kernel_function
@@ -28,44 +29,69 @@ from symgrad.backends.native.products.tiles import (
 SUMS_AT_A_TIME = 8
 """Sums of an inner product: two are added to in a cycle, and each can be added to again after four."""
 
+FIRST_CACHE = 1 << 15
+"""Bytes that stay in the first cache."""
+
 PACKED_SIZE = 1 << 15
 """Elements of a matrix that each thread may copy into scratch memory as a whole."""
 
 
-def choose_tile(m: int, n: int, registers: int) -> tuple[int, int]:
+@lru_cache(maxsize=4096)
+def choose_tile(
+    m: int, n: int, registers: int, overlap: bool, row_load: float = 0.0
+) -> tuple[float, tuple[int, int]]:
     """Return how many rows and columns of sums to keep in registers, to cover m rows and n columns in the fewest cycles.
 
     A step of the inner loop does two products of vectors in a cycle, and can add to the same sum every four cycles.
     Loads go on beside them, but not for nothing, least of all those of columns, which come from farther away.
+
+    Parameters
+    ----------
+    m, n, registers : int
+        Rows, columns (of sums, each a vector), and vectors that fit into the registers.
+    overlap : bool
+        Whether the last tile may overlap the one before.
+    row_load : float
+        What the load of a row costs, beside that of other loads.
+
+    Returns
+    -------
+    cycles, (rows, columns) : float, (int, int)
+        The cycles of one step of the inner loop for all tiles, and the tile.
     """
-    shapes = [
-        (down, across) for across in range(1, min(max(n, 1), 8) + 1)
-        for down in range(1, min(max(m, 1), (registers - 1 - across) // across) + 1)
-    ]  # fmt: skip
-    return min(shapes, key=lambda shape: grid_cycles(m, n, *shape) * (1 + _text(m, n, *shape) / 1000))
+    best: tuple[float, float, tuple[int, int]] = (float("inf"), 0.0, (1, 1))
+    for across in range(1, min(max(n, 1), 8) + 1):
+        for down in range(1, min(max(m, 1), (registers - 1 - across) // across) + 1):
+            rows, columns = _parts(m, down, overlap), _parts(n, across, overlap)
+            tiles = [(r, c, count * times) for r, count in rows for c, times in columns]
+            cycles = sum(count * tile_cycles(r, c, row_load) for r, c, count in tiles)
+            text = sum(r * c for r, c, _ in tiles)
+            best = min(best, (cycles * (1 + text / 1000), cycles, (down, across)))
+    return best[1:]
 
 
-def grid_cycles(m: int, n: int, down: int, across: int) -> float:
-    """Return the cycles of one step of the inner loop, for all tiles together."""
-    (full, rest), (wide, narrow) = divmod(m, down), divmod(n, across)
-    cycles = full * wide * tile_cycles(down, across) + wide * tile_cycles(rest, across)
-    return cycles + full * tile_cycles(down, narrow) + tile_cycles(rest, narrow)
+def _parts(count: int, size: int, overlap: bool) -> list[tuple[int, int]]:
+    """Return the sizes that tiles of `size` leave of `count`, and how often each comes."""
+    full, rest = divmod(count, size)
+    if overlap or not rest:
+        return [(size, full + (rest > 0))]
+    return [(size, full), (rest, 1)]
 
 
-def _text(m: int, n: int, down: int, across: int) -> int:
-    """Return how long the text of all tiles is: each shape has its own, and must be compiled."""
-    return (down + (m % down > 0) * (m % down)) * (across + (n % across > 0) * (n % across))
+def tile_cycles(rows: int, columns: int, row_load: float = 0.0) -> float:
+    """Return the cycles of one step of a tile, in which the load of a row may have to come from the second cache."""
+    if not rows or not columns:
+        return 0
+    return max(rows * columns / 2, 0.6 * (rows + columns), 4) + 0.35 * columns + row_load * rows
 
 
-def tile_cycles(rows: int, columns: int, row_load: float = 0.15) -> float:
-    """Return the cycles of one step of a tile; a load of a column costs half a cycle, one of a row `row_load`."""
-    return max(rows * columns / 2, 4) + row_load * rows + 0.5 * columns if rows and columns else 0
-
-
-def over_units(function: Function, stack: tuple[int, ...], count: int, size: int, emit: Callable[..., None]) -> int:
+def over_units(
+    function: Function, stack: tuple[int, ...], count: int, size: int, emit: Callable[..., None], overlap: bool = False
+) -> int:
     """Write the loop over units, each a tile of `size` out of `count` in one matrix of the stack; returns their number.
 
-    `emit` gets the indices of the stack, the first row (or column) and how many there are.
+    `emit` gets the indices of the stack, the first row (or column) and how many there are. With `overlap` the last unit
+    starts earlier, so that it is a whole one.
     """
     full, rest = divmod(count, size)
     each = full + (rest > 0)
@@ -78,15 +104,18 @@ def over_units(function: Function, stack: tuple[int, ...], count: int, size: int
         for size_of_axis in reversed(stack):
             indices.insert(0, function.binary("urem", place, index(size_of_axis)))
             place = function.binary("udiv", place, index(size_of_axis))
-        if full and rest:
+        if not full:
+            emit(indices, index(0), rest)
+        elif not rest:
+            emit(indices, scaled(function, unit, size), size)
+        elif overlap:
+            first = function.intrinsic("smin", "i64", scaled(function, unit, size), index(count - size))
+            emit(indices, first, size)
+        else:
             with function.when(function.compare("slt", unit, index(full))):
-                emit(indices, function.multiply(unit, index(size)), size)
+                emit(indices, scaled(function, unit, size), size)
             with function.when(function.compare("sge", unit, index(full))):
                 emit(indices, index(full * size), rest)
-        elif full:
-            emit(indices, function.multiply(unit, index(size)), size)
-        else:
-            emit(indices, index(0), rest)
     return each * prod(stack)
 
 
@@ -129,8 +158,8 @@ def broadcast_kernel(name: str, problem: Problem, numbers: Numbers) -> NativeKer
     """
     function = kernel_function(name)
     buffers = Buffers(function, problem, numbers)
-    rows, vectors = broadcast_tile_shape(problem, numbers)
-    block = vectors * numbers.lanes
+    _, (rows, vectors) = broadcast_tile_shape(problem, numbers)
+    block, overlap = vectors * numbers.lanes, problem.added is None
     right, stride, scratch = buffers.right, problem.right.rows, 0
     copies = copies_right(problem)
     if copies:
@@ -154,25 +183,27 @@ def broadcast_kernel(name: str, problem: Problem, numbers: Numbers) -> NativeKer
             sizes = (problem.k, width) if problem.right.columns == 1 else (width, problem.k)
             step = problem.right.rows if problem.right.columns == 1 else problem.right.columns
             copy(function, numbers, source, *sizes, step, right, block)
-        over_tiles(function, problem.m, rows, lambda row, height: tile(indices, row, column, height, width))
+        over_tiles(function, problem.m, rows, lambda row, height: tile(indices, row, column, height, width), overlap)
 
     def rows_of(indices: list[Value], row: Value, height: int) -> None:
-        over_tiles(function, problem.n, block, lambda column, width: tile(indices, row, column, height, width))
+        over_tiles(function, problem.n, block, lambda column, width: tile(indices, row, column, height, width), overlap)
 
     if copies or problem.m <= problem.k or problem.output.columns != 1:
-        units = over_units(function, problem.stack, problem.n, block, columns_of)
+        units = over_units(function, problem.stack, problem.n, block, columns_of, overlap)
     else:
-        units = over_units(function, problem.stack, problem.m, rows, rows_of)
+        units = over_units(function, problem.stack, problem.m, rows, rows_of, overlap)
     function.give(Value("0", "i32"))
     return NativeKernel(name, [function], units, scratch=scratch, flops=problem.flops)
 
 
-def broadcast_tile_shape(problem: Problem, numbers: Numbers) -> tuple[int, int]:
-    """Return rows and vectors of `broadcast_kernel`'s tile: one vector if tiles are transposed, for that takes long."""
-    vectors = len(numbers.widths(problem.n))
+def broadcast_tile_shape(problem: Problem, numbers: Numbers) -> tuple[float, tuple[int, int]]:
+    """Return the cycles of a step of `broadcast_kernel`, and its tile: one vector if tiles have to be transposed."""
+    vectors, overlap = len(numbers.widths(problem.n)), problem.added is None
     if problem.output.columns == 1:
-        return choose_tile(problem.m, vectors, numbers.registers)
-    return min(max(problem.m, 1), numbers.lanes), 1
+        return choose_tile(problem.m, vectors, numbers.registers - 2 * copies_right(problem), overlap)
+    rows = min(max(problem.m, 1), numbers.lanes)
+    tiles = [count * tile_cycles(size, 1) for size, count in _parts(problem.m, rows, overlap)]
+    return vectors * sum(tiles), (rows, 1)
 
 
 def copies_right(problem: Problem) -> bool:
@@ -185,6 +216,16 @@ def packs(problem: Problem) -> bool:
     """Whether `dot_kernel` has to turn left round in scratch memory first, and can."""
     small = problem.m * problem.k <= PACKED_SIZE and not problem.stack
     return problem.left.columns != 1 and problem.left.rows == 1 and small
+
+
+def dot_tile_shape(problem: Problem, numbers: Numbers) -> tuple[float, tuple[int, int]]:
+    """Return the cycles of a step of `dot_kernel`, and its tile."""
+    return choose_tile(problem.m, problem.n, numbers.registers, problem.added is None, row_load(problem.m, problem.k, numbers))
+
+
+def row_load(m: int, k: int, numbers: Numbers) -> float:
+    """Return what the load of a row of a left matrix costs: something if they don't stay in the first cache."""
+    return 0.0 if m * k * numbers.bytes <= FIRST_CACHE else 0.2
 
 
 def dot_kernel(name: str, problem: Problem, numbers: Numbers) -> NativeKernel:
@@ -202,7 +243,8 @@ def dot_kernel(name: str, problem: Problem, numbers: Numbers) -> NativeKernel:
                        function.parameters[4], padded)  # fmt: skip
         buffers.left, problem = function.parameters[4], replace(problem, left=packed)
         scratch = problem.m * padded * numbers.bytes
-    rows, columns = choose_tile(problem.m, problem.n, numbers.registers)
+    overlap = problem.added is None
+    _, (rows, columns) = dot_tile_shape(problem, numbers)
 
     def tile(indices: list[Value], row: Value, column: Value, height: int, width: int) -> None:
         left = buffers.inside(buffers.left, problem.left, indices, row, index(0))
@@ -213,9 +255,9 @@ def dot_kernel(name: str, problem: Problem, numbers: Numbers) -> NativeKernel:
         put_sums(function, target, sums, (problem.output.rows, problem.output.columns))
 
     def columns_of(indices: list[Value], column: Value, width: int) -> None:
-        over_tiles(function, problem.m, rows, lambda row, height: tile(indices, row, column, height, width))
+        over_tiles(function, problem.m, rows, lambda row, height: tile(indices, row, column, height, width), overlap)
 
-    units = over_units(function, problem.stack, problem.n, columns, columns_of)
+    units = over_units(function, problem.stack, problem.n, columns, columns_of, overlap)
     function.give(Value("0", "i32"))
     return NativeKernel(name, [function], units, scratch=scratch, flops=problem.flops)
 

@@ -12,15 +12,15 @@ from symgrad.backends.native.kernel import NativeKernel
 from symgrad.backends.native.products.direct import (
     broadcast_kernel,
     broadcast_tile_shape,
-    choose_tile,
     copies_right,
     dot_kernel,
-    grid_cycles,
+    dot_tile_shape,
     inner_product_kernel,
     packs,
 )
 from symgrad.backends.native.products.layout import Layout, Problem, problem_of
 from symgrad.backends.native.products.tiles import Numbers
+from symgrad.backends.native.products.update import is_suited, update_kernel
 
 LONGEST_COPY = 4096
 """Rows that are copied of a strip of columns, so that it stays in the second cache."""
@@ -81,15 +81,15 @@ def ways(problem: Problem, numbers: Numbers) -> list[tuple[float, Way, Problem]]
     """Return the ways to compute a product: about how many cycles each takes, what writes it, and the problem for it."""
     found: list[tuple[float, Way, Problem]] = []
     for turned in (problem, problem.transposed):
-        m, n, k, registers = turned.m, turned.n, turned.k, numbers.registers
-        if turned.m == turned.n == 1 and turned.left.columns == 1 and turned.right.rows == 1 and not turned.stack:
+        m, n, k, is_turned = turned.m, turned.n, turned.k, turned.output.columns != 1
+        if m == n == 1 and turned.left.columns == 1 and turned.right.rows == 1 and not turned.stack:
             found.append((0, inner_product_kernel, turned))
+        if is_suited(turned):
+            found.append((0, update_kernel, turned))
         if 1 in (turned.right.columns, turned.right.rows) and (not copies_right(turned) or k <= LONGEST_COPY):
-            shape = broadcast_tile_shape(turned, numbers)
-            cycles = grid_cycles(m, len(numbers.widths(n)), *shape) * k
-            cycles += m * n / numbers.lanes * (1 if turned.output.columns == 1 else 6)
+            cycles = broadcast_tile_shape(turned, numbers)[0] * k + m * n / numbers.lanes * (6 if is_turned else 1)
             found.append((cycles + (0.3 * k * n if copies_right(turned) else 0), broadcast_kernel, turned))
         if turned.right.rows == 1 and (turned.left.columns == 1 or packs(turned)):
-            cycles = grid_cycles(m, n, *choose_tile(m, n, registers)) * -(-k // numbers.lanes) + 1.5 * m * n
-            found.append((cycles + (0.4 * m * k if packs(turned) else 0) + 0.02 * m * k, dot_kernel, turned))
+            cycles = dot_tile_shape(turned, numbers)[0] * -(-k // numbers.lanes) + 1.5 * m * n + 0.02 * m * k
+            found.append((cycles + (0.4 * m * k if packs(turned) else 0), dot_kernel, turned))
     return found

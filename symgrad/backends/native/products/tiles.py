@@ -190,9 +190,18 @@ def transposed(function: Function, vectors: Sequence[Value], lanes: int) -> list
     return loop.results
 
 
-def over_tiles(function: Function, count: int, size: int, emit: Callable[[Value, int], None]) -> None:
-    """Write a loop over tiles of `size`, and then the tile that is left; `emit` gets the first position and the size."""
+def over_tiles(
+    function: Function, count: int, size: int, emit: Callable[[Value, int], None], overlap: bool = False
+) -> None:
+    """Write a loop over tiles of `size`, and then the tile that is left; `emit` gets the first position and the size.
+
+    With `overlap` the last tile starts earlier instead, so that it is a whole one: there is only one to write.
+    """
     full, rest = divmod(count, size)
+    if full and rest and overlap:
+        with function.loop(index(0), index(count), size, hint="tile") as loop:
+            emit(function.intrinsic("smin", "i64", loop.index, index(count - size)), size)
+        return
     if full == 1:
         emit(index(0), size)
     elif full:

@@ -6,11 +6,12 @@ they are still in the first cache, they take their step.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from symgrad.backends.native.kernel import NativeKernel, buffer_pointer, kernel_function
 from symgrad.backends.native.llvm.text import Value, index
-from symgrad.backends.native.products.direct import Buffers, over_units, put_sums, tile_cycles
+from symgrad.backends.native.products.direct import Buffers, choose_tile, over_units, put_sums, row_load, tile_cycles
 from symgrad.backends.native.products.layout import Matrix, Problem
 from symgrad.backends.native.products.tiles import (
     Numbers,
@@ -23,21 +24,25 @@ from symgrad.backends.native.products.tiles import (
     scaled,
 )
 
-FUSED_ROWS = 32
-"""With more rows of b than these, a matrix in the second cache is read often enough: two kernels do as well."""
+LONGEST_STEP = 512
+"""With more columns of a than these, copying its factors doesn't pay."""
+
+
+NARROWEST = 64
+"""A narrower c is better updated as its transpose."""
 
 
 def is_suited(step: Problem) -> bool:
-    """Whether a step and a product are better done at once: c and b have contiguous rows, and b has few of them."""
-    assert step.added is not None
-    contiguous = step.added.columns == step.right.columns == step.left.rows == 1
-    return contiguous and not step.stack and step.k <= FUSED_ROWS
+    """Whether the kernels here can do a step, and well: c, b and a.T have contiguous rows, and c is larger than b."""
+    if step.added is None or step.stack or not 0 < step.k <= min(step.m, LONGEST_STEP) or step.n < NARROWEST:
+        return False
+    return step.added.columns == step.right.columns == step.left.rows == 1
 
 
-def update_and_product_kernel(
-    name: str, step: Problem, product: Matrix, squares: Matrix | None, numbers: Numbers
+def update_kernel(
+    name: str, step: Problem, numbers: Numbers, product: Matrix | None = None, squares: Matrix | None = None
 ) -> NativeKernel:
-    """Return the kernel of ``c + (beta * c + alpha * a @ b)`` and ``b @ c.T``.
+    """Return the kernel of ``c + (beta * c + alpha * a @ b)``, and of ``b @ c.T``.
 
     Parameters
     ----------
@@ -45,55 +50,53 @@ def update_and_product_kernel(
         Its symbol.
     step : Problem
         The step on c.
-    product : Matrix
-        Where ``b @ c.T`` goes, of the old c.
-    squares : Matrix or None
-        Where the sums of squares of the old c's rows go (its `rows` is their step), if they are wanted.
     numbers : Numbers
         The numbers and vectors.
+    product : Matrix, optional
+        Where ``b @ c.T`` goes, of the old c.
+    squares : Matrix, optional
+        Where the sums of squares of the old c's rows go; its `rows` is their step.
     """
-    writer = _Writer(name, step, product, squares, numbers)
+    writer = _Writer(name, step, numbers, product, squares)
     units = over_units(writer.function, (), step.m, writer.rows, writer.unit)
     writer.function.give(Value("0", "i32"))
-    factors = step.k * writer.stride * numbers.bytes
-    return NativeKernel(
-        name, [writer.function], units, scratch=factors + writer.rows * numbers.lanes * numbers.bytes, flops=2 * step.flops
-    )  # fmt: skip
+    scratch = step.k * writer.stride * numbers.bytes
+    flops = step.flops * (1 if product is None else 2)
+    return NativeKernel(name, [writer.function], units, scratch=scratch, flops=flops)
 
 
 class _Writer:
     """Writes the parts of the kernel; `rows` of c are one unit."""
 
-    def __init__(self, name: str, step: Problem, product: Matrix, squares: Matrix | None, numbers: Numbers) -> None:
+    def __init__(
+        self, name: str, step: Problem, numbers: Numbers, product: Matrix | None, squares: Matrix | None
+    ) -> None:
         self.function = kernel_function(name)
         self.step, self.product, self.numbers = step, product, numbers
         self.buffers = Buffers(self.function, step, numbers)
-        self.goal = Target(numbers, buffer_pointer(self.function, product.buffer))
-        self.rows, self.vectors, self.tile = _shapes(step, numbers)
+        self.rows, self.vectors, self.tile = _shapes(step, numbers, product is not None)
         self.stride = -(-self.rows // numbers.lanes) * numbers.lanes
         self.squares_step = 0 if squares is None else squares.rows
         self.squares = None if squares is None else Target(numbers, buffer_pointer(self.function, squares.buffer))
         self.factors = self.function.parameters[4]
-        self.sums = self.function.offset(self.factors, index(step.k * self.stride), numbers.element)
 
     def unit(self, indices: list[Value], row: Value, count: int) -> None:
         """Write what is done with `count` rows of c from `row` on."""
         function, numbers, step = self.function, self.numbers, self.step
-        over_tiles(function, count, self.tile[1], lambda first, down: self.products(row, first, down))
+        if self.product is not None:
+            goal = Target(numbers, buffer_pointer(function, self.product.buffer))
+            over_tiles(function, count, self.tile[1], lambda first, down: self.products(goal, row, first, down))
         self.scale_factors(row, count)
         if self.squares is not None:
-            for number in range(count):
-                function.store(numbers.zeros, at(function, self.sums, number * numbers.lanes, numbers.element))
+            self.put_squares(self.squares, row, count)
         over_tiles(function, step.n, self.vectors * numbers.lanes,
                    lambda column, width: self.update(row, count, column, width))  # fmt: skip
-        if self.squares is not None:
-            self.put_squares(row, count)
 
-    def products(self, row: Value, first: Value, down: int) -> None:
+    def products(self, goal: Target, row: Value, first: Value, down: int) -> None:
         """Write the inner products of rows of c with all rows of b."""
-        function, step = self.function, self.step
+        function, step, product = self.function, self.step, self.product
         row = function.add(row, first)
-        assert self.buffers.target.added is not None
+        assert self.buffers.target.added is not None and product is not None
         from_c = function.offset(
             self.buffers.target.added, scaled(function, row, step.output.rows), self.numbers.element)  # fmt: skip
 
@@ -102,10 +105,10 @@ class _Writer:
             sums = dot_tile(
                 function, self.numbers, from_b, from_c, step.n, across, down, step.right.rows, step.output.rows
             )
-            distance = self.buffers.distance(self.product, [], column, row)
-            put_sums(function, self.goal.moved(function, distance), sums, (self.product.rows, self.product.columns))
+            distance = self.buffers.distance(product, [], column, row)
+            put_sums(function, goal.moved(function, distance), sums, (product.rows, product.columns))
 
-        over_tiles(function, step.k, self.tile[0], with_rows_of_b)
+        over_tiles(function, step.k, self.tile[0], with_rows_of_b, overlap=True)
 
     def scale_factors(self, row: Value, count: int) -> None:
         """Copy alpha times the rows' factors into scratch memory, side by side."""
@@ -129,34 +132,29 @@ class _Writer:
         )
         distance = self.buffers.distance(step.output, [], row, column)
         target = replace(self.buffers.target.moved(function, distance), alpha=None)
-        if self.squares is not None:
-            self.add_squares(target, widths, count)
         put_tile(function, target, sums, widths, (step.output.rows, step.output.columns))
 
-    def add_squares(self, target: Target, widths: list[int], count: int) -> None:
-        """Add the squares of a tile of the old c to its rows' sums."""
-        function, numbers = self.function, self.numbers
-        assert target.added is not None
-        for number in range(count):
-            place = at(function, self.sums, number * numbers.lanes, numbers.element)
-            total = numbers.load(function, place, numbers.lanes)
-            for position, width in enumerate(widths):
-                distance = number * self.step.output.rows + position * numbers.lanes
-                old = numbers.load(function, at(function, target.added, distance, numbers.element), width)
-                total = function.fma(old, old, total)
-            function.store(total, place)
+    def put_squares(self, squares: Target, row: Value, count: int) -> None:
+        """Write the sums of squares of rows."""
+        function, numbers, step = self.function, self.numbers, self.step
+        assert self.buffers.target.added is not None
+        start = function.offset(self.buffers.target.added, scaled(function, row, step.output.rows), numbers.element)
+        places = [at(function, start, number * step.output.rows, numbers.element) for number in range(count)]
 
-    def put_squares(self, row: Value, count: int) -> None:
-        """Sum up and write the squares of rows."""
-        function, numbers = self.function, self.numbers
-        assert self.squares is not None
-        target = self.squares.moved(function, scaled(function, row, self.squares_step))
-        places = [at(function, self.sums, number * numbers.lanes, numbers.element) for number in range(count)]
-        vectors = [[numbers.load(function, place, numbers.lanes) for place in places]]
-        put_sums(function, target, vectors, (0, self.squares_step))
+        def add(sums: Sequence[Value], column: Value, width: int) -> list[Value]:
+            rows = [
+                numbers.load(function, function.offset(place, column, numbers.element), width) for place in places
+            ]
+            return [function.fma(old, old, total) for old, total in zip(rows, sums, strict=True)]
+
+        full, rest = divmod(step.n, numbers.lanes)
+        with function.loop(index(0), index(full * numbers.lanes), numbers.lanes, [numbers.zeros] * count) as loop:
+            loop.next = add(loop.carried, loop.index, numbers.lanes)
+        sums = add(loop.results, index(full * numbers.lanes), rest) if rest else loop.results
+        put_sums(function, squares.moved(function, scaled(function, row, self.squares_step)), [sums], (0, self.squares_step))
 
 
-def _shapes(step: Problem, numbers: Numbers) -> tuple[int, int, tuple[int, int]]:
+def _shapes(step: Problem, numbers: Numbers, with_product: bool) -> tuple[int, int, tuple[int, int]]:
     """Return the rows of c that are one unit, the vectors of an update's tile, and the tile (of b, of c) of products.
 
     Units that leave no rows over, and tiles that leave none of a unit, need the least text.
@@ -165,14 +163,13 @@ def _shapes(step: Problem, numbers: Numbers) -> tuple[int, int, tuple[int, int]]
     found = []
     for rows in range(1, min(step.m, registers // 2) + 1):
         vectors = min((registers - 1) // (rows + 1), len(numbers.widths(step.n)))
-        cost = tile_cycles(rows, vectors) / (rows * vectors)
-        for across in [size for size in range(1, rows + 1) if rows % size == 0]:
-            down = min((registers - 1 - across) // across, step.k)
-            if down > 0:
-                tiles = -(-step.k // down)
-                down = -(-step.k // tiles)
-                cost_of_products = tile_cycles(down, across, 0.35) * tiles / (step.k * across)
-                leftover = 1.2 if step.m % rows else 1.0
-                found.append(((cost + cost_of_products) * leftover, rows, vectors, (down, across)))
+        cost, tile = tile_cycles(rows, vectors) / (rows * vectors), (1, 1)
+        if with_product:
+            load = row_load(step.k, step.n, numbers)
+            divisors = [across for across in range(1, rows + 1) if rows % across == 0]
+            tiles = [(across, choose_tile(step.k, across, registers, True, load)) for across in divisors]
+            across, (cycles, tile) = min(tiles, key=lambda found: found[1][0] / found[0])
+            cost += cycles / (step.k * across)
+        found.append((cost * (1.1 if step.m % rows else 1.0), rows, vectors, tile))
     _, rows, vectors, tile = min(found)
     return rows, vectors, tile

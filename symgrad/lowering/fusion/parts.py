@@ -1,0 +1,98 @@
+"""Large totals are taken in two steps: of parts, on any thread, and then of the parts' totals.
+
+The parts depend on sizes only, so the result is the same for every number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from symgrad.graph.op import Operand
+from symgrad.graph.types import TensorType
+from symgrad.graph.variables import Variable
+from symgrad.kernels.grammar import Kernel, Library, Map, Reduction, Reshape, ScalarFunction, View
+from symgrad.lowering.steps import Step
+
+LEAST_ELEMENTS = 1 << 18
+"""Totals of fewer elements are taken at once."""
+PART = 1 << 14
+"""About how many elements a part has."""
+
+_ADD = ScalarFunction("add", np.add)
+_SQUARE = ScalarFunction("sqr", np.square)
+
+
+def in_parts(steps: Sequence[Step], types: MutableMapping[Variable, Operand]) -> list[Step]:
+    """Return steps in which large totals are taken in parts; `types` gets those of new variables."""
+    found: list[Step] = []
+    for step in steps:
+        found.extend(_parts_of(step, types))
+    return found
+
+
+def _parts_of(step: Step, types: MutableMapping[Variable, Operand]) -> list[Step]:
+    kernel = step.kernel
+    is_square = isinstance(kernel, Library) and kernel.name == "sum_of_squares"
+    if not is_square and not isinstance(kernel, Reduction):
+        return [step]
+    kind: Any = types[step.inputs[0]].type
+    if not kind.is_static or prod(kind.shape) < LEAST_ELEMENTS:
+        return [step]
+    axes = tuple(range(kind.ndim)) if is_square else kernel.axes  # type: ignore[union-attr]
+    parts = _number_of_parts(kind.shape, axes)
+    if parts == 1:
+        return [step]
+    writer = _Writer(step, types)
+    operand = step.inputs[0]
+    if is_square:
+        operand = writer.add(Map(_SQUARE), operand, kind.shape, kind.dtype)
+        kernel = Reduction(_ADD, axes, False, kind.dtype)
+    assert isinstance(kernel, Reduction)
+    first = kind.shape[0]
+    shape = (parts, first // parts, *kind.shape[1:])
+    cut = writer.add(View(Reshape(shape)), operand, shape, kind.dtype)
+    inner = tuple([axis + 1 for axis in axes])
+    rest = [size for axis, size in enumerate(shape) if axis not in inner]
+    totals = writer.add(Reduction(kernel.function, inner, False, kernel.dtype), cut, rest, kernel.dtype)
+    if not kernel.keepdims:
+        writer.finish(Reduction(kernel.function, (0,), False, kernel.dtype), totals)
+        return writer.steps
+    whole = writer.add(Reduction(kernel.function, (0,), False, kernel.dtype), totals, rest[1:], kernel.dtype)
+    kept: Any = types[step.outputs[0]].type
+    writer.finish(View(Reshape(tuple(kept.shape))), whole)
+    return writer.steps
+
+
+def _number_of_parts(shape: Sequence[int], axes: Sequence[int]) -> int:
+    """Return how many parts the first axis falls into: a divisor of it that gives parts of a good size; 1 if none."""
+    if tuple(axes) != tuple(range(len(shape))) and tuple(axes) != (0,):
+        return 1
+    wanted = prod(shape) // PART
+    divisors = [part for part in range(1, min(shape[0], 8 * wanted) + 1) if shape[0] % part == 0]
+    best = min(divisors, key=lambda part: abs(part - wanted))
+    return best if 4 * best >= min(wanted, 16) else 1
+
+
+class _Writer:
+    """Adds steps with new variables in place of one."""
+
+    def __init__(self, step: Step, types: MutableMapping[Variable, Operand]) -> None:
+        self.step = step
+        self.types = types
+        self.steps: list[Step] = []
+
+    def add(self, kernel: Kernel, operand: Variable, shape: Sequence[int], dtype: str) -> Variable:
+        """Add a step, and return its output."""
+        kind = TensorType(dtype, tuple(shape), (False,) * len(shape))
+        output: Variable = kind(None)
+        self.types[output] = Operand(kind)
+        self.steps.append(Step(kernel, self.step.name, (operand,), (output,), self.step.source))
+        return output
+
+    def finish(self, kernel: Kernel, operand: Variable) -> None:
+        """Add the step that has the original output."""
+        self.steps.append(Step(kernel, self.step.name, (operand,), self.step.outputs, self.step.source))
