@@ -65,9 +65,8 @@ class PytensorStep(TrainingStep):
         gradients = pytensor.grad(cost, self._parameters)
         updates = [(p, (p - eta * g).astype("float32")) for p, g in zip(self._parameters, gradients, strict=True)]
         rows = slice(index * workload.batch_size, (index + 1) * workload.batch_size)
-        self.step = pytensor.function([index], cost, updates=updates, givens={x: train_x[rows], y: train_y[rows]})
+        self.step: Any = pytensor.function([index], cost, updates=updates, givens={x: train_x[rows], y: train_y[rows]})
         self.step.trust_input = True
-        self._indices: dict[int, np.ndarray] = {}
 
     def costs(self, indices: Any) -> list[float]:
         """Run the steps one by one and return their costs."""

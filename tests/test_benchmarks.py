@@ -318,7 +318,7 @@ class TestCheck:
         value = expression_function(expression)()
         good = Record([], [value], [])
         moved = value.copy()
-        moved[777] += 1e-2
+        moved[777] += 1e-1
         broken = value.copy()
         broken[5] = np.nan
         assert check(expression, {"good": good, "same": good}, "good")["same"] == 0.0

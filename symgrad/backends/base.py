@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from symgrad.backends.timing import Stopwatch
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import Container, Variable
@@ -63,6 +64,17 @@ class Program(Protocol):
 
         Step k gets row k of each sequence and writes row k of each result. A program that can't do this does none.
         """
+
+    @property
+    def llvm(self) -> str:
+        """The LLVM text of its kernels; empty if it has none."""
+
+    @property
+    def memory(self) -> int:
+        """The bytes that it keeps for intermediate results and as scratch, known before it runs."""
+
+    def timed(self) -> Stopwatch:
+        """Time its kernels from now on, until the stopwatch is stopped."""
 
 
 class WrittenProgram(Protocol):

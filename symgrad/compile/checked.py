@@ -9,13 +9,15 @@ from dataclasses import replace
 from functools import partial
 from itertools import starmap
 from operator import call
+from time import perf_counter_ns
 
 import numpy as np
 
 from symgrad.backends.base import Backend, Program, UnsupportedError
 from symgrad.backends.numpy.views import make_view
+from symgrad.backends.timing import BEGAN, RUNS, TIMES, PythonStopwatch, timed_step
 from symgrad.compile.planner import make_plan
-from symgrad.debug.checks import CHECKS
+from symgrad.debug.checks import CHECKS, Run
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import Constant, Container, SharedVariable, Variable
@@ -85,6 +87,7 @@ class CheckedProgram:
     ) -> None:
         self._check = CHECKS[checks]
         self._graph = plan.graph
+        self._types = plan.types
         self._shared = plan.shared
         self._steps = steps
         self._kernels = kernels
@@ -92,6 +95,7 @@ class CheckedProgram:
         self._otherwise = otherwise
         self._done_with = _last_readers(plan.graph, steps)
         lines = [f"{step.name}({', '.join(map(str, step.inputs))})   # {step.source or ''}" for step in steps]
+        self.llvm, self.memory = "", 0
         self.source = "\n".join([f"# {checks}: one kernel at a time", *lines, ""])
 
     def run(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -122,6 +126,28 @@ class CheckedProgram:
     def repeat(self, sequences: Sequence[np.ndarray], results: Sequence[np.ndarray], count: int) -> int:
         """Every step goes through Python."""
         return 0
+
+    def timed(self) -> PythonStopwatch:
+        """Time its kernels, with their checks, from now on, until the stopwatch is stopped."""
+        check = self._check
+        positions = {step: number for number, step in enumerate(self._steps)}
+
+        def timed_check(step: Step, operands: Sequence[np.ndarray], run: Run) -> Sequence[np.ndarray]:
+            began = perf_counter_ns()
+            if positions[step] == 0:
+                words[BEGAN], words[RUNS] = began, words[RUNS] + 1
+            try:
+                return check(step, operands, run)
+            finally:
+                words[TIMES + positions[step]] += perf_counter_ns() - began
+
+        def restore() -> None:
+            self._check = check
+
+        stopwatch = PythonStopwatch([timed_step(step, self._types) for step in self._steps], restore)
+        words = stopwatch.words
+        self._check = timed_check
+        return stopwatch
 
 
 def _last_readers(graph: ClosedGraph, steps: Sequence[Step]) -> dict[Step, list[Variable]]:

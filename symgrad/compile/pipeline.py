@@ -106,8 +106,7 @@ def program_for(
         except UnsupportedError:
             parted = replace(compiled, steps=in_segments(compiled, _program))
             plan, program = _program(parted, backend.substitute, shapes, containers)
-        show.plan(plan)
-        show.text("source", program.source)
+        show.program(plan, program)
     return plan, program
 
 
@@ -196,11 +195,18 @@ class _Stages:
         if self.wants("kernels"):
             self.text("kernels", "\n".join(f"{step.name}: {step.kernel}" for step in steps))
 
-    def plan(self, plan: Plan) -> None:
-        """Show homes and places, and the size of the arena."""
-        if not self.wants("plan"):
-            return
-        rows: list[Any] = [f"arena: {plan.arena_size} bytes"]
+    def program(self, plan: Plan, program: Program) -> None:
+        """Show a plan, and the program that it became."""
+        if self.wants("plan"):
+            self._plan(plan, program.memory)
+        if self.wants("source"):
+            self.text("source", program.source)
+        if program.llvm:
+            self.text("llvm", program.llvm)
+
+    def _plan(self, plan: Plan, memory: int) -> None:
+        """Show homes and places, and how much memory that is."""
+        rows: list[Any] = [f"arena: {plan.arena_size} bytes; memory: {memory} bytes"]
         for action in plan.actions:
             homes = ", ".join(
                 home.value + (f" at {place.offset}" if place else "")

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 
 from symgrad.backends.base import UnsupportedError
+from symgrad.backends.timing import Inside
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.variables import Constant, Variable
 from symgrad.kernels.grammar import Evaluate, View
@@ -84,15 +86,37 @@ class _Segment:
         self.part = part
         self.write = write
         self.programs: dict[Any, Any] = {}
+        self._inside: Inside | None = None
 
     def __call__(self, *arrays: np.ndarray) -> Sequence[np.ndarray]:
         key = tuple([array.shape for array in arrays])
         program = self.programs.get(key)
         if program is None:
-            program = self.programs[key] = self._program(key)
+            program = self.programs[key] = self._made(key)
             if len(self.programs) > MAXIMAL_PROGRAMS:
                 del self.programs[next(iter(self.programs))]
         return program.run(*arrays)  # type: ignore[no-any-return]
+
+    @property
+    def source(self) -> str:
+        """The program that was made last, as text; empty if none was."""
+        return str(next(reversed(self.programs.values())).source) if self.programs else ""
+
+    def timed(self) -> Inside:
+        """Time its programs, and those still to be made, until they are stopped."""
+        self._inside = Inside([program.timed() for program in self.programs.values()])
+        return self._inside
+
+    def _made(self, key: Any) -> Any:
+        """Return a new program, and let a profile know."""
+        inside = self._inside
+        if inside is None or inside.stopped:
+            return self._program(key)
+        began = perf_counter_ns()
+        program = self._program(key)
+        inside.preparing += perf_counter_ns() - began
+        inside.stopwatches.append(program.timed())
+        return program
 
     def _program(self, key: Any) -> Any:
         shapes = dict(zip(self.part.rewritten.inputs, key, strict=True))

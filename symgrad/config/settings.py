@@ -83,7 +83,7 @@ class Setting:
         raise ConfigError(render(f"{self.name} can't be {value!r}", str(location), remedy=remedy))
 
 
-DEBUG_STAGES = ("graph", "rewrites", "kernels", "plan", "source")
+DEBUG_STAGES = ("graph", "rewrites", "kernels", "plan", "source", "llvm")
 """The stages of the pipeline that ``debug`` can show, in their order."""
 
 _ROWS = (

@@ -176,7 +176,10 @@ class Apply:
         self.inputs = tuple(inputs)
         self.source = source
         self.record: Any = None
-        self.outputs = tuple([variable_class(kind)(kind, self, index) for index, kind in enumerate(types)])
+        if len(types) == 1:
+            self.outputs: tuple[Variable, ...] = (variable_class(types[0])(types[0], self),)
+        else:
+            self.outputs = tuple([variable_class(kind)(kind, self, index) for index, kind in enumerate(types)])
 
     @property
     def out(self) -> Variable:

@@ -208,7 +208,10 @@ class Fused(Kernel):
         cheaper to compute its value again than to read it.
     strides : tuple of (tuple of int or None)
         For each operand of the step that has this kernel, its strides in elements; None if it is contiguous.
+    may_fail : bool
+        Whether it may find an index out of range, or an extreme of nothing.
     """
 
     steps: tuple[Step, ...]
     strides: tuple[tuple[int | str, ...] | None, ...]
+    may_fail: bool = False

@@ -198,7 +198,8 @@ class _Memory:
         self.on_change = on_change
         self.active: list[Rule] = []
         self.tried: dict[Apply, tuple[int, list[Rule]]] = {}
-        self._candidates: dict[Any, list[Rule]] = {}
+        self._ops: dict[int, tuple[Op, Op, list[Rule]]] = {}
+        self._equal_ops: dict[Op, Op] = {}
         self._nodes: dict[Any, Apply] = {}
         self._constants: dict[Any, Constant] = {}
         self._merged: dict[Constant, Constant] = {}
@@ -206,15 +207,20 @@ class _Memory:
     def activate(self, rules: Sequence[Rule]) -> None:
         """Begin the next phase."""
         self.active += rules
-        self._candidates.clear()
+        self._ops.clear()
 
     def candidates(self, op: Op) -> list[Rule]:
         """Return the active rules for an op, those of earlier phases first."""
-        key = (type(op), getattr(op, "function", None))
-        found = self._candidates.get(key)
-        if found is None:
-            found = self._candidates[key] = [one for one in self.active if _applies(one, *key)]
-        return found
+        return self._facts(op)[2]
+
+    def _facts(self, op: Op) -> tuple[Op, Op, list[Rule]]:
+        """Return an op, the first that is equal to it, and the rules for it; hashes of ops take long."""
+        facts = self._ops.get(id(op))
+        if facts is None:
+            kind, function = type(op), getattr(op, "function", None)
+            rules = [one for one in self.active if _applies(one, kind, function)]
+            facts = self._ops[id(op)] = (op, self._equal_ops.setdefault(op, op), rules)
+        return facts
 
     def is_done(self, node: Apply) -> bool:
         """Whether no rule has anything to say about a node, as long as it stays as it is."""
@@ -223,7 +229,7 @@ class _Memory:
 
     def equal_node(self, node: Apply) -> Apply:
         """Return the first node that applied the same op to the same variables: `node` itself, if it is the first."""
-        return self._nodes.setdefault((node.op, *[id(variable) for variable in node.inputs]), node)
+        return self._nodes.setdefault((id(self._facts(node.op)[1]), *map(id, node.inputs)), node)
 
     def equal_constant(self, constant: Constant) -> Constant:
         """Return the first small constant of the same value and type."""

@@ -27,7 +27,7 @@ def step_on_a_matrix_also_passes_the_gradient_on(node: Apply, context: Context) 
     parts = None if matrix is None else _parts(matrix, context)
     if parts is None:
         return None
-    step, product, squares = parts
+    step, _, squares = parts
     results = GemmAndProduct(squares is not None)(*step.inputs)
     if isinstance(node.op, Gemm):
         return results[0]

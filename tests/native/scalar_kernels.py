@@ -42,7 +42,8 @@ def scalar_text(name: str, dtypes: Sequence[str], dtype: str, lanes: int) -> str
     """Return a module with a kernel that applies a scalar function."""
     function = kernel_function("k")
     pointers = [buffer_pointer(function, number) for number in range(len(dtypes) + 1)]
-    with function.loop(*function.parameters[2:4], lanes) as loop:
+    begin, end = function.parameters[2:4]
+    with function.loop(begin, end, lanes) as loop:
         operands = [
             load_elements(function, pointer, loop.index, kind, lanes)
             for pointer, kind in zip(pointers, dtypes, strict=False)

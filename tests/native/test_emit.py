@@ -20,7 +20,7 @@ from symgrad.kernels.ir.builder import KernelBuilder, call, cast
 from symgrad.kernels.ir.grammar import Kernel
 
 LEVELS = ("avx512", "avx2", "sse2", "neon")
-EXAMPLES = 50
+EXAMPLES = 30
 
 
 def run_program(*words: str) -> subprocess.CompletedProcess[str]:
@@ -142,6 +142,27 @@ def test_bits_of_integers() -> None:
     assert compiled(b.kernel(), host())([random, result], {}) == 0
     wide = (random.astype("u8") * np.uint64(0xD2511F53)) >> np.uint64(32)
     np.testing.assert_array_equal(result, (wide.astype("u4") << np.uint32(3)) ^ (random >> (random % 32)))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int64"])
+@pytest.mark.parametrize("named", [False, True])
+def test_deep_and_shared_expressions(dtype: str, named: bool) -> None:
+    b = KernelBuilder("deep")
+    x, y = b.input("x", dtype, (21,)), b.output("y", dtype, (21,))
+    with b.vector(21) as i:
+        value = x[i.index]
+        for number in range(1000):
+            value = value - value * value if number % 2 else value + value
+            value = b.let("v", value) if named else value
+        y[i.index] = value
+    expected = np.linspace(0.1, 0.4, 21) if dtype == "float64" else np.arange(21)
+    array, result = expected.copy(), np.zeros(21, dtype)
+    for number in range(1000):
+        expected = expected - expected * expected if number % 2 else expected + expected
+    assert compiled(b.kernel(), host())([array, result], {}) == 0
+    assert np.isfinite(expected).all() and ((result > 0) == (expected > 0)).all()
+    if dtype == "int64":
+        np.testing.assert_array_equal(result, expected)
 
 
 def test_units_are_blocks_of_flat_loops_and_rounds_of_parallel_ones() -> None:

@@ -61,7 +61,7 @@ def bits(array: np.ndarray) -> np.ndarray:
     return array.view(np.uint8)
 
 
-PARAMETERS = {
+PARAMETERS: dict[str, list[tuple[float, ...]]] = {
     "bernoulli": [(0.5,), (0.0,), (1.0,), (1e-9,), (0.3,), (1 - 2.0**-25,)],
     "uniform": [(0.0, 1.0), (-3.5, 2.25), (1.0, 1.0), (-1.0, 0.0), (-5.0, -4.0), (0.0, 1e-30)],
     "normal": [(0.0, 1.0), (-2.0, 0.3), (1.0, 0.0)],

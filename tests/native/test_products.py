@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from symgrad.backends.native.kernel import NativeKernel
 from symgrad.backends.native.llvm.jit import load
 from symgrad.backends.native.llvm.text import module_text
-from symgrad.backends.native.products.kernels import product_kernel
+from symgrad.backends.native.products.kernels import product_kernel, product_kernels
 from symgrad.backends.native.products.layout import Layout
+from symgrad.ops.fused_products import GemmAndProduct
 
 CALL = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)  # fmt: skip
@@ -27,6 +28,7 @@ sizes = st.one_of(st.integers(0, 40), st.sampled_from([1, 10, 16, 31, 33, 64, 10
 dtypes = st.sampled_from(["float32", "float64"])
 vectors = st.sampled_from([16, 32, 64])
 orders = st.sampled_from("CF")
+views = st.sampled_from(["stretched", "sliced", "reversed"])
 
 
 def guarded(values: np.ndarray, order: str = "C") -> np.ndarray:
@@ -65,7 +67,7 @@ def call(kernel: NativeKernel, arrays: Sequence[np.ndarray], one_by_one: bool = 
 
 
 def made(name: str, operands: Sequence[np.ndarray], output: np.ndarray, vector_bytes: int) -> NativeKernel:
-    kernel = product_kernel(name, {}, [layout_of(x) for x in operands], layout_of(output), vector_bytes)
+    kernel = product_kernel(name, [layout_of(x) for x in operands], layout_of(output), vector_bytes)
     assert kernel is not None
     return kernel
 
@@ -155,7 +157,8 @@ def test_gemm_of_larger_matrices(m: int, k: int, n: int) -> None:
 def check_gemm(
     m: int, k: int, n: int, dtype: str, vector_bytes: int, left: str, right: str, in_place: bool
 ) -> None:
-    c, a, b = spread((m, n), dtype, 1), guarded(spread((m, k), dtype, 2), left), guarded(spread((k, n), dtype, 3), right)
+    a, b = guarded(spread((m, k), dtype, 2), left), guarded(spread((k, n), dtype, 3), right)
+    c = spread((m, n), dtype, 1)
     alpha, beta = np.array(-0.25, dtype), np.array(-0.001, dtype)
     step = beta * c.astype("float64") + alpha * (a.astype("float64") @ b.astype("float64"))
     epsilon = np.finfo(c.dtype).eps
@@ -170,3 +173,56 @@ def check_gemm(
         results.append(output)
     assert (abs(results[0] - (c + step)) <= bound).all()
     np.testing.assert_array_equal(*results)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    m=st.integers(1, 20), k=st.integers(1, 20), n=st.integers(1, 40), vector_bytes=vectors, dtype=dtypes,
+    left=views, right=views,
+)  # fmt: skip
+def test_product_of_views(m: int, k: int, n: int, vector_bytes: int, dtype: str, left: str, right: str) -> None:
+    operands = view((m, k), dtype, left, 1), view((k, n), dtype, right, 2)
+    check_product(operands, "dot", vector_bytes)
+
+
+def view(shape: tuple[int, int], dtype: str, kind: str, seed: int) -> np.ndarray:
+    """Return a matrix in which neither axis has elements side by side."""
+    if kind == "stretched":
+        return np.broadcast_to(guarded(spread((shape[0], 1), dtype, seed)), shape)
+    if kind == "sliced":
+        return guarded(spread((2 * shape[0], 3 * shape[1]), dtype, seed))[::2, 1::3]
+    return guarded(spread((shape[0], 2 * shape[1]), dtype, seed))[::-1, ::-2]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    rows=st.one_of(st.integers(1, 30), st.just(100)), columns=st.one_of(st.integers(0, 140), st.just(300)),
+    batch=st.integers(0, 40), dtype=dtypes, vector_bytes=vectors, squares=st.booleans(), in_place=st.booleans(),
+)  # fmt: skip
+def test_gemm_and_product(
+    rows: int, columns: int, batch: int, dtype: str, vector_bytes: int, squares: bool, in_place: bool
+) -> None:
+    c, h, b = spread((rows, columns), dtype, 1), spread((batch, rows), dtype, 2), spread((batch, columns), dtype, 3)
+    alpha, beta = np.array(-0.25, dtype), np.array(-0.001, dtype)
+    exact = GemmAndProduct(squares).evaluate(*[x.astype("float64") for x in (c, alpha, h.T, b, beta)])
+    found = []
+    for one_by_one in (False, True):
+        old = guarded(c)
+        outputs = [guarded(np.full(x.shape, np.nan, dtype)) for x in exact]
+        if in_place:
+            outputs[0] = old
+        arrays = [old, alpha, guarded(h).T, guarded(b), beta, *outputs]
+        layouts = [layout_of(x) for x in arrays]
+        kernels = product_kernels(
+            "gemm_and_product", {"squares": squares}, layouts[:5], layouts[5:], vector_bytes)  # fmt: skip
+        assert kernels is not None
+        for kernel, buffers in kernels:
+            call(kernel, [arrays[number] for number in buffers], one_by_one)
+        for output in outputs:
+            check_guards(output)
+        found.append(outputs)
+    tolerance = np.finfo(dtype).eps * (max(columns, batch) + 4) * 8
+    for output, expected in zip(found[0], exact, strict=True):
+        np.testing.assert_allclose(output, expected, rtol=tolerance, atol=tolerance * 8)
+    for at_once, single in zip(*found, strict=True):
+        np.testing.assert_array_equal(at_once, single)

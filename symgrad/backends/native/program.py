@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from symgrad.backends.base import MISS, Program
+from symgrad.backends.native.listing import listing
 from symgrad.backends.native.objects import api_table, builtin, drop_reference
 from symgrad.backends.native.pool import parallel
 from symgrad.backends.native.records import Api, Array, Header, Move, Output
 from symgrad.backends.native.runtime import runtime
 from symgrad.backends.native.table import Table
+from symgrad.backends.native.timing import NativeStopwatch
 from symgrad.graph.variables import Container
 from symgrad.lowering.plan import Plan
 
@@ -44,7 +46,7 @@ class NativeProgram:
         self, plan: Plan, table: Table, text: str, containers: Sequence[Container], reference: Callable[[], Program]
     ) -> None:
         self.table = table
-        self.source = text
+        self.llvm = text
         self._containers = containers
         self._argument_count = len(plan.graph.inputs)
         self._written = [plan.shared.index(target) for target in plan.graph.targets]
@@ -58,6 +60,22 @@ class NativeProgram:
         words[Header.MISS] = id(MISS)
         words[Header.AS_LIST] = 1
         self._call = builtin(addresses["symgrad_entry"], words)
+
+    # ---- looking inside ----
+
+    @property
+    def source(self) -> str:
+        """The kernels in order, with the user's lines."""
+        return listing(self.table)
+
+    @property
+    def memory(self) -> int:
+        """The bytes that it keeps for intermediate results and as scratch."""
+        return self.table.memory
+
+    def timed(self) -> NativeStopwatch:
+        """Time its kernels from now on, until the stopwatch is stopped."""
+        return NativeStopwatch(self.table)
 
     # ---- calling ----
 
@@ -179,5 +197,3 @@ class NativeProgram:
                 if kept:
                     drop_reference(int(kept))
             table.output_records[:, Output.KEPT] = 0
-
-

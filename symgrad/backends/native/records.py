@@ -47,7 +47,7 @@ class Header(enum.IntEnum):
     SCRATCH = 16
     SCRATCH_STRIDE = 17
     TIMES = 18
-    """Address of the cycles spent in each step, while the program is profiled; else 0."""
+    """Address of a reading (`symgrad.backends.timing`) to add to, while the program is profiled; else 0."""
     SIZE = 19
 
 

@@ -28,8 +28,9 @@ from symgrad.backends.native.records import (
     StepKind,
     Term,
 )
+from symgrad.backends.timing import BEGAN, RUNS, TIMES
 
-NAMES = ("symgrad_entry", "symgrad_run", "symgrad_repeat")
+NAMES = ("symgrad_entry", "symgrad_run", "symgrad_repeat", "symgrad_counter")
 
 # Where PyArrayObject keeps its fields; this is NumPy's stable binary interface.
 OBJECT_TYPE, FLOAT_VALUE, SCALAR_VALUE = 8, 16, 16
@@ -48,7 +49,7 @@ def runtime_functions() -> list[Function]:
     """Return the functions of the runtime's module."""
     return [
         _entry(), _run(), _repeat(), _take(), _argument(), _take_number(), _fits(), _patch(), _overlap(), _make(),
-        _new_output(), _drop(), _results(), _go(), _view(),
+        _new_output(), _drop(), _results(), _go(), _view(), _read_counter(),
     ]  # fmt: skip
 
 
@@ -271,12 +272,16 @@ def _run() -> Function:
     scratch, stride = _pointer(f, program, Header.SCRATCH), _word(f, program, Header.SCRATCH_STRIDE)
     times = _pointer(f, program, Header.TIMES)
     timed = f.compare("ne", times, NULL)
+    with f.when(timed):
+        f.store(_counter(f), f.offset(times, index(BEGAN), INDEX))
+        runs = f.offset(times, index(RUNS), INDEX)
+        f.store(f.add(f.load(runs, INDEX), index(1)), runs)
     with f.loop(index(0), _word(f, program, Header.STEP_COUNT)) as each:
         step = _record(f, steps, each.index, Step.SIZE)
         before = _cycles(f, timed)
         code = _run_step(f, api, step, scratch, stride)
         with f.when(timed):
-            place = f.offset(times, each.index, INDEX)
+            place = f.offset(times, f.add(each.index, index(TIMES)), INDEX)
             spent = f.subtract(_counter(f), before)
             f.store(f.add(f.load(place, INDEX), spent), place)
         stop = f.add(f.multiply(each.index, index(256)), code)
@@ -285,7 +290,14 @@ def _run() -> Function:
     return f
 
 
+def _read_counter() -> Function:
+    f = Function("symgrad_counter", [], INDEX)
+    f.give(_counter(f))
+    return f
+
+
 def _counter(f: Function) -> Value:
+    """The processor's counter: on x86 and ARM one that goes at the same speed always, and that programs may read."""
     f.declare("llvm.readcyclecounter", INDEX, [])
     return f.emit("call i64 @llvm.readcyclecounter()", INDEX)
 

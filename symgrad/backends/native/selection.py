@@ -9,11 +9,9 @@ from typing import Any
 
 from symgrad.backends.base import UnsupportedError
 from symgrad.backends.native.emit import emit_kernel
-from symgrad.backends.native.kernel import NativeKernel
 from symgrad.backends.native.layouts import Layouts
 from symgrad.backends.native.llvm.host import host
-from symgrad.backends.native.products.kernels import product_kernel
-from symgrad.backends.native.products.layout import Layout
+from symgrad.backends.native.routines import FAILING, ROUTINES, routine_calls
 from symgrad.backends.native.scalars import ELEMENTS, is_supported
 from symgrad.backends.native.table import Call
 from symgrad.config import config
@@ -37,7 +35,6 @@ from symgrad.lowering.fusion.library import EXPANSIONS
 from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.steps import Step
 
-PRODUCTS = frozenset(("dot", "matmul", "gemm"))
 READING_LABELS = frozenset(("log_softmax_at", "label_gradient"))
 
 
@@ -62,7 +59,7 @@ def has_kernel(step: Step) -> bool:
         dtypes = [kind.dtype for kind in kinds[: len(step.inputs)]]
         return _has_function(kernel.function.name, dtypes, kinds[-1].dtype)
     if isinstance(kernel, Library):
-        return kernel.name in PRODUCTS or kernel.name in EXPANSIONS
+        return kernel.name in ROUTINES or kernel.name in EXPANSIONS
     return not isinstance(kernel, Evaluate)
 
 
@@ -95,7 +92,7 @@ def may_fail(kernel: Kernel) -> bool:
     if isinstance(kernel, Fused):
         return any(may_fail(inner.kernel) for inner in kernel.steps)
     if isinstance(kernel, Library):
-        return kernel.name in READING_LABELS
+        return kernel.name in READING_LABELS or kernel.name in FAILING
     return isinstance(kernel, View) and isinstance(kernel.how, Slice) and any(map(_is_open, kernel.how.index))
 
 
@@ -109,12 +106,11 @@ def calls_of(step: Step, layouts: Layouts, sizes: OpenSizes) -> Sequence[Call]:
     buffers = (*step.inputs, *step.outputs)
     if isinstance(kernel, Fused):
         return [_fused(step, buffers, layouts, sizes)]
-    found: NativeKernel | None = None
-    if isinstance(kernel, Library) and kernel.name in PRODUCTS:
-        found = _product(step, kernel, layouts)
-    if found is None or not isinstance(found.units, int):
-        raise UnsupportedError(f"{step.name} has no native kernel")
-    return [Call(found, buffers, found.units, step=step)]
+    if isinstance(kernel, Library) and kernel.name in ROUTINES:
+        calls = routine_calls(step, layouts)
+        if calls is not None:
+            return calls
+    raise UnsupportedError(f"{step.name} has no native kernel")
 
 
 def _fused(step: Step, buffers: Sequence[Variable], layouts: Layouts, sizes: OpenSizes) -> Call:
@@ -148,15 +144,3 @@ def _same_steps(location: Any, strides: Sequence[int | str], values: Mapping[str
         size == 1 or mine == (values.get(theirs) if isinstance(theirs, str) else theirs)
         for size, mine, theirs in zip(location.shape, location.strides, strides, strict=True)
     ) or 0 in location.shape  # fmt: skip
-
-
-def _product(step: Step, kernel: Library, layouts: Layouts) -> NativeKernel | None:
-    operands = [_layout(variable, layouts) for variable in step.inputs]
-    output = _layout(step.outputs[0], layouts)
-    return product_kernel(kernel.name, dict(kernel.attributes), operands, output, host().vector_bytes)
-
-
-def _layout(variable: Variable, layouts: Layouts) -> Layout:
-    location = layouts.of(variable)
-    kind: Any = layouts.types[variable].type
-    return Layout(kind.dtype, location.shape, location.strides)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,6 +66,27 @@ class Call:
     step: PlannedStep | None = None
 
 
+class Label(NamedTuple):
+    """What one record of a step does, for people.
+
+    Attributes
+    ----------
+    name : str
+        The kernel's symbol; ``view`` or ``copy``.
+    step : Step or None
+        What it does a part of; None for copies to where results are handed out or kept.
+    kernel : NativeKernel or None
+        The kernel, if it is one.
+    operands : sequence of Variable or Temporary
+        A kernel's buffers; what a copy reads and, if it is an update, the shared variable that it writes.
+    """
+
+    name: str
+    step: PlannedStep | None
+    kernel: NativeKernel | None
+    operands: Sequence[Variable | Temporary]
+
+
 @dataclass(eq=False)
 class _Memory:
     """A word that holds an address, and who must know when it changes."""
@@ -103,11 +124,12 @@ class Table:
         self.plan, self.layouts, self.functions, self.threads = plan, layouts, functions, threads
         self.containers, self.copies = containers, copies
         self.kept: list[Any] = []
-        self.labels: list[tuple[str, PlannedStep | None, NativeKernel | None]] = []
+        self.memory = 0
+        self.labels: list[Label] = []
         self._memories: dict[Variable, _Memory] = {}
         self._slots = np.zeros(_slot_bound(plan), np.int64)
         self._slot_count = 0
-        own = max((_temporary_bytes(call) for each in calls.values() for call in each), default=0)
+        own = max((_temporary_bytes(each) for each in calls.values()), default=0)
         self.own_bytes = _aligned_size(plan.arena_size) + _aligned_size(own)
         self._arena = self._allocate(self.own_bytes)
         self._temporaries = self._arena + _aligned_size(plan.arena_size)
@@ -117,6 +139,7 @@ class Table:
         self._place_leaves()
         self._place_results()
         self._steps: list[list[int]] = []
+        self._used, self._temporary_places = 0, dict[Temporary, int]()
         self._moving: list[tuple[list[int], _Memory]] = []
         for action in plan.actions:
             self._add_action(action, calls)
@@ -130,6 +153,7 @@ class Table:
         """Return the address of `size` bytes on a cache line, which live as long as the table."""
         raw = np.zeros(size + CACHE_LINE, np.uint8)
         self.kept.append(raw)
+        self.memory += size
         return -(-raw.ctypes.data // CACHE_LINE) * CACHE_LINE
 
     def _array(self, words: Sequence[int] | Sequence[Sequence[int]]) -> int:
@@ -200,17 +224,17 @@ class Table:
             if step.outputs[0] in self.layouts.starts:
                 self._add_view(step)
             return
+        self._used, self._temporary_places = 0, {}
         for call in calls[step]:
             self._add_call(call)
 
     def _add_call(self, call: Call) -> None:
         buffers = np.zeros(max(len(call.buffers), 1), np.int64)
         self.kept.append(buffers)
-        base, used = int(buffers.ctypes.data), 0
+        base = int(buffers.ctypes.data)
         for number, buffer in enumerate(call.buffers):
             if isinstance(buffer, Temporary):
-                buffers[number] = self._temporaries + used
-                used += _aligned_size(buffer.bytes)
+                buffers[number] = self._temporary_place(buffer)
                 continue
             location = self.layouts.of(buffer)
             memory, offset = self._memories[location.memory], self._bytes(location, buffer)
@@ -227,13 +251,27 @@ class Table:
         record[Step.SIZES] = self._array(list(call.sizes) or [0])
         record[Step.UNITS] = call.units
         record[Step.THREADS] = min(self.threads, call.units) if large else 1
-        self._add_step(record, kernel.name, call.step, kernel)
+        self._add_step(record, Label(kernel.name, call.step, kernel, call.buffers))
 
-    def _add_step(
-        self, record: list[int], label: str, step: PlannedStep | None = None, kernel: NativeKernel | None = None
-    ) -> None:
+    def _temporary_place(self, temporary: Temporary) -> int:
+        place = self._temporary_places.get(temporary)
+        if place is None:
+            place = self._temporary_places[temporary] = self._temporaries + self._used
+            self._used += _aligned_size(temporary.bytes)
+        return place
+
+    def _add_step(self, record: list[int], label: Label) -> None:
         self._steps.append(record)
-        self.labels.append((label, step, kernel))
+        self.labels.append(label)
+
+    def units_of(self, number: int) -> int:
+        """Return how many units a kernel's record has."""
+        return self._steps[number][Step.UNITS]
+
+    def threads_of(self, number: int) -> int:
+        """Return how many threads run a record."""
+        record = self._steps[number]
+        return record[Step.THREADS] if record[Step.KIND] == StepKind.KERNEL else 1
 
     def _address_in(self, memory: _Memory) -> int:
         return int(self._slots[(memory.slot - self._slots.ctypes.data) // WORD])
@@ -259,11 +297,13 @@ class Table:
         record[Step.SOURCE_OFFSET] = base.offset * item
         record[Step.TERMS] = self._array(terms)
         record[Step.TERM_COUNT] = len(terms)
-        self._add_step(record, "view", step)
+        self._add_step(record, Label("view", step, None, step.inputs))
         self._moving.append((record, self._memories[output]))
 
-    def _add_copy(self, target: _Memory, source: Variable, memory: _Memory | None = None) -> None:
-        """Copy a variable, or with `memory` a copy of it, to a slot."""
+    def _add_copy(
+        self, target: _Memory, source: Variable, memory: _Memory | None = None, update: Variable | None = None
+    ) -> None:
+        """Copy a variable, or with `memory` a copy of it, to a slot: that of the shared variable `update`, if given."""
         location = self.layouts.of(source)
         if memory is None and source in self.copies:
             self._add_copy_kernel(target, source)
@@ -274,7 +314,7 @@ class Table:
         record[Step.SOURCE_OFFSET] = 0 if memory else self._bytes(location, source)
         record[Step.TARGET] = target.slot
         record[Step.BYTES] = bytes_of(self.plan.types, source)
-        self._add_step(record, "copy")
+        self._add_step(record, Label("copy", None, None, (source,) if update is None else (source, update)))
 
     def _add_copy_kernel(self, target: _Memory, source: Variable) -> None:
         stand_in = Variable(source.type)
@@ -293,7 +333,6 @@ class Table:
                 self._add_copy(memory, output)
         snapshots = []
         for commit in self.plan.commits:
-            target = self._memories[commit.target]
             if commit.change is Change.WRITTEN:
                 continue
             if self.layouts.shape(commit.value) != self.layouts.shape(commit.target):
@@ -302,12 +341,12 @@ class Table:
                 size = bytes_of(self.plan.types, commit.value)
                 own = self._new_memory(Variable(commit.value.type), self._allocate(size))
                 self._add_copy(own, commit.value)
-                snapshots.append((target, commit.value, own))
+                snapshots.append((commit.target, commit.value, own))
         for commit in self.plan.commits:
             if commit.change is Change.COPIED:
-                self._add_copy(self._memories[commit.target], commit.value)
+                self._add_copy(self._memories[commit.target], commit.value, update=commit.target)
         for target, value, own in snapshots:
-            self._add_copy(target, value, own)
+            self._add_copy(self._memories[target], value, own, target)
 
     # ---- the whole ----
 
@@ -414,5 +453,7 @@ def _aligned_size(size: int) -> int:
     return -(-size // CACHE_LINE) * CACHE_LINE
 
 
-def _temporary_bytes(call: Call) -> int:
-    return sum(_aligned_size(buffer.bytes) for buffer in call.buffers if isinstance(buffer, Temporary))
+def _temporary_bytes(calls: Sequence[Call]) -> int:
+    """Return the size of all temporaries of one step."""
+    found = dict.fromkeys(buffer for call in calls for buffer in call.buffers if isinstance(buffer, Temporary))
+    return sum(_aligned_size(buffer.bytes) for buffer in found)

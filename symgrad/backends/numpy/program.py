@@ -19,7 +19,9 @@ from symgrad.backends.base import WRITTEN_PROGRAMS, Program
 from symgrad.backends.numpy.convolution import Workspace
 from symgrad.backends.numpy.library import ROUTINES, gemm_calls
 from symgrad.backends.numpy.threads import BlasThreads
+from symgrad.backends.numpy.timing import timed_lines
 from symgrad.backends.numpy.views import make_view, view_text
+from symgrad.backends.timing import PythonStopwatch
 from symgrad.config import config
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
@@ -72,25 +74,40 @@ class NumpyProgram:
 
     Attributes
     ----------
-    source : str
-        Its text.
     steps_by_line : dict
         The step that each line of the text belongs to.
+    memory : int
+        The bytes that it keeps for intermediate results.
     """
+
+    llvm = ""
 
     def __init__(self, plan: Plan, containers: Sequence[Container]) -> None:
         writer = _Writer(plan, containers)
-        self.source = writer.text()
+        self._text = writer.text()
+        self._plan = plan
+        self.memory = plan.arena_size
         self.steps_by_line = writer.steps_by_line
         self._filename = f"<symgrad program {next(_numbers)}>"
-        code = compile(self.source, self._filename, "exec")
+        code = compile(self._text, self._filename, "exec")
         namespace = self._namespace = writer.namespace
         self._names = writer.names
         exec(code, namespace)
         self.run: Callable[..., tuple[np.ndarray, ...]] = namespace["run"]
-        lines = self.source.splitlines(keepends=True)
+        lines = self._text.splitlines(keepends=True)
         WRITTEN_PROGRAMS[self._filename] = self
-        linecache.cache[self._filename] = (len(self.source), None, lines, self._filename)
+        linecache.cache[self._filename] = (len(self._text), None, lines, self._filename)
+
+    @property
+    def source(self) -> str:
+        """The program as text; after it, the programs that it calls."""
+        parts = [step.kernel.evaluate for step in self.steps_by_line.values() if isinstance(step.kernel, Evaluate)]
+        inner = [part.source for part in parts if hasattr(part, "source")]
+        return "\n".join([self._text, *dict.fromkeys(filter(None, inner))])
+
+    def timed(self) -> PythonStopwatch:
+        """Time the lines of the program from now on, until the stopwatch is stopped."""
+        return timed_lines(self, self._text, self._filename, self._namespace, self._plan)
 
     def entry(self, numbers: Sequence[int], as_list: bool) -> None:
         """Every call goes through Python."""

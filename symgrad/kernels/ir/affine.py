@@ -9,6 +9,9 @@ from collections.abc import Mapping
 
 from symgrad.kernels.ir.grammar import Call, Expression, Literal, Ref
 
+MOST_TERMS = 32
+"""Products with more terms than this are not multiplied out."""
+
 Monomial = tuple[Expression, ...]
 """A product of factors that aren't taken apart: names, mostly; () is 1."""
 
@@ -46,6 +49,11 @@ class Polynomial:
         if not self.terms:
             return 0
         return self.terms[()][1] if set(self.terms) == {()} else None
+
+    @property
+    def signature(self) -> tuple[tuple[tuple[str, ...], int], ...]:
+        """What two polynomials have in common exactly if they are equal, as long as their expressions live."""
+        return tuple(sorted((key, coefficient) for key, (_, coefficient) in self.terms.items()))
 
     def split(self, name: str) -> tuple[Polynomial, Polynomial] | None:
         """Return `(coefficient, rest)` of ``coefficient * name + rest``; None if there is a higher power."""
@@ -92,7 +100,8 @@ def polynomial(expression: Expression, known: Mapping[str, Polynomial]) -> Polyn
         if expression.function in ("add", "subtract", "multiply"):
             first, second = (polynomial(operand, known) for operand in operands)
             if expression.function == "multiply":
-                return first * second
+                is_small = len(first.terms) * len(second.terms) <= MOST_TERMS
+                return first * second if is_small else _single((expression,), 1)
             return first + (second if expression.function == "add" else second * number(-1))
     return _single((expression,), 1)
 

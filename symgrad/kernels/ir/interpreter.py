@@ -31,6 +31,7 @@ from symgrad.kernels.ir.grammar import (
     Statement,
     Store,
 )  # fmt: skip
+from symgrad.kernels.ir.traversal import in_order
 
 _NUMPY_NAMES = {
     "eq": "equal", "neq": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
@@ -175,15 +176,25 @@ class _Interpreter:
     # ---- expressions ----
 
     def value(self, expression: Expression) -> Any:
+        """Return an expression's value; shared parts are computed once."""
+        if not isinstance(expression, Call | Cast):
+            return self.computed(expression, {})
+        known: dict[int, Any] = {}
+        for part in in_order(expression):
+            if id(part) not in known:
+                known[id(part)] = self.computed(part, known)
+        return known[id(expression)]
+
+    def computed(self, expression: Expression, known: Mapping[int, Any]) -> Any:
         if isinstance(expression, Literal):
             return np.dtype(expression.dtype).type(expression.value)
         if isinstance(expression, Ref):
             return self.values[expression.name]
         if isinstance(expression, Cast):
-            return self.value(expression.value).astype(expression.dtype)
+            return known[id(expression.value)].astype(expression.dtype)
         if isinstance(expression, Load):
             return self.load(expression)
-        operands = [self.value(operand) for operand in expression.operands]
+        operands = [known[id(operand)] for operand in expression.operands]
         if expression.function == "bitcast":
             return operands[0].view(expression.dtype)
         return np.asarray(numpy_function(expression.function)(*operands)).astype(expression.dtype)[()]

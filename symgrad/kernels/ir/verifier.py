@@ -26,7 +26,8 @@ from symgrad.kernels.ir.grammar import (
     Size,
     Statement,
     Store,
-)  # fmt: skip
+)
+from symgrad.kernels.ir.traversal import expressions, in_order, index_names, names_in, parts, walk  # fmt: skip
 
 INDEX = "int64"
 MOST_UNROLLED = 64
@@ -59,6 +60,7 @@ class _Verifier:
         self.stored: set[str] = set()
         self.varying: set[str] = set()
         self.loops: list[Loop] = []
+        self.index_names = index_names(kernel.body)
         self.seen: dict[int, tuple[Expression, str]] = {}
 
     def fail(self, text: str) -> None:
@@ -107,7 +109,7 @@ class _Verifier:
                 self.dtypes[statement.name] = dtype
                 if names_in(statement.value) & self.varying:
                     self.varying.add(statement.name)
-                if dtype == INDEX:
+                if dtype == INDEX and statement.name in self.index_names:
                     self.known[statement.name] = polynomial(statement.value, self.known)
             elif isinstance(statement, Store):
                 self.store(statement)
@@ -202,7 +204,9 @@ class _Verifier:
     def dtype(self, expression: Expression) -> str:
         """Return an expression's dtype; each expression object is checked once in each loop, as it may occur often."""
         if id(expression) not in self.seen:
-            self.seen[id(expression)] = expression, self.checked(expression)
+            for part in in_order(expression):
+                if id(part) not in self.seen:
+                    self.seen[id(part)] = part, self.checked(part)
         return self.seen[id(expression)][1]
 
     def checked(self, expression: Expression) -> str:
@@ -258,53 +262,6 @@ class _Verifier:
             reached = value_range(polynomial(place, self.known), extents)
             if isinstance(size, int) and reached is not None and not 0 <= reached[0] <= reached[1] < size:
                 self.fail(f"index {axis} of {buffer.name} runs from {reached[0]} to {reached[1]}, its size is {size}")
-
-
-def subexpressions(expression: Expression) -> Iterator[Expression]:
-    """Give an expression and all that it is made of, each object once."""
-    seen: set[int] = set()
-    pending = [expression]
-    while pending:
-        current = pending.pop()
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        pending.extend(parts(current))
-
-
-def names_in(expression: Expression) -> set[str]:
-    """Return all names that an expression refers to."""
-    return {part.name for part in subexpressions(expression) if isinstance(part, Ref)}
-
-
-def parts(expression: Expression) -> tuple[Expression, ...]:
-    """Return the expressions that an expression is made of."""
-    if isinstance(expression, Load):
-        return expression.indices if expression.mask is None else (*expression.indices, expression.mask)
-    if isinstance(expression, Cast):
-        return (expression.value,)
-    return expression.operands if isinstance(expression, Call) else ()
-
-
-def expressions(statement: Statement) -> tuple[Expression, ...]:
-    """Return the expressions that a statement itself holds, without those of a loop's body."""
-    if isinstance(statement, Loop):
-        return tuple(carried.start for carried in statement.carried)
-    if isinstance(statement, Check):
-        return (statement.condition,)
-    if isinstance(statement, Store):
-        values = (*statement.indices, statement.value)
-        return values if statement.mask is None else (*values, statement.mask)
-    return (statement.value,)
-
-
-def walk(body: Sequence[Statement]) -> Iterator[Statement]:
-    """Give all statements of a body, those in loops too."""
-    for statement in body:
-        yield statement
-        if isinstance(statement, Loop):
-            yield from walk(statement.body)
 
 
 def _uses(body: Sequence[Statement], name: str) -> Iterator[Expression]:

@@ -20,7 +20,6 @@ from symgrad.kernels.grammar import (
     Reshape,
     Same,
     Slice,
-    View,
 )
 from symgrad.kernels.ir.functions import FUNCTIONS, result_dtype
 from symgrad.lowering.fusion.axes import Axis, Size, UnfusableError, axis_of, contiguous_strides, joined
@@ -277,14 +276,23 @@ class Builder:
         if function is None:
             raise UnfusableError(f"{kernel.function.name} isn't accumulated")
         reduced = [operand.axes[axis] for axis in kernel.axes]
-        if function in ("maximum", "minimum") and any(_may_be_empty(axis) for axis in reduced):
-            raise UnfusableError("an extreme of what may be empty")
+        if function in ("maximum", "minimum"):
+            self.refuse_empty(reduced)
         node = self.reduce(function, self.cast(operand.node, kernel.dtype), reduced)
         axes = [
             () if axis in kernel.axes else found
             for axis, found in enumerate(operand.axes) if kernel.keepdims or axis not in kernel.axes
         ]  # fmt: skip
         return Term(node, tuple(axes))
+
+    def refuse_empty(self, axes: Sequence[Axis]) -> None:
+        """Note that axes may not be empty."""
+        for dim in joined(axes):
+            if dim.size == 0:
+                raise UnfusableError("an extreme of what is empty")
+            if isinstance(dim.size, str):
+                size = self.number(dim.size, "int64")
+                self.checks.append(self.call("gt", [size, self.number(0, "int64")], "bool"))
 
     # ---- views ----
 
@@ -327,10 +335,6 @@ class Builder:
                 raise UnfusableError("an index out of range")
             entries.append((position % size, 1, None))
         return entries
-
-
-def _may_be_empty(axis: Axis) -> bool:
-    return any(not isinstance(dim.size, int) or dim.size == 0 for dim in axis)
 
 
 def _result(name: str, dtypes: Sequence[str]) -> str | None:

@@ -14,7 +14,7 @@ from math import prod
 from typing import Any
 
 from symgrad.graph.op import Operand
-from symgrad.graph.variables import Constant, Variable
+from symgrad.graph.variables import SharedVariable, Variable
 from symgrad.kernels.grammar import Fused, Library, Map, Range, Reduction, Slice, View
 from symgrad.lowering.fusion.axes import UnfusableError, contiguous_strides, leaves
 from symgrad.lowering.fusion.building import Builder, Facts, IsSupported, Shape
@@ -48,7 +48,7 @@ class _Group:
 
 def fuse(
     steps: Sequence[Step],
-    types: MutableMapping[Variable, Operand],
+    types: Mapping[Variable, Operand],
     roots: Iterable[Variable],
     is_supported: IsSupported,
     dims: Mapping[Variable, Shape] | None = None,
@@ -61,8 +61,8 @@ def fuse(
     steps : sequence of Step
         The lowered graph, causes first.
     types : mapping
-        Type and known value of each variable, bound to the sizes of a call. Totals of parts are new variables, whose
-        types are added.
+        Type and known value of each variable, bound to the sizes of a call. Unless some sizes
+        are open, large totals are taken in parts; the parts' totals are new variables, whose types are added.
     roots : iterable of Variable
         What the caller gets and what shared variables become: these are in memory at the end.
     is_supported : callable
@@ -77,7 +77,10 @@ def fuse(
     list of Step
         Causes first. Views that are read by other kernels stay steps; those that only fused kernels read are gone.
     """
-    return _Fuser(Facts(types, dims, is_supported), in_parts(steps, types), fusion).run(roots)
+    if fusion and not dims:
+        assert isinstance(types, MutableMapping)
+        steps = in_parts(steps, types)
+    return _Fuser(Facts(types, dims, is_supported), steps, fusion).run(roots)
 
 
 class _Fuser:
@@ -90,6 +93,7 @@ class _Fuser:
         self.waiting: dict[Step, frozenset[Step]] = {}
         self.placed: dict[Step, int] = {}
         self.entries: list[_Group | Step] = []
+        self.reader: dict[Variable, int] = {}
 
     def run(self, roots: Iterable[Variable]) -> list[Step]:
         for step in self.steps:
@@ -175,9 +179,8 @@ class _Fuser:
             self._place(step)
             return
         entry = self.entries[self.placed[step]]
-        if isinstance(entry, _Group) and variable not in entry.outputs:
-            if not self._store(entry, variable):
-                self._make(step, {step}, self._computed_again({step}, None), limited=False)
+        if isinstance(entry, _Group) and variable not in entry.outputs and not self._store(entry, variable):
+            self._make(step, {step}, self._computed_again({step}, None), limited=False)
 
     def _store(self, group: _Group, variable: Variable) -> bool:
         """Make a value of a group one of its outputs; whether that is possible."""
@@ -248,6 +251,7 @@ class _Fuser:
         outputs = {step.outputs[0]: None}
         nest = self._analysed(steps, outputs, limited)
         ordered = dict.fromkeys(sorted(steps, key=self.position.__getitem__))
+        self._note_readers(nest, len(self.entries))
         for member in closure:
             self.placed[member] = len(self.entries)
         self.entries.append(_Group(ordered, outputs, nest, closure))
@@ -270,11 +274,16 @@ class _Fuser:
     # ---- joining ----
 
     def _join(self, step: Step, closure: set[Step]) -> bool:
-        """Add a step, and what waits before it, to the latest group that it depends on; whether that was possible."""
+        """Add a step, and what waits before it, to the latest group that it depends on; whether that was possible.
+
+        Or to a later group that reads the same operand, so that it is read once.
+        """
         if not self.fusion:
             return False
         before = [self.placed[p] for s in closure for p in self._producers(s) if p in self.placed]
         number = max(before, default=-1)
+        together = self._reads_the_same(step, closure)
+        number = max(number, together)
         group = self.entries[number] if number >= 0 else None
         if not isinstance(group, _Group):
             return False
@@ -285,6 +294,9 @@ class _Fuser:
             return False
         if nest.inner and not group.nest.inner and not _is_short(nest):
             return False
+        if number == together and nest.elements > group.nest.elements:
+            return False
+        self._note_readers(nest, number)
         group.steps = dict.fromkeys(sorted({*group.steps, *closure, *extra}, key=self.position.__getitem__))
         group.outputs[step.outputs[0]] = None
         group.nest = nest
@@ -292,6 +304,25 @@ class _Fuser:
         for member in closure:
             self.placed[member] = number
         return True
+
+    def _reads_the_same(self, step: Step, closure: set[Step]) -> int:
+        """Return the latest group that reads a large operand of some steps; -1 if none does.
+
+        What may become an update in place of a shared variable stays alone.
+        """
+        size, found = self._elements(step.outputs[0]), -1
+        for variable in {variable for member in closure for variable in memories(self.facts, member)}:
+            elements = self._elements(variable)
+            if isinstance(variable, SharedVariable) and elements == size:
+                return -1
+            if elements >= size:
+                found = max(found, self.reader.get(variable, -1))
+        return found
+
+    def _note_readers(self, nest: Nest, number: int) -> None:
+        for node in nest.nodes:
+            if isinstance(node, Leaf):
+                self.reader[node.variable] = max(number, self.reader.get(node.variable, -1))
 
     # ---- values of earlier groups ----
 
@@ -404,7 +435,8 @@ def _as_step(facts: Facts, group: _Group) -> Step:
         strides.append(None if found is None or found == contiguous_strides(facts.shape(variable)) else found)
     steps = _with_views(facts, group)
     name = "+".join(dict.fromkeys(step.name for step in steps if not _is_free(step)))
-    made_step = Step(Fused(tuple(steps), tuple(strides)), name, inputs, outputs, steps[-1].source)
+    kernel = Fused(tuple(steps), tuple(strides), bool(group.nest.checks))
+    made_step = Step(kernel, name, inputs, outputs, steps[-1].source)
     remember_nest(made_step, group.nest)
     return made_step
 

@@ -13,8 +13,10 @@ from symgrad.graph.op import Operand
 from symgrad.graph.variables import Constant, Variable
 from symgrad.kernels.grammar import Fused, Library, Map, Reduction, Reshape, View
 from symgrad.kernels.ir.grammar import Kernel
+from symgrad.lowering.fusion.axes import joined, leaves
 from symgrad.lowering.fusion.building import Builder, Facts, Shape
-from symgrad.lowering.fusion.nest import MeetingError, Nest, analyse
+from symgrad.lowering.fusion.nest import MeetingError, Nest, Output, analyse, make_loops, output_strides, strides_of
+from symgrad.lowering.fusion.passes import last_passes
 from symgrad.lowering.fusion.terms import Apply, Leaf, Reduce
 from symgrad.lowering.fusion.writing import Writer
 from symgrad.lowering.steps import Step
@@ -73,6 +75,42 @@ def work_of(
     return flops, total
 
 
+def in_place(step: Step) -> list[tuple[int, int]]:
+    """Return pairs (output, operand), by position: the output may take over the operand's memory.
+
+    That is so where each element of the operand is read only in the round that writes the same element, or before it.
+    """
+    nest = _nests.get(step)
+    if nest is None:
+        return []
+    make_loops(nest)
+    last_reads = last_passes(nest)
+    leaves_of: dict[Variable, list[Leaf]] = {}
+    for node in nest.nodes:
+        if isinstance(node, Leaf):
+            leaves_of.setdefault(node.variable, []).append(node)
+    facts = nest.builder.facts
+    return [
+        (made, read)
+        for made, output in enumerate(nest.outputs) for read, variable in enumerate(step.inputs)
+        if variable in leaves_of and facts.dtype(variable) == facts.dtype(output.variable)
+        and all(_runs_along(nest, output, leaf, last_reads) for leaf in leaves_of[variable])
+    ]  # fmt: skip
+
+
+def _runs_along(nest: Nest, output: Output, leaf: Leaf, last_reads: Mapping[Leaf, int]) -> bool:
+    """Whether an operand is read element by element as an output is written, and not after it."""
+    if leaf not in last_reads or any(place.pick is not None for place in leaf.places):
+        return False
+    sizes = prod([dim.size for dim in leaves(joined(output.term.axes)) if isinstance(dim.size, int)])
+    if sizes != prod([size for size in leaf.shape if isinstance(size, int)]):
+        return False
+    if output.where == "once":
+        return not nest.kept and not leaf.shape
+    stored = nest.stage[output.term.node] if output.where == "full" and nest.inner else len(nest.nodes)
+    return strides_of(leaf) == output_strides(output) and last_reads[leaf] <= stored
+
+
 def kernel_name(step: Step) -> str:
     """Return a readable name: the first functions that the step applies."""
     words = "_".join("".join(c if c.isalnum() else "_" for c in word) for word in step.name.split("+"))
@@ -107,9 +145,9 @@ def evaluate(
 
 def _evaluated(step: Step, operands: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
     """Return what a step gives: what its op says, or for steps of parts, which no op has made, what the kernel says."""
-    owner, kernel = step.outputs[0].owner, step.kernel
-    if owner is not None and owner.inputs == step.inputs:
-        return owner.op.evaluate(*operands)
+    kernel = step.kernel
+    if step.evaluate is not None:
+        return step.evaluate(*operands)
     if isinstance(kernel, Map):
         return [kernel.function.numpy(*operands)]
     if isinstance(kernel, Reduction):

@@ -1,4 +1,4 @@
-"""The loop nest of a group: which dims are outside, which inside, and in which pass over the inner ones a value appears.
+"""The loop nest of a group: which dims are outside, which inside, and in which pass over the inner ones a value is.
 
     scalars
     for each kept index (K):

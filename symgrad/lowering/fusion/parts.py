@@ -42,7 +42,7 @@ def _parts_of(step: Step, types: MutableMapping[Variable, Operand]) -> list[Step
     kind: Any = types[step.inputs[0]].type
     if not kind.is_static or prod(kind.shape) < LEAST_ELEMENTS:
         return [step]
-    axes = tuple(range(kind.ndim)) if is_square else kernel.axes  # type: ignore[union-attr]
+    axes = kernel.axes if isinstance(kernel, Reduction) else tuple(range(kind.ndim))
     parts = _number_of_parts(kind.shape, axes)
     if parts == 1:
         return [step]

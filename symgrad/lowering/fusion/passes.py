@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from symgrad.lowering.fusion.axes import leaves
 from symgrad.lowering.fusion.nest import LARGEST_SCRATCH, Nest, Output
-from symgrad.lowering.fusion.terms import CHEAP, Leaf, Node, Reduce
+from symgrad.lowering.fusion.terms import CHEAP, At, Leaf, Node, Reduce
 
 
 @dataclass(eq=False)
@@ -93,3 +93,20 @@ def _keep(nest: Nest, result: Passes, node: Node) -> bool:
         result.from_scratch.add(node)
         result.passes[first].kept.append(node)
     return True
+
+
+def last_passes(nest: Nest) -> dict[Leaf, int]:
+    """Return for each operand's element the stage of the last pass that may read it; none for gathered elements."""
+    last: dict[Node, int] = {}
+    for output in nest.outputs:
+        last[output.term.node] = nest.stage[output.term.node]
+    gathered: set[Node] = set()
+    for node in reversed(nest.nodes):
+        stage = max(last.get(node, 0), nest.stage[node])
+        if isinstance(node, Reduce):
+            stage = nest.stage[node.operands[0]] if nest.inner else stage
+        for operand in node.operands:
+            last[operand] = max(last.get(operand, 0), stage)
+            if isinstance(node, At) or node in gathered:
+                gathered.add(operand)
+    return {node: last.get(node, 0) for node in nest.nodes if isinstance(node, Leaf) and node not in gathered}

@@ -20,13 +20,14 @@ from typing import Any
 from symgrad.graph.variables import Variable
 from symgrad.lowering.fusion.axes import Axis, Size, UnfusableError, axis_of, joined, leaves, unify
 
-COSTS = {
-    name: 12 for name in (
-        "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan",
-        "arctan2", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "sigmoid", "softplus", "logaddexp",
-        "power", "erf", "erfc",
-    )
-} | {name: 3 for name in ("true_divide", "sqrt", "reciprocal", "mod", "floor_divide")}  # fmt: skip
+_EXPENSIVE = (
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan",
+    "arctan2", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "sigmoid", "softplus", "logaddexp", "power",
+    "erf", "erfc",
+)  # fmt: skip
+COSTS = dict.fromkeys(_EXPENSIVE, 12) | dict.fromkeys(
+    ("true_divide", "sqrt", "reciprocal", "mod", "floor_divide"), 3
+)
 """About how many additions a function costs, where it isn't one."""
 
 CHEAP = 8

@@ -259,9 +259,8 @@ class Writer:
     def write(self) -> ir.Kernel:
         """Return the kernel, verified."""
         nest = self.nest
-        for output in nest.outputs:
-            if output.where == "once" and nest.kept and output.term.node not in nest.after:
-                self._store(output)
+        before = [o for o in nest.outputs if o.where == "once" and nest.kept and o.term.node not in nest.after]
+        self._store(before)
         self._checks(0)
         totals = [node for node in nest.nodes if isinstance(node, Reduce) and node in nest.after]
         names = self._open_all(nest.kept_loops, self._kept_kinds(), totals)
@@ -273,9 +272,7 @@ class Writer:
             if operand is node:
                 del self.memo[node]
         self._close_all(nest.kept_loops, names, totals)
-        for output in nest.outputs:
-            if output.where == "once" and (not nest.kept or output.term.node in nest.after):
-                self._store(output)
+        self._store([output for output in nest.outputs if output.where == "once" and output not in before])
         kernel = ir.Kernel(
             self.name, tuple(self.buffers.values()), tuple(self.sizes), tuple(self.blocks[0].statements)
         )  # fmt: skip
@@ -304,9 +301,7 @@ class Writer:
             self.number = number
             self._pass(current)
         self.number = len(self.passes.passes)
-        for output in nest.outputs:
-            if output.where == "kept":
-                self._store(output)
+        self._store([output for output in nest.outputs if output.where == "kept"])
 
     def _pass(self, current: Pass) -> None:
         loops = self.nest.inner_loops
@@ -317,13 +312,14 @@ class Writer:
         for check in current.checks:
             condition, depth = self.value(check)
             self._add(ir.Check(condition), depth)
-        for node in current.kept:
+        kept = [self.value(node)[0] for node in current.kept]
+        totals = [self.value(node.operands[0])[0] for node in current.reductions]
+        self._store(current.outputs)
+        for node, value in zip(current.kept, kept, strict=True):
             indices = tuple([Ref(self.opened[loop.dims[-1]][0]) for loop in loops])
-            self._add(ir.Store(self.accesses[node][0], indices, self.value(node)[0]))
-        for output in current.outputs:
-            self._store(output)
-        for node in current.reductions:
-            self._carry(node, names[-1], current.reductions, self.value(node.operands[0])[0])
+            self._add(ir.Store(self.accesses[node][0], indices, value))
+        for node, value in zip(current.reductions, totals, strict=True):
+            self._carry(node, names[-1], current.reductions, value)
         self._close_all(loops, names, current.reductions)
 
     def _open_all(self, loops: Sequence[Loop], kinds: Sequence[Kind], totals: Sequence[Reduce]) -> list[list[str]]:
@@ -350,13 +346,12 @@ class Writer:
             for node, name in zip(totals, names[0], strict=True):
                 self._remember(node, (Ref(name), len(self.blocks) - 1))
 
-    def _store(self, output: Output) -> None:
-        value, depth = self.value(output.term.node)
-        strides = self._loop_strides(output_strides(output))
-        places = [self._index(dim, None) for dim, _ in strides]
-        depth = max([depth, *[found for _, found in places]])
-        name = f"out{self.nest.outputs.index(output)}"
-        self._add(ir.Store(name, tuple([index for index, _ in places]), value))
+    def _store(self, outputs: Sequence[Output]) -> None:
+        """Store outputs, after all their values are named: an output may take over an operand's memory."""
+        values = [self.value(output.term.node)[0] for output in outputs]
+        for output, value in zip(outputs, values, strict=True):
+            indices = [self._index(dim, None)[0] for dim, _ in self._loop_strides(output_strides(output))]
+            self._add(ir.Store(f"out{self.nest.outputs.index(output)}", tuple(indices), value))
 
 
 def start_value(function: str, dtype: str) -> Any:

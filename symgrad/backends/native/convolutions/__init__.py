@@ -15,6 +15,7 @@ from symgrad.backends.native.convolutions.filters import FilterGradient
 from symgrad.backends.native.convolutions.forward import Buffers, Finish, Forward
 from symgrad.backends.native.convolutions.geometry import Correlation, Geometry, forward, of_inputs
 from symgrad.backends.native.convolutions.pooling import Pooling, Windows
+from symgrad.backends.native.convolutions.pooling_vectors import VectorPooling, suits
 from symgrad.backends.native.convolutions.sparse_filters import SparseFilterGradient
 from symgrad.backends.native.convolutions.sparse_inputs import SparseInputGradient
 from symgrad.backends.native.kernel import NativeKernel, buffer_pointer, kernel_function
@@ -194,11 +195,14 @@ def _conv_pool_input_gradient(request: Request) -> NativeKernel:
 # ---- pooling ----
 
 
-def _pooling(request: Request, image: Shape, pooled: Shape) -> tuple[Pooling, dict[str, Any]]:
+def _pooling(
+    request: Request, image: Shape, pooled: Shape, is_gradient: bool = False
+) -> tuple[Pooling, dict[str, Any]]:
     """Return a writer for pooling, and the numbers of its kernel."""
     sizes = (image[-2], image[-1]), (pooled[-2], pooled[-1])
     windows = Windows.of(prod(image[:-2]), *sizes, request.attributes)
-    writer = Pooling(request.symbol, windows, request.element, request.vector_bytes)
+    writes = VectorPooling if suits(windows, is_gradient) else Pooling
+    writer = writes(request.symbol, windows, request.element, request.vector_bytes)
     return writer, {"units": writer.units, "flops": prod(pooled) * prod(windows.window), "bytes": request.bytes}
 
 
@@ -210,7 +214,7 @@ def _pool2d(request: Request) -> NativeKernel:
 
 @_template
 def _max_pool_gradient(request: Request) -> NativeKernel:
-    writer, numbers = _pooling(request, request.shapes[0], request.shapes[1])
+    writer, numbers = _pooling(request, request.shapes[0], request.shapes[1], is_gradient=True)
     return NativeKernel(request.symbol, [writer.max_gradient()], **numbers)
 
 
@@ -222,7 +226,7 @@ def _max_pool_pushforward(request: Request) -> NativeKernel:
 
 @_template
 def _sum_pool_gradient(request: Request) -> NativeKernel:
-    writer, numbers = _pooling(request, request.shapes[-1], request.shapes[0])
+    writer, numbers = _pooling(request, request.shapes[-1], request.shapes[0], is_gradient=True)
     function = writer.sum_gradient(request.attributes["mode"], len(request.shapes) - 1)
     return NativeKernel(request.symbol, [function], **numbers)
 

@@ -21,9 +21,12 @@ from symgrad.backends.native.convolutions.addresses import (
 )
 from symgrad.backends.native.convolutions.geometry import Correlation
 from symgrad.backends.native.convolutions.planes import Planes
-from symgrad.backends.native.kernel import buffer_pointer, kernel_function
+from symgrad.backends.native.kernel import SINGLE_THREAD_WORK, buffer_pointer, kernel_function
 from symgrad.backends.native.llvm.text import Function, Value, byte_size, index, literal, vector_type
 from symgrad.backends.native.scalars import emit_scalar
+
+ENOUGH_UNITS = 4
+"""With so many parts, threads can share the work."""
 
 PLANE_BYTES = 1 << 18
 """Images whose planes take more are computed in blocks of rows, so that planes stay in the cache."""
@@ -81,13 +84,14 @@ class Forward:
             correlation, len(self.places), -(-self.windows // self.lanes), self.windows // self.lanes,
             registers_of(vector_bytes) * 3 // 4,
         )  # fmt: skip
+        self.parts = _parts_of_channels(correlation, self.blocks, self.channels)
         self.planes = Planes(correlation, self.rows, element, full)
         self.function = kernel_function(name)
 
     @property
     def units(self) -> int:
-        """Images times blocks of rows."""
-        return self.of.count * self.blocks
+        """Images times blocks of rows times parts of the channels."""
+        return self.of.count * self.blocks * self.parts
 
     @property
     def scratch(self) -> int:
@@ -105,7 +109,8 @@ class Forward:
         planes = part_of_scratch(function, 0)
         height, width = self.of.image
         with function.loop(begin, end, hint="unit") as unit:
-            number, block = quotient(function, unit.index, self.blocks)
+            rest, part = quotient(function, unit.index, self.parts)
+            number, block = quotient(function, rest, self.blocks)
             first_row = function.multiply(block, index(self.rows)) if self.blocks > 1 else index(0)
             if self.of.result[0] % self.rows:
                 first_row = minimum(function, first_row, index(self.of.result[0] - self.rows))
@@ -115,7 +120,7 @@ class Forward:
                     function, image, self.element, (number, self.of.groups * channels), (group.index, channels)
                 )
                 self.planes.fill(function, planes, pixels, first_row)
-                self._group(planes, weights, outputs, number, first_row, group.index)
+                self._group(planes, weights, outputs, number, first_row, group.index, part)
         function.give(Value("0", "i32"))
         return function
 
@@ -127,11 +132,15 @@ class Forward:
         number: Value,
         first_row: Value,
         group: Value,
+        part: Value,
     ) -> None:
         """Write the loops over tiles; the last tile of an axis may overlap the one before, with the same results."""
         function, of = self.function, self.of
         step = self.lanes * self.vectors
-        with function.loop(index(0), index(of.outputs), self.channels, hint="channels") as channels:
+        size = -(-of.outputs // (self.channels * self.parts)) * self.channels
+        first = function.multiply(part, index(size)) if self.parts > 1 else index(0)
+        last = minimum(function, function.add(first, index(size)), index(of.outputs)) if self.parts > 1 else index(size)
+        with function.loop(first, last, self.channels, hint="channels") as channels:
             channel = channels.index
             if of.outputs % self.channels:
                 channel = minimum(function, channel, index(of.outputs - self.channels))
@@ -185,32 +194,29 @@ class Forward:
         )  # fmt: skip
 
     def _tap_row(self, lines: Sequence[Value], weights: Value, sign: int, sums: Sequence[Value]) -> list[Value]:
-        """Add the products of one row of taps; a pixel vector serves several places of the window."""
+        """Add the products of one row of taps."""
         function, of = self.function, self.of
-        shifts = self.planes.shifts
-        loaded: dict[tuple[int, int, int], Value] = {}
-        total = list(sums)
-
-        def pixels(line: int, shift: int, vector: int) -> Value:
-            key = (line, shift, vector)
-            if key not in loaded:
-                start = shifts.index(shift) * self.planes.plane + vector * self.lanes
-                address = element_at(function, lines[line], self.element, start=start)
-                loaded[key] = function.load(address, self.kind)
-            return loaded[key]
-
-        for tap in range(of.taps[1]):
-            factors = [
-                pixels(i, j * of.stride[1] + tap * of.dilation[1], vector)
-                for i, j in self.places for vector in range(self.vectors)
-            ]  # fmt: skip
+        unit, plane = self.planes.unit, self.planes.plane
+        with function.loop(index(0), index(of.taps[1]), 1, sums, hint="tap") as tap:
+            under = [
+                element_at(function, line, self.element, (tap.index, of.dilation[1] // unit * plane)) for line in lines
+            ]
+            factors = []
+            for i, j in self.places:
+                for vector in range(self.vectors):
+                    start = j * of.stride[1] // unit * plane + vector * self.lanes
+                    address = element_at(function, under[i], self.element, start=start)
+                    factors.append(function.load(address, self.kind))
+            row = element_at(function, weights, self.element, (tap.index, sign))
+            total = list(tap.carried)
             for channel in range(self.channels):
-                address = element_at(function, weights, self.element, start=channel * of.weights[1] + sign * tap)
+                address = element_at(function, row, self.element, start=channel * of.weights[1])
                 weight = function.splat(function.load(address, self.element), self.lanes)
                 for number, factor in enumerate(factors):
                     position = number * self.channels + channel
                     total[position] = function.fma(factor, weight, total[position])
-        return total
+            tap.next = total
+        return tap.results
 
     # ---- maximum, bias, activation ----
 
@@ -266,6 +272,14 @@ def _rows_of_a_block(correlation: Correlation, element: str, lanes: int) -> int:
         if Planes(correlation, size, element, lanes).size <= PLANE_BYTES:
             return size
     return 1
+
+
+def _parts_of_channels(correlation: Correlation, blocks: int, tile: int) -> int:
+    """Return into how many parts the channels of a group fall where images are few and there is much to do."""
+    units = correlation.count * blocks
+    if units >= ENOUGH_UNITS or correlation.flops < SINGLE_THREAD_WORK * ENOUGH_UNITS:
+        return 1
+    return max(1, min(ENOUGH_UNITS // units, correlation.outputs // tile))
 
 
 def _tile(correlation: Correlation, places: int, vectors: int, most_vectors: int, sums: int) -> tuple[int, int]:

@@ -176,14 +176,14 @@ def put_filter(
     `steps` are the distances in `source` from one channel to the next, and from one row of taps to the next.
     """
     _, channels, height, width = geometry.filters
-    with function.loop(index(0), index(channels), hint="channel") as channel:
-        with function.loop(index(0), index(height), hint="tap") as row:
-            taps = element_at(function, source, element, (channel.index, steps[0]), (row.index, steps[1]))
-            step, start = (-width, (height - 1) * width) if geometry.flip else (width, 0)
-            there = element_at(
-                function, target, element, (channel.index, height * width), (row.index, step), start=start
-            )
-            _put_row(function, there, taps, element, width, lanes, geometry.flip)
+    with (
+        function.loop(index(0), index(channels), hint="channel") as channel,
+        function.loop(index(0), index(height), hint="tap") as row,
+    ):
+        taps = element_at(function, source, element, (channel.index, steps[0]), (row.index, steps[1]))
+        step, start = (-width, (height - 1) * width) if geometry.flip else (width, 0)
+        there = element_at(function, target, element, (channel.index, height * width), (row.index, step), start=start)
+        _put_row(function, there, taps, element, width, lanes, geometry.flip)
 
 
 def _put_row(

@@ -11,6 +11,7 @@ are then one run of memory, so windows can be counted without regard to rows, an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 
 from symgrad.backends.native.convolutions.addresses import (
     bytes_of,
@@ -34,9 +35,14 @@ class Planes:
     lanes: int
 
     @property
-    def shifts(self) -> list[int]:
-        """The horizontal distances at which pixels are met."""
-        return self.of.shifts(1)
+    def unit(self) -> int:
+        """What all horizontal distances at which pixels are met are multiples of."""
+        return gcd(*self.of.shifts(1)) or 1
+
+    @property
+    def shifts(self) -> range:
+        """The horizontal distances that have planes."""
+        return range(0, self.of.shifts(1)[-1] + 1, self.unit)
 
     @property
     def pixel_rows(self) -> int:
@@ -104,6 +110,13 @@ class Planes:
     def _copy_row(self, function: Function, target: Value, source: Value) -> None:
         """Copy the pixels of one row under all shifts; only those that lie in the image."""
         width, step, spread = self.of.image[1], self.of.step[1], self.of.spread[1]
+        if not self.of.is_padded:
+            with function.loop(index(0), index(len(self.shifts)), hint="shift") as shifts:
+                start = -self.of.before[1]
+                shifted = element_at(function, source, self.element, (shifts.index, self.unit), start=start)
+                plane = element_at(function, target, self.element, (shifts.index, self.plane))
+                self._copy_run(function, plane, shifted, 0, 0, self.of.result[1])
+            return
         for number, shift in enumerate(self.shifts):
             offset = shift - self.of.before[1]
             start = number * self.plane

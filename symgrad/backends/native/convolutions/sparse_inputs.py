@@ -114,17 +114,17 @@ class SparseInputGradient:
         function, element = self.function, self.element
         count, channels, height, width = self.geometry.filters
         taps = height * width
-        with function.loop(index(0), index(count), hint="filter") as number:
-            with function.loop(index(0), index(height), hint="tap") as row:
-                flip = self.geometry.flip
-                step, start = (-width, (height - 1) * width) if flip else (width, 0)
-                source = element_at(
-                    function, filters, element, (number.index, channels * taps), (row.index, step), start=start
-                )
-                target = element_at(
-                    function, weights, element, (number.index, height * self.line), (row.index, self.line)
-                )
-                transpose(function, target, source, element, (channels, width), (taps, channels), self.lanes, flip)
+        with (
+            function.loop(index(0), index(count), hint="filter") as number,
+            function.loop(index(0), index(height), hint="tap") as row,
+        ):
+            flip = self.geometry.flip
+            step, start = (-width, (height - 1) * width) if flip else (width, 0)
+            source = element_at(
+                function, filters, element, (number.index, channels * taps), (row.index, step), start=start
+            )
+            target = element_at(function, weights, element, (number.index, height * self.line), (row.index, self.line))
+            transpose(function, target, source, element, (channels, width), (taps, channels), self.lanes, flip)
 
     def _entry(self, lists: Value, place: Value, number: Value) -> tuple[Value, Value]:
         size = self.geometry.filters[0] * ENTRY

@@ -11,7 +11,7 @@ from symgrad.backends.native.llvm.text import Value, index, lanes_of, literal
 from symgrad.backends.native.scalars import ELEMENTS, emit_cast, emit_scalar
 from symgrad.kernels.ir.affine import Polynomial, polynomial
 from symgrad.kernels.ir.grammar import Call, Cast, Expression, Literal, Load, Ref, Size
-from symgrad.kernels.ir.verifier import parts
+from symgrad.kernels.ir.traversal import in_order, parts
 
 OUTERMOST = Facts(0)
 
@@ -65,6 +65,13 @@ def value_of(state: State, expression: Expression) -> Value:
         with state.at(facts.level):
             remembered[key] = _write(state, expression, facts)
     return remembered[key]
+
+
+def prepare(state: State, expression: Expression) -> None:
+    """Write an expression's operands one after the other: however deep it is, recursion isn't."""
+    for part in in_order(expression):
+        if isinstance(part, Call | Cast):
+            value_of(state, part)
 
 
 def in_lanes(state: State, expression: Expression) -> Value:
@@ -123,9 +130,9 @@ def _lane_numbers(state: State, first: Value, count: int) -> Value:
     return state.f.add(state.f.splat(first, count), count_up(count, "i64"))
 
 
-def count_up(count: int, element: str) -> Value:
-    """Return the vector 0, 1, 2, ..."""
-    text = ", ".join(f"{element} {lane}" for lane in range(count))
+def count_up(count: int, element: str, step: int = 1) -> Value:
+    """Return the vector 0, `step`, 2 `step`, ..."""
+    text = ", ".join(f"{element} {lane * step}" for lane in range(count))
     return Value(f"<{text}>", f"<{count} x {element}>")
 
 
@@ -144,7 +151,7 @@ def size_value(state: State, size: Size) -> Value:
 
 def define(state: State, name: str, expression: Expression, dtype: str) -> None:
     """Bind a Let. Index arithmetic is written where it is needed, and only if it is; the rest at once."""
-    if dtype == "int64" and _is_arithmetic(state, expression):
+    if dtype == "int64" and name in state.index_names and _is_arithmetic(state, expression):
         state.known[name] = polynomial(expression, state.known)
         state.bind(name, Entry(None, None, dtype, expression))
         return

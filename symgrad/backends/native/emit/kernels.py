@@ -13,7 +13,7 @@ from symgrad.backends.native.kernel import NativeKernel, buffer_pointer, kernel_
 from symgrad.backends.native.llvm.text import Value, index, literal
 from symgrad.kernels.ir.functions import DTYPES
 from symgrad.kernels.ir.grammar import Buffer, Call, Kernel, Kind, Load, Loop, Role, Size, Statement, Store
-from symgrad.kernels.ir.verifier import expressions, subexpressions, walk
+from symgrad.kernels.ir.traversal import expressions, subexpressions, walk
 
 UNIT_ROUNDS = 4096
 """Rounds of a flat loop, with those inside, that one unit does at the least."""

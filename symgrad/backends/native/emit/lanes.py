@@ -11,7 +11,7 @@ from symgrad.backends.native.llvm.text import Function, Value, lanes_of, literal
 from symgrad.backends.native.scalars import ELEMENTS, emit_scalar
 from symgrad.kernels.ir.functions import DTYPES
 from symgrad.kernels.ir.grammar import Buffer, Call, Cast, Expression, Kind, Let, Load, Loop, Ref, Store
-from symgrad.kernels.ir.verifier import expressions, parts, walk
+from symgrad.kernels.ir.traversal import expressions, in_order, parts, walk
 
 LIGHT = frozenset((
     "add", "subtract", "multiply", "negative", "abs", "sign", "sqr", "maximum", "minimum", "rectify", "clip", "switch",
@@ -52,11 +52,11 @@ class _Varying:
                 self.names.add(statement.name)
 
     def holds(self, expression: Expression) -> bool:
-        key = id(expression)
-        if key not in self.known:
-            is_named = isinstance(expression, Ref) and expression.name in self.names
-            self.known[key] = is_named or any(map(self.holds, parts(expression)))
-        return self.known[key]
+        for part in in_order(expression) if id(expression) not in self.known else ():
+            if id(part) not in self.known:
+                is_named = isinstance(part, Ref) and part.name in self.names
+                self.known[id(part)] = is_named or any(map(self.holds, parts(part)))
+        return self.known[id(expression)]
 
 
 def natural_lanes(loop: Loop, buffers: dict[str, Buffer], vector_bytes: int) -> int:

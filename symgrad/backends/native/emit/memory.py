@@ -141,13 +141,22 @@ def _spread(state: State, buffer: Buffer, pointer: Value, step: Polynomial) -> P
     """Return the addresses of lanes at a fixed distance."""
     assert state.lanes is not None
     count = state.lanes.count
-    lanes = expressions.count_up(count, "i64")
-    total: Value | None = None
-    for monomial, coefficient in step.terms.values():
-        value = state.f.splat(_factor(state, monomial, coefficient, lanes=False), count)
-        total = value if total is None else state.f.add(total, value)
-    assert total is not None
-    return Place(_lane_addresses(state, buffer, pointer, state.f.multiply(lanes, total)), None)
+    if step.constant is not None:
+        return Place(_lane_addresses(state, buffer, pointer, expressions.count_up(count, "i64", step.constant)), None)
+    facts = Facts(0)
+    for monomial, _ in step.terms.values():
+        facts = facts | _facts_of_monomial(state, monomial)
+    remembered, key = state.scopes[facts.level].values, ("steps", step.signature, count)
+    if key not in remembered:
+        with state.at(facts.level):
+            total: Value | None = None
+            for monomial, coefficient in step.terms.values():
+                value = _factor(state, monomial, coefficient, lanes=False)
+                total = value if total is None else state.f.add(total, value)
+            assert total is not None
+            distances = state.f.splat(total, count)
+            remembered[key] = state.f.multiply(expressions.count_up(count, "i64"), distances)
+    return Place(_lane_addresses(state, buffer, pointer, remembered[key]), None)
 
 
 def _scattered(state: State, buffer: Buffer, offset: Polynomial) -> Place:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from symgrad.backends.native.llvm.text import Function, Value
 from symgrad.kernels.ir.affine import Polynomial
 from symgrad.kernels.ir.grammar import Buffer, Check, Expression, Kernel, Load, Loop, Role, Size, Store
-from symgrad.kernels.ir.verifier import walk
+from symgrad.kernels.ir.traversal import index_names, walk
 
 
 @dataclass
@@ -102,6 +102,7 @@ class State:
         self.addresses: dict[str, Value] = {}
         self.written = {s.buffer for s in walk(kernel.body) if isinstance(s, Store)}
         self.names: dict[str, Entry] = {}
+        self.index_names = index_names(kernel.body)
         self.known: dict[str, Polynomial] = {}
         self.scopes = [Scope(0)]
         self.lanes: Lanes | None = None

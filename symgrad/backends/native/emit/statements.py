@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symgrad.backends.native.emit import memory, vectors
-from symgrad.backends.native.emit.expressions import define, dtype_of, in_lanes, size_value, value_of
+from symgrad.backends.native.emit.expressions import define, dtype_of, in_lanes, prepare, size_value, value_of
 from symgrad.backends.native.emit.state import Entry, Facts, State
 from symgrad.backends.native.llvm.text import Value, index, lanes_of, literal
 from symgrad.kernels.ir.affine import number
@@ -17,10 +17,14 @@ def write_body(state: State, body: Sequence[Statement]) -> None:
     for statement in body:
         state.of_statement.clear()
         if isinstance(statement, Let):
+            if dtype_of(state, statement.value) != "int64":
+                prepare(state, statement.value)
             define(state, statement.name, statement.value, dtype_of(state, statement.value))
         elif isinstance(statement, Store):
+            prepare(state, statement.value)
             memory.store(state, statement)
         elif isinstance(statement, Carry):
+            prepare(state, statement.value)
             carry(state, statement)
         elif isinstance(statement, Check):
             check(state, statement)

@@ -69,10 +69,19 @@ def widths(state: State, loop: Loop, extent: int | None) -> Widths:
     left = extent % wide
     if not left:
         return Widths(wide, 0, False)
-    if is_heavy and wide == lanes < extent < WORTH_TWO_LOOPS:
-        return Widths(0, lanes, True)
+    if is_heavy and extent > wide and _all_rounds(state, extent) < WORTH_TWO_LOOPS:
+        return Widths(0, wide, True)
     rest = min(power_of_two_from(left), lanes if is_heavy else wide)
     return Widths(wide if extent > left else 0, rest, left % rest > 0)
+
+
+def _all_rounds(state: State, extent: int) -> int:
+    """Return how often a loop's body runs in all; open loops around it count as long."""
+    total = extent
+    for scope in state.scopes:
+        if scope.loop is not None:
+            total *= scope.loop.extent if isinstance(scope.loop.extent, int) else WORTH_TWO_LOOPS
+    return total
 
 
 def write_vector_loop(state: State, loop: Loop, begin: Value, end: Value) -> None:

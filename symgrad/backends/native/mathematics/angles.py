@@ -28,7 +28,8 @@ _BITS_OF_TWO_OVER_PI = int(
 )
 """``2 / pi``, times 2 to the power of `_FRACTION_BITS`."""
 _WINDOW = 192
-_PAIR = "{ double, i64 }"
+_RESULT = "{ double, double, i64 }"
+_KINDS = ("double", "double", "i64")
 
 
 def reduced(m: Arithmetic, x: Value) -> tuple[Value, Value, Value]:
@@ -53,52 +54,45 @@ def reduced(m: Arithmetic, x: Value) -> tuple[Value, Value, Value]:
     first, second, third = _THREE_PARTS
     rest = m.fma(count, -first, x)
     product = m.multiply(count, second)
-    near = m.subtract(rest, product)
-    error = m.fma(count, -third, m.subtract(m.subtract(rest, near), product))
-    high = m.add(near, error)
-    low = m.add(m.subtract(near, high), error)
+    main = m.subtract(rest, product)
+    error = m.fma(count, -third, m.subtract(m.subtract(rest, main), product))
+    high = m.add(main, error)
+    low = m.add(m.subtract(main, high), error)
     size = m.absolute(x)
     is_large = function.binary("and", m.less(_LARGEST_QUICK, size), m.less(size, float("inf")))
-    quick, slow, done = (function.block, function.new_block("far"), function.new_block("near"))
+    quick, slow, done = function.block, function.new_block("far"), function.new_block("near")
     function.branch(function.any_lane(is_large), slow, done)
     function.start(slow)
-    far_high, far_quadrant = _far(m, m.select(is_large, x, 2 * _LARGEST_QUICK))
-    chosen = (
-        function.select(is_large, far_high, high), m.select(is_large, 0.0, low),
-        function.select(is_large, far_quadrant, quadrant),
-    )  # fmt: skip
+    near = (high, low, quadrant)
+    far = _far(m, m.select(is_large, x, 2 * _LARGEST_QUICK))
+    chosen = [function.select(is_large, a, b) for a, b in zip(far, near, strict=True)]
     end = function.block
     function.jump(done)
     function.start(done)
-    near_values = (high, low, quadrant)
-    merged = [
-        function.phi(near_value.type, (near_value, quick), (far_value, end))
-        for near_value, far_value in zip(near_values, chosen, strict=True)
-    ]
+    merged = [function.phi(a.type, (a, quick), (b, end)) for a, b in zip(near, chosen, strict=True)]
     return merged[0], merged[1], merged[2]
 
 
-def _far(m: Arithmetic, x: Value) -> tuple[Value, Value]:
+def _far(m: Arithmetic, x: Value) -> list[Value]:
     """Reduce each lane by itself."""
     function = m.function
     helper = _far_helper()
     lanes = lanes_of(m.kind)
     if lanes == 1:
-        pair = function.call_helper(helper, x)
-        return _part(function, pair, 0, "double"), _part(function, pair, 1, "i64")
-    with function.loop(index(0), index(lanes), 1, [m.constant(0.0), m.integer(0)], "lane") as loop:
+        return _parts(function, function.call_helper(helper, x))
+    start = [m.constant(0.0), m.constant(0.0), m.integer(0)]
+    with function.loop(index(0), index(lanes), 1, start, "lane") as loop:
         angle = function.emit(f"extractelement {x.typed}, i64 {loop.index}", "double")
-        pair = function.call_helper(helper, angle)
+        parts = _parts(function, function.call_helper(helper, angle))
         loop.next = [
-            function.emit(f"insertelement {carried.typed}, {value.typed}, i64 {loop.index}", carried.type)
-            for carried, value in zip(
-                loop.carried, (_part(function, pair, 0, "double"), _part(function, pair, 1, "i64")), strict=True)
-        ]  # fmt: skip
-    return loop.results[0], loop.results[1]
+            function.emit(f"insertelement {carried.typed}, {part.typed}, i64 {loop.index}", carried.type)
+            for carried, part in zip(loop.carried, parts, strict=True)
+        ]
+    return loop.results
 
 
-def _part(function: Function, pair: Value, place: int, kind: str) -> Value:
-    return function.emit(f"extractvalue {pair.typed}, {place}", kind)
+def _parts(function: Function, result: Value) -> list[Value]:
+    return [function.emit(f"extractvalue {result.typed}, {place}", kind) for place, kind in enumerate(_KINDS)]
 
 
 @cache
@@ -108,7 +102,7 @@ def _far_helper() -> Function:
     With ``x = mantissa * 2**exponent`` the quotient ``x * 2 / pi`` is kept modulo 4 in `_WINDOW` bits, 190 of them
     after the point; what is cut off on the right is less than ``2**-137``.
     """
-    function = Function("symgrad_far_angle", [("double", "x")], _PAIR, internal=True)
+    function = Function("symgrad_far_angle", [("double", "x")], _RESULT, internal=True)
     wide = f"i{_WINDOW}"
     point = _WINDOW - 2
     m = Arithmetic(function, "double")
@@ -127,17 +121,18 @@ def _far_helper() -> Function:
     whole = function.convert("trunc", function.binary("lshr", rounded, Value(str(point), wide)), "i64")
     fraction = function.binary("sub", function.binary("and", rounded, Value(str((1 << point) - 1), wide)),
                                Value(str(1 << (point - 1)), wide))  # fmt: skip
-    angle = _as_angle(m, fraction)
     is_negative = function.compare("slt", bits, index(0))
-    angle = function.select(is_negative, m.negate(angle), angle)
-    whole = function.select(is_negative, function.subtract(index(0), whole), whole)
-    pair = function.emit(f"insertvalue {_PAIR} poison, {angle.typed}, 0", _PAIR)
-    function.give(function.emit(f"insertvalue {pair.typed}, {whole.typed}, 1", _PAIR))
+    parts = [function.select(is_negative, m.negate(part), part) for part in _as_angle(m, fraction)]
+    parts.append(function.select(is_negative, function.subtract(index(0), whole), whole))
+    result = Value("poison", _RESULT)
+    for place, part in enumerate(parts):
+        result = function.emit(f"insertvalue {result.typed}, {part.typed}, {place}", _RESULT)
+    function.give(result)
     return function
 
 
-def _as_angle(m: Arithmetic, fraction: Value) -> Value:
-    """Return a signed fraction of a right angle as radians, from its first 64 bits."""
+def _as_angle(m: Arithmetic, fraction: Value) -> list[Value]:
+    """Return a signed fraction of a right angle as radians in two parts, from its first 64 bits."""
     function, wide = m.function, fraction.type
     is_negative = function.compare("slt", fraction, Value("0", wide))
     size = function.select(is_negative, function.binary("sub", Value("0", wide), fraction), fraction)
@@ -150,8 +145,8 @@ def _as_angle(m: Arithmetic, fraction: Value) -> Value:
     # The highest bit of `top` is worth 2**(1 - zeros); it is bit 63.
     exponent = function.subtract(m.integer(1 - 63), function.convert("trunc", zeros, "i64"))
     scale = m.power_of_two(exponent)
-    radians = m.fma(high, _HALF_PI[0], m.fma(high, _HALF_PI[1], m.multiply(low, _HALF_PI[0])))
-    radians = m.multiply(radians, scale)
-    return function.select(is_negative, m.negate(radians), radians)
-
-
+    rest = m.fma(high, _HALF_PI[1], m.multiply(low, _HALF_PI[0]))
+    radians = m.fma(high, _HALF_PI[0], rest)
+    rest = m.add(m.fma(high, _HALF_PI[0], m.negate(radians)), rest)
+    parts = [m.multiply(radians, scale), m.multiply(rest, scale)]
+    return [function.select(is_negative, m.negate(part), part) for part in parts]

@@ -7,6 +7,8 @@ polynomials are minimax.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from symgrad.backends.native.llvm.text import Value
 from symgrad.backends.native.mathematics.arithmetic import Arithmetic
 from symgrad.backends.native.mathematics.exponential import exp, exp_of_sum
@@ -79,4 +81,4 @@ def erfc(m: Arithmetic, x: Value) -> Value:
     return m.select(m.less(m.absolute(x), 0.8), m.subtract(1.0, _near(m, x)), far)
 
 
-FUNCTIONS = {"erf": erf, "erfc": erfc}
+FUNCTIONS: dict[str, Callable[..., Value]] = {"erf": erf, "erfc": erfc}

@@ -8,6 +8,7 @@ exact. ``2**n`` is multiplied in as two factors where the result may be subnorma
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from symgrad.backends.native.llvm.text import Value
@@ -195,6 +196,6 @@ def sinh(m: Arithmetic, x: Value) -> Value:
     return m.with_sign(m.select(m.less(size, 1.0), small, m.add(half, half)), x)
 
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[..., Value]] = {
     "exp": exp, "exp2": exp2, "expm1": expm1, "sigmoid": sigmoid, "tanh": tanh, "cosh": cosh, "sinh": sinh,
 }  # fmt: skip

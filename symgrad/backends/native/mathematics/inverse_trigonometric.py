@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from symgrad.backends.native.llvm.text import Value
 from symgrad.backends.native.mathematics.arithmetic import Arithmetic
@@ -136,4 +137,4 @@ def arccos(m: Arithmetic, x: Value) -> Value:
     return m.add(whole, m.add(lost, m.subtract(low, rest)))
 
 
-FUNCTIONS = {"arctan": arctan, "arctan2": arctan2, "arcsin": arcsin, "arccos": arccos}
+FUNCTIONS: dict[str, Callable[..., Value]] = {"arctan": arctan, "arctan2": arctan2, "arcsin": arcsin, "arccos": arccos}

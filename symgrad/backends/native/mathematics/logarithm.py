@@ -9,6 +9,7 @@ minimax in the relative error of ``log(1 + f)``. ``ln 2`` is added in two parts.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from symgrad.backends.native.llvm.text import Value
 from symgrad.backends.native.mathematics.arithmetic import Arithmetic
@@ -194,7 +195,7 @@ def arctanh(m: Arithmetic, x: Value) -> Value:
     return m.with_sign(m.multiply(log1p(m, ratio), 0.5), x)
 
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[..., Value]] = {
     "log": log, "log2": log2, "log10": log10, "log1p": log1p, "softplus": softplus, "logaddexp": logaddexp,
     "arcsinh": arcsinh, "arccosh": arccosh, "arctanh": arctanh,
 }  # fmt: skip

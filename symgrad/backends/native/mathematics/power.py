@@ -7,6 +7,7 @@ in two parts each. float32 needs no more than a float64 logarithm.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from symgrad.backends.native.llvm.text import Value
 from symgrad.backends.native.mathematics.arithmetic import Arithmetic
@@ -121,4 +122,4 @@ def _signed(m: Arithmetic, x: Value, y: Value, power_of_size: Value) -> Value:
     return m.select(is_one, 1.0, result)
 
 
-FUNCTIONS = {"power": power}
+FUNCTIONS: dict[str, Callable[..., Value]] = {"power": power}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from symgrad.backends.native.llvm.text import Value
 from symgrad.backends.native.mathematics.arithmetic import Arithmetic
 
@@ -32,4 +34,4 @@ def trunc(m: Arithmetic, x: Value) -> Value:
     return m.with_sign(floor(m, m.absolute(x)), x)
 
 
-FUNCTIONS = {"rint": rint, "floor": floor, "ceil": ceil, "trunc": trunc}
+FUNCTIONS: dict[str, Callable[..., Value]] = {"rint": rint, "floor": floor, "ceil": ceil, "trunc": trunc}

@@ -11,17 +11,17 @@ from symgrad.backends.native.mathematics import (
     inverse_trigonometric,
     logarithm,
     power,
+    remainder,
     rounding,
     trigonometric,
 )
 
-FUNCTIONS: Mapping[str, Callable[..., Value]] = {
-    **rounding.FUNCTIONS,
-    **exponential.FUNCTIONS,
-    **logarithm.FUNCTIONS,
-    **trigonometric.FUNCTIONS,
-    **inverse_trigonometric.FUNCTIONS,
-    **error_function.FUNCTIONS,
-    **power.FUNCTIONS,
-}
+Formula = Callable[..., Value]
+
+_FAMILIES: tuple[Mapping[str, Formula], ...] = (
+    rounding.FUNCTIONS, remainder.FUNCTIONS, exponential.FUNCTIONS, logarithm.FUNCTIONS, power.FUNCTIONS,
+    trigonometric.FUNCTIONS, inverse_trigonometric.FUNCTIONS, error_function.FUNCTIONS,
+)  # fmt: skip
+
+FUNCTIONS: Mapping[str, Formula] = {name: formula for family in _FAMILIES for name, formula in family.items()}
 """``FUNCTIONS[name](arithmetic, *operands)`` writes a function of floats."""

@@ -5,6 +5,8 @@ Angles of float32 are reduced in float64, and the tangent is computed there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from symgrad.backends.native.llvm.text import Value, with_element
 from symgrad.backends.native.mathematics.angles import reduced
 from symgrad.backends.native.mathematics.arithmetic import Arithmetic
@@ -93,4 +95,4 @@ def tan(m: Arithmetic, x: Value) -> Value:
     return m.select(m.equal(x, 0.0), x, result)
 
 
-FUNCTIONS = {"sin": sin, "cos": cos, "tan": tan}
+FUNCTIONS: dict[str, Callable[..., Value]] = {"sin": sin, "cos": cos, "tan": tan}

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-Size = int | None
-"""A size that the text knows, or None for one that only the call knows."""
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -17,53 +14,32 @@ class Layout:
     Parameters
     ----------
     dtype : str
-        ``"float32"`` or ``"float64"``.
-    shape : tuple of (int or None)
-        Sizes; None is open.
-    strides : tuple of (int or None)
-        Steps in elements; None is open.
+        ``"float32"``, ``"float64"``, or another that there are no kernels for.
+    shape : tuple of int
+        Sizes.
+    strides : tuple of int
+        Steps in elements.
     """
 
     dtype: str
-    shape: tuple[Size, ...]
-    strides: tuple[Size, ...]
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
 
     @classmethod
-    def contiguous(cls, dtype: str, shape: Sequence[Size]) -> Layout:
+    def contiguous(cls, dtype: str, shape: Sequence[int]) -> Layout:
         """Return the layout of an array in C order.
 
         Examples
         --------
-        >>> Layout.contiguous("float32", (2, 3, 4)).strides, Layout.contiguous("float32", (3, None, 2)).strides
-        ((12, 4, 1), (None, 2, 1))
+        >>> Layout.contiguous("float32", (2, 3, 4)).strides
+        (12, 4, 1)
         """
-        strides: list[Size] = []
-        for axis in range(len(shape)):
-            inner = shape[axis + 1 :]
-            strides.append(None if None in inner else prod(inner))  # type: ignore[arg-type]
-        return cls(dtype, tuple(shape), tuple(strides))
+        return cls(dtype, tuple(shape), tuple([prod(shape[axis + 1 :]) for axis in range(len(shape))]))
 
     @property
-    def is_static(self) -> bool:
-        """Whether all sizes and strides are known."""
-        return None not in self.shape and None not in self.strides
-
-
-def open_sizes(layouts: Sequence[Layout]) -> list[tuple[int, str, int]]:
-    """Return what the kernel reads from ``sizes``, in order: (buffer, "shape" or "strides", axis).
-
-    `layouts` are those of the operands and then of the output.
-
-    Examples
-    --------
-    >>> open_sizes([Layout("float32", (None, 3), (3, 1)), Layout("float32", (2, None), (None, 1))])
-    [(0, 'shape', 0), (1, 'shape', 1), (1, 'strides', 0)]
-    """
-    found = []
-    for number, layout in enumerate(layouts):
-        found += [(number, "shape", axis) for axis, size in enumerate(layout.shape) if size is None]
-        found += [(number, "strides", axis) for axis, step in enumerate(layout.strides) if step is None]
-    return found
+    def transposed(self) -> Layout:
+        """The same memory with the axes in reverse order."""
+        return Layout(self.dtype, self.shape[::-1], self.strides[::-1])
 
 
 @dataclass(frozen=True)
@@ -141,10 +117,10 @@ def problem_of(name: str, operands: Sequence[Layout], output: Layout) -> Problem
     number = len(operands)
     if name == "gemm":
         c, _, a, b, _ = operands
-        if c.strides != output.strides:
+        whole, added = _problem(a, 2, b, 3, output, number), matrix_of(c, 0)
+        if replace(whole.output, buffer=0) != added:
             return None
-        whole = _problem(a, 2, b, 3, output, number)
-        return replace(whole, added=replace(whole.output, buffer=0), alpha=1, beta=4)
+        return replace(whole, added=added, alpha=1, beta=4)
     x, y = operands
     if name == "matmul":
         return _problem(x, 0, y, 1, output, number)
@@ -160,16 +136,13 @@ def problem_of(name: str, operands: Sequence[Layout], output: Layout) -> Problem
 
 
 def _problem(left: Layout, left_buffer: int, right: Layout, right_buffer: int, output: Layout, number: int) -> Problem:
-    stack: tuple[int, ...] = output.shape[:-2]  # type: ignore[assignment]
+    stack: tuple[int, ...] = output.shape[:-2]
     (m, k), n = left.shape[-2:], right.shape[-1]
-    matrices = [
-        _matrix(layout, buffer, len(stack))
-        for layout, buffer in ((left, left_buffer), (right, right_buffer), (output, number))
-    ]
-    return Problem(m, n, k, *matrices, stack=stack)  # type: ignore[arg-type]
+    x, y = matrix_of(left, left_buffer, len(stack)), matrix_of(right, right_buffer, len(stack))
+    return Problem(m, n, k, x, y, matrix_of(output, number, len(stack)), stack)
 
 
-def _matrix(layout: Layout, buffer: int, axes: int) -> Matrix:
+def matrix_of(layout: Layout, buffer: int, axes: int = 0) -> Matrix:
     """Return a layout as a stack with `axes` leading axes, of which the first may be missing in the layout."""
     *_, rows, columns = layout.shape
     *steps, row_step, column_step = layout.strides
@@ -180,4 +153,4 @@ def _matrix(layout: Layout, buffer: int, axes: int) -> Matrix:
         column_step = 1 if row_step != 1 or rows == 1 else rows
     if rows == 1:
         row_step = columns if column_step == 1 else 1
-    return Matrix(buffer, row_step, column_step, tuple(lead))  # type: ignore[arg-type]
+    return Matrix(buffer, row_step, column_step, tuple(lead))

@@ -6,23 +6,14 @@ they are still in the first cache, they take their step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from symgrad.backends.native.kernel import NativeKernel, buffer_pointer, kernel_function
 from symgrad.backends.native.llvm.text import Value, index
-from symgrad.backends.native.products.direct import Buffers, choose_tile, over_units, put_sums, row_load, tile_cycles
 from symgrad.backends.native.products.layout import Matrix, Problem
-from symgrad.backends.native.products.tiles import (
-    Numbers,
-    Target,
-    at,
-    broadcast_tile,
-    dot_tile,
-    over_tiles,
-    put_tile,
-    scaled,
-)
+from symgrad.backends.native.products.targets import Target, put_sums
+from symgrad.backends.native.products.tiles import Numbers, at, broadcast_tile, dot_tile, over_tiles, scaled
+from symgrad.backends.native.products.units import Buffers, choose_tile, over_units, row_load, tile_cycles
 
 LONGEST_STEP = 512
 """With more columns of a than these, copying its factors doesn't pay."""
@@ -60,7 +51,7 @@ def update_kernel(
     writer = _Writer(name, step, numbers, product, squares)
     units = over_units(writer.function, (), step.m, writer.rows, writer.unit)
     writer.function.give(Value("0", "i32"))
-    scratch = step.k * writer.stride * numbers.bytes
+    scratch = (step.k * writer.stride + writer.rows * numbers.lanes) * numbers.bytes
     flops = step.flops * (1 if product is None else 2)
     return NativeKernel(name, [writer.function], units, scratch=scratch, flops=flops)
 
@@ -79,6 +70,7 @@ class _Writer:
         self.squares_step = 0 if squares is None else squares.rows
         self.squares = None if squares is None else Target(numbers, buffer_pointer(self.function, squares.buffer))
         self.factors = self.function.parameters[4]
+        self.totals = self.function.offset(self.factors, index(step.k * self.stride), numbers.element)
 
     def unit(self, indices: list[Value], row: Value, count: int) -> None:
         """Write what is done with `count` rows of c from `row` on."""
@@ -87,10 +79,16 @@ class _Writer:
             goal = Target(numbers, buffer_pointer(function, self.product.buffer))
             over_tiles(function, count, self.tile[1], lambda first, down: self.products(goal, row, first, down))
         self.scale_factors(row, count)
+        places = [at(function, self.totals, number * numbers.lanes, numbers.element) for number in range(count)]
         if self.squares is not None:
-            self.put_squares(self.squares, row, count)
+            for place in places:
+                function.store(numbers.zeros, place)
         over_tiles(function, step.n, self.vectors * numbers.lanes,
                    lambda column, width: self.update(row, count, column, width))  # fmt: skip
+        if self.squares is not None:
+            target = self.squares.moved(function, scaled(function, row, self.squares_step))
+            totals = [numbers.load(function, place, numbers.lanes) for place in places]
+            put_sums(function, target, [totals], (0, self.squares_step))
 
     def products(self, goal: Target, row: Value, first: Value, down: int) -> None:
         """Write the inner products of rows of c with all rows of b."""
@@ -113,13 +111,14 @@ class _Writer:
     def scale_factors(self, row: Value, count: int) -> None:
         """Copy alpha times the rows' factors into scratch memory, side by side."""
         function, numbers, step = self.function, self.numbers, self.step
-        place = function.offset(self.buffers.left, row, numbers.element)
+        place, alpha = function.offset(self.buffers.left, row, numbers.element), self.buffers.target.alpha
+        assert alpha is not None
         with function.loop(index(0), index(step.k), hint="factors") as loop:
             source = function.offset(place, scaled(function, loop.index, step.left.columns), numbers.element)
             goal = function.offset(self.factors, scaled(function, loop.index, self.stride), numbers.element)
             for number, width in enumerate(numbers.widths(count)):
                 vector = numbers.load(function, at(function, source, number * numbers.lanes, numbers.element), width)
-                vector = function.multiply(self.buffers.target.alpha, vector)
+                vector = function.multiply(alpha, vector)
                 function.store(vector, at(function, goal, number * numbers.lanes, numbers.element))
 
     def update(self, row: Value, count: int, column: Value, width: int) -> None:
@@ -128,30 +127,22 @@ class _Writer:
         right = self.buffers.inside(self.buffers.right, step.right, [], index(0), column)
         widths = numbers.widths(width)
         sums = broadcast_tile(
-            function, numbers, self.factors, right, index(step.k), count, widths, (1, self.stride), step.right.rows
+            function, numbers, self.factors, right, step.k, count, widths, (1, self.stride), step.right.rows
         )
         distance = self.buffers.distance(step.output, [], row, column)
         target = replace(self.buffers.target.moved(function, distance), alpha=None)
-        put_tile(function, target, sums, widths, (step.output.rows, step.output.columns))
-
-    def put_squares(self, squares: Target, row: Value, count: int) -> None:
-        """Write the sums of squares of rows."""
-        function, numbers, step = self.function, self.numbers, self.step
-        assert self.buffers.target.added is not None
-        start = function.offset(self.buffers.target.added, scaled(function, row, step.output.rows), numbers.element)
-        places = [at(function, start, number * step.output.rows, numbers.element) for number in range(count)]
-
-        def add(sums: Sequence[Value], column: Value, width: int) -> list[Value]:
-            rows = [
-                numbers.load(function, function.offset(place, column, numbers.element), width) for place in places
+        for number, vectors in enumerate(sums):
+            start = number * step.output.rows
+            olds = [
+                target.put(function, vector, start + position * numbers.lanes, size)
+                for position, (vector, size) in enumerate(zip(vectors, widths, strict=True))
             ]
-            return [function.fma(old, old, total) for old, total in zip(rows, sums, strict=True)]
-
-        full, rest = divmod(step.n, numbers.lanes)
-        with function.loop(index(0), index(full * numbers.lanes), numbers.lanes, [numbers.zeros] * count) as loop:
-            loop.next = add(loop.carried, loop.index, numbers.lanes)
-        sums = add(loop.results, index(full * numbers.lanes), rest) if rest else loop.results
-        put_sums(function, squares.moved(function, scaled(function, row, self.squares_step)), [sums], (0, self.squares_step))
+            if self.squares is not None:
+                place = at(function, self.totals, number * numbers.lanes, numbers.element)
+                total = numbers.load(function, place, numbers.lanes)
+                for old in olds:
+                    total = function.fma(old, old, total)
+                function.store(total, place)
 
 
 def _shapes(step: Problem, numbers: Numbers, with_product: bool) -> tuple[int, int, tuple[int, int]]:
