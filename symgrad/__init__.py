@@ -17,6 +17,7 @@ from symgrad.compile.function import In, Out, function
 from symgrad.compile.modes import Mode
 from symgrad.config import config
 from symgrad.debug import debugprint, draw, pp, to_networkx
+from symgrad.debug.profiles import Profile
 from symgrad.debug.tracebacks import hide_internal_frames
 from symgrad.gradient import Rop, grad, verify_grad
 from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
@@ -27,8 +28,8 @@ from symgrad import random, tensor  # isort: skip
 __version__ = "0.1.0"
 
 __all__ = [
-    "Apply", "Constant", "Function", "In", "Mode", "Out", "Rop", "SharedVariable", "Variable", "config", "debugprint",
-    "draw", "function", "grad", "pp", "random", "shared", "tensor", "to_networkx", "verify_grad",
+    "Apply", "Constant", "Function", "In", "Mode", "Out", "Profile", "Rop", "SharedVariable", "Variable", "config",
+    "debugprint", "draw", "function", "grad", "pp", "random", "shared", "tensor", "to_networkx", "verify_grad",
 ]  # fmt: skip
 
 tensor.grad = grad  # type: ignore[attr-defined]  # Theano's programs write T.grad; the language's room is below gradients

@@ -168,10 +168,10 @@ def gemm():
     return [w, h, d], [floats(4, 3), floats(2, 4), floats(2, 3)], step, {"gemm": 1, "dot": 0, "subtract": 0}
 
 
-def gemm_and_product():
+def matrix_step():
     w, h, d = T.dmatrices("w", "h", "d")
     step = w - 0.1 * (T.dot(h.T, d) + 0.5 * w)
-    counts = {"gemm_and_product": 1, "gemm": 0, "dot": 0, "sum_of_squares": 0}
+    counts = {"matrix_step": 1, "gemm": 0, "dot": 0, "sum_of_squares": 0}
     return [w, h, d], [floats(4, 3), floats(2, 4), floats(2, 3)], T.sum(T.dot(d, w.T)) * step + T.sum(w**2), counts
 
 
@@ -206,6 +206,14 @@ def bias_before_pooling():
     return *convolution_with_places(True, T.tanh), LEFT_OF_POOLING | {"tanh": 0, "add": 0}
 
 
+def activation_before_pooling():
+    x, w, b = (T.tensor("float64", shape, name="x") for shape in ((2, 2, 7, 7), (3, 2, 3, 2), (3,)))
+    output = T.pool_2d(T.relu(T.conv2d(x, w) + b.dimshuffle("x", 0, "x", "x")), (2, 2), ignore_border=True)
+    gradient = symgrad.grad(T.sum(output**2), [x, w, b])
+    values = [floats(2, 2, 7, 7), floats(3, 2, 3, 2) - 1, floats(3) - 4]
+    return [x, w, b], values, T.sum(gradient[0]) * T.sum(gradient[1]) * gradient[2], LEFT_OF_POOLING | {"rectify": 0}
+
+
 EXAMPLES = {
     "equal_nodes_are_one": merge,
     "constants_are_folded": fold,
@@ -235,11 +243,12 @@ EXAMPLES = {
     "picked_log_softmax_is_one_op": picked_row,
     "softmax_minus_one_hot_is_one_op": softmax_minus_one_hot,
     "step_on_a_matrix_is_one_gemm": gemm,
-    "step_on_a_matrix_also_passes_the_gradient_on": gemm_and_product,
+    "other_readers_of_a_matrix_join_its_step": matrix_step,
     "max_pooling_of_a_convolution_keeps_window_positions_apart": pooled_convolution,
     "gradients_of_a_convolution_take_window_positions_apart": pooled_convolution,
     "max_pooling_of_a_convolution_keeps_places": bias_after_pooling,
     "gradients_of_a_convolution_take_values_at_places": bias_after_pooling,
+    "slope_of_values_at_places_is_needed_there_only": activation_before_pooling,
     "sum_of_values_at_places_is_the_sum_of_values": bias_before_pooling,
     "bias_and_activation_join_a_pooled_convolution": bias_after_pooling,
     "places_come_from_the_largest_op": bias_before_pooling,

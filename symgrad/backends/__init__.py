@@ -28,7 +28,7 @@ def find_backend(name: str) -> Backend:
         raise ConfigError(f"there is no backend {name!r}; there are {', '.join(NAMES)}")
     if name == "native" and not _has_llvmlite():
         raise MissingLibraryError(f"backend = native needs llvmlite; {REMEDY}")
-    if name in ("auto", "numpy"):
+    if name == "numpy" or (name == "auto" and not _native_is_there()):
         from symgrad.backends.numpy import NumpyBackend
 
         return NumpyBackend()

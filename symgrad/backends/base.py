@@ -45,7 +45,7 @@ class Program(Protocol):
         """The program as text."""
 
     @property
-    def run(self) -> Callable[..., tuple[np.ndarray, ...]]:
+    def run(self) -> Callable[..., Sequence[np.ndarray]]:
         """Computes the outputs from inputs and shared values, in order, and carries out the updates."""
 
     def entry(self, numbers: Sequence[int], as_list: bool) -> Callable[..., Any] | None:

@@ -17,13 +17,12 @@ from symgrad.backends.base import Backend, Program, UnsupportedError
 from symgrad.backends.numpy.views import make_view
 from symgrad.backends.timing import BEGAN, RUNS, TIMES, PythonStopwatch, timed_step
 from symgrad.compile.planner import make_plan
-from symgrad.debug.checks import CHECKS, Run
+from symgrad.debug.checks import CHECKS, FusedMeaning, Run
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import Constant, Container, SharedVariable, Variable
 from symgrad.kernels.grammar import Evaluate, Fused, View
 from symgrad.lowering import Step
-from symgrad.lowering.fusion import evaluate
 from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.plan import Plan
 
@@ -106,7 +105,7 @@ class CheckedProgram:
         with np.errstate(all="ignore"):
             for step in self._steps:
                 if not self._kernels.fit(step, values):
-                    return self._otherwise().run(*arrays)
+                    return tuple(self._otherwise().run(*arrays))
                 operands = [values[variable] for variable in step.inputs]
                 results = self._check(step, operands, partial(self._kernels.run, step, values))
                 values.update(zip(step.outputs, results, strict=True))
@@ -164,13 +163,7 @@ def _last_readers(graph: ClosedGraph, steps: Sequence[Step]) -> dict[Step, list[
 
 def _with_meaning(step: Step, types: Types) -> Step:
     """Give a fused step the meaning of all its parts."""
-    if not isinstance(step.kernel, Fused):
-        return step
-
-    def meaning(*operands: np.ndarray) -> Sequence[np.ndarray]:
-        return evaluate(step, operands, types)
-
-    return replace(step, evaluate=meaning)
+    return replace(step, evaluate=FusedMeaning(step, types)) if isinstance(step.kernel, Fused) else step
 
 
 class SingleKernels:

@@ -16,6 +16,8 @@ from symgrad.compile.modes import Mode
 from symgrad.compile.pipeline import Compiled, compile_graph, program_for
 from symgrad.compile.repeating import repeat
 from symgrad.config import config
+from symgrad.debug.profiles import Profile
+from symgrad.debug.recording import Recorder
 from symgrad.errors import (
     CallError,
     CallShapeError,
@@ -90,6 +92,7 @@ class Function:
         self._checks = list(zip(self._dtypes, self._ranks, self._open, strict=True))
         self._programs: dict[Any, tuple[Any, Any]] = {}
         self._lock = threading.Lock()
+        self._recorder: Recorder | None = None
 
     @property
     def rewritten(self) -> ClosedGraph:
@@ -111,6 +114,8 @@ class Function:
             results = self._fast(*args)
             if results is not MISS:
                 return results
+        if self._recorder is not None:
+            return self._recorder.call(args, kwargs)
         return self._call(args, kwargs)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -136,7 +141,7 @@ class Function:
             key = tuple([array.shape for array in arrays])
             found = self._programs.get(key)
             if found is None:
-                found = self._bind(key)
+                found = self._bind(key) if self._recorder is None else self._recorder.bind(key)
             self._fast = self._entry(found[1])
             try:
                 return found[1].run(*arrays)  # type: ignore[no-any-return]
@@ -145,13 +150,16 @@ class Function:
 
     def _entry(self, program: Any) -> Any:
         """Return what answers the next call, if its arguments are like those of this one."""
+        if self._recorder is not None:
+            self._recorder.watch(program)
         if self.keys is not None:
             return _always_miss
         if self._numbers is None:
             self._numbers = [_numbers_for(spec) for spec in self.inputs]
             if Number.FLOAT32 in self._numbers:
                 _TAKING_FLOATS.add(self)
-        return program.entry(self._numbers, not self.single) or _always_miss
+        entry = program.entry(self._numbers, not self.single) or _always_miss
+        return entry if self._recorder is None else self._recorder.entry(entry)
 
     def _forget_numbers(self) -> None:
         self._numbers, self._fast = None, _always_miss
@@ -283,7 +291,11 @@ class Function:
         """Run the steps after one that just succeeded without Python; return how many were done."""
         with self._lock:
             found = self._programs.get(self._key([row[0] for row in rows]))
-            return 0 if found is None else int(found[1].repeat(rows, results, len(rows[0])))
+            if found is None:
+                return 0
+            if self._recorder is not None:
+                return self._recorder.repeat(found[1], rows, results, len(rows[0]))
+            return int(found[1].repeat(rows, results, len(rows[0])))
 
     def convert(self, position: int, value: Any) -> np.ndarray:
         """Return an argument as the input at `position` takes it, or raise what a call would."""
@@ -301,6 +313,50 @@ class Function:
             return str(next(reversed(self._programs.values()))[1].source)
         shapes = {variable: variable.container.value.shape for variable in self._shared}
         return str(self._program(shapes)[1].source)
+
+    def profile(self) -> Profile:
+        """Return a profile of the calls that are made in its ``with`` block.
+
+        It tells for each kernel how often it ran, how long that took, what part of the machine's peak it reached, and
+        the user's lines that it came from. Calls are as fast as ever outside of the block; in it, each kernel takes
+        some 30 nanoseconds more. A function has one profile at a time.
+
+        Returns
+        -------
+        Profile
+            Print it, look at its ``rows``, or write it with ``to_chrome_trace``.
+
+        Raises
+        ------
+        SymgradError
+            On entering the block, if the function is being profiled already.
+
+        Examples
+        --------
+        >>> import symgrad
+        >>> import symgrad.tensor as T
+        >>> x = T.fmatrix("x")
+        >>> f = symgrad.function([x], T.tanh(x), name="f")
+        >>> with f.profile() as profile:
+        ...     y = f([[1, 2]])
+        >>> profile
+        <profile of f: 1 calls, ... ms>
+        """
+        return Profile(self)
+
+    def _start_recording(self, recorder: Recorder) -> None:
+        with self._lock:
+            if self._recorder is not None:
+                raise SymgradError(f"{self} is being profiled already; leave that block first")
+            for _, program in self._programs.values():
+                recorder.watch(program)
+            self._recorder, self._fast = recorder, _always_miss
+
+    def _stop_recording(self) -> None:
+        with self._lock:
+            recorder, self._recorder, self._fast = self._recorder, None, _always_miss
+        if recorder is not None:
+            recorder.stop()
 
     @property
     def plans(self) -> list[Any]:

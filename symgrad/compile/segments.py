@@ -97,11 +97,6 @@ class _Segment:
                 del self.programs[next(iter(self.programs))]
         return program.run(*arrays)  # type: ignore[no-any-return]
 
-    @property
-    def source(self) -> str:
-        """The program that was made last, as text; empty if none was."""
-        return str(next(reversed(self.programs.values())).source) if self.programs else ""
-
     def timed(self) -> Inside:
         """Time its programs, and those still to be made, until they are stopped."""
         self._inside = Inside([program.timed() for program in self.programs.values()])

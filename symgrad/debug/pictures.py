@@ -70,7 +70,7 @@ def draw(
     text = svg_document(drawings[0]) if format == "svg" else html_page(drawings)
     if path is None:
         return text
-    _write(Path(path), text)
+    write_file(Path(path), text)
     return os.fspath(path)
 
 
@@ -107,7 +107,7 @@ def _drawing(x: Any, stage: str) -> Drawing:
     return draw_diagram(title, subtitle, diagram)
 
 
-def _write(path: Path, text: str) -> None:
+def write_file(path: Path, text: str) -> None:
     """Write a file so that at any moment it is either as it was or complete."""
     import tempfile
 

@@ -53,8 +53,11 @@ def conv_pool(
     window: Pair,
     bias_first: bool,
     activation: str | None,
+    activation_first: bool = False,
 ) -> tuple[Array, Array, Array]:
     """Return the pooled convolution after and before its activation, and the places of the maxima.
+
+    With `activation_first`, what pooling takes of the images before the activation is what stands at these places.
 
     Parameters
     ----------
@@ -68,11 +71,18 @@ def conv_pool(
         Whether the bias is added before the maximum is taken.
     activation : str, optional
         One of `ACTIVATIONS`.
+    activation_first : bool
+        Whether it is applied before the maximum is taken; then so is the bias.
     """
     output = reference.conv2d(images, filters, padding, flip=flip)
     shift = None if bias is None else bias[:, None, None]
-    if shift is not None and bias_first:
+    if shift is not None and (bias_first or activation_first):
         output = output + shift
+    if activation_first and activation is not None:
+        activated = ACTIVATIONS[activation].numpy(output)
+        places = maximum_places(activated, window)
+        linear = np.take_along_axis(window_places(output, window), places[None].astype(int), 0)[0]
+        return reference_pooling.pool2d(activated, window), linear, places
     linear = reference_pooling.pool2d(output, window)
     places = maximum_places(output, window)
     if shift is not None and not bias_first:

@@ -86,11 +86,14 @@ class ConvPool(_ConvPool):
         A function of `symgrad.kernels.reference_conv_pool.ACTIVATIONS`, or "none".
     has_linear : bool
         Whether there is a third output.
+    activation_first : bool
+        Whether bias and activation come before the maximum. Then the third output is what stands at its place.
     """
 
     bias: str = "none"
     activation: str = "none"
     has_linear: bool = False
+    activation_first: bool = False
 
     @property
     def name(self) -> str:
@@ -99,7 +102,8 @@ class ConvPool(_ConvPool):
     @property
     def options(self) -> tuple[tuple[str, Any], ...]:
         """The parameters that only this op has."""
-        return ("bias", self.bias), ("activation", self.activation), ("has_linear", self.has_linear)
+        names = ("bias", "activation", "has_linear", "activation_first")
+        return tuple((name, getattr(self, name)) for name in names)
 
     def infer(self, image: Any, filters: Any, *bias: Any) -> list[TensorType]:
         self.convolution.check(image.type, filters.type)
@@ -116,7 +120,7 @@ class ConvPool(_ConvPool):
         activation = None if self.activation == "none" else self.activation
         output, linear, places = reference_conv_pool.conv_pool(
             image, filters, bias[0] if bias else None, self.padding, self.flip, self.window, self.bias == "before",
-            activation,
+            activation, self.activation_first,
         )  # fmt: skip
         return [output, places, linear] if self.has_linear else [output, places]
 
@@ -131,6 +135,8 @@ class ConvPool(_ConvPool):
             yield cls(*parameters, "after", "rectify", True), Sample((image, filters, bias), differentiable=False)
             yield cls(*parameters, "before", "tanh"), Sample((image, filters, bias), differentiable=False)
             yield cls(*parameters, "after", "sigmoid"), Sample((image, filters, bias), differentiable=False)
+            for op in (cls(*parameters, "before", function, True, True) for function in ("rectify", "tanh")):
+                yield op, Sample((image, filters, bias), differentiable=False)
         yield cls(*parameters, "after"), Sample((image, filters, spread(len(filters) + 1)), ShapeError)
         yield cls(*parameters), Sample((image[:, :1], spread(1, 2, 2, 2)), ShapeError)
 
@@ -158,7 +164,7 @@ def _samples_of_cotangents() -> Iterable[tuple[tuple[Any, ...], np.ndarray, np.n
 @register
 @dataclass(frozen=True)
 class ConvPoolFilterGradient(_ConvPool):
-    """The cotangent of the filters, from images, the cotangent of the maxima and their places; then the filters' sizes."""
+    """The cotangent of the filters from images, cotangent and places of the maxima; then come the filters' sizes."""
 
     @property
     def name(self) -> str:
@@ -194,7 +200,7 @@ class ConvPoolFilterGradient(_ConvPool):
 @register
 @dataclass(frozen=True)
 class ConvPoolInputGradient(_ConvPool):
-    """The cotangent of the images, from filters, the cotangent of the maxima and their places; then the images' sizes."""
+    """The cotangent of the images from filters, cotangent and places of the maxima; then come the images' sizes."""
 
     @property
     def name(self) -> str:
@@ -262,6 +268,8 @@ class AtPlaces(Op):
 def extends(one: ConvPool, other: ConvPool) -> bool:
     """Whether `one` computes all that `other` does, with bias or activation added after."""
     if (one.padding, one.flip, one.window) != (other.padding, other.flip, other.window) or one == other:
+        return False
+    if one.activation_first:
         return False
     has_bias = one.bias == other.bias or (other.bias == "none" and one.bias == "after" and other.activation == "none")
     return has_bias and other.activation in (one.activation, "none")

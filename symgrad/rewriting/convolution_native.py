@@ -6,7 +6,7 @@ While it grows, they may still ask an op that has grown since; then they turn to
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -30,25 +30,36 @@ MOST_PLACES = 16
 @rule("specialize", Pool2d, MaxPoolGradient, backends=NATIVE,
       reason="the maximum of a window is taken in registers, and its gradient is one number and its place")  # fmt: skip
 def max_pooling_of_a_convolution_keeps_places(node: Apply, context: Context) -> Any:
-    """``pool(conv2d(x, w))`` and ``pool(conv2d(x, w) + b)``, if nothing else needs the large images."""
-    found = _convolution_and_bias(node.inputs[0])
-    if found is None or not _is_plain_pooling(node):
+    """``pool(conv2d(x, w))``, also with bias and activation inside, if nothing else needs the large images."""
+    images = _images(node.inputs[0])
+    if images is None or not _is_plain_pooling(node):
         return None
-    convolution, bias = found
-    if isinstance(node.op, Pool2d):
-        if not _only_pooled(node.inputs[0], node, context):
+    op: Any = node.op
+    if isinstance(op, Pool2d):
+        if not _only_pooled(node.inputs[0], node, context) or not _is_inner(images, context):
             return None
-        if bias is not None and context.uses(convolution.outputs[0]) > 1:
-            return None
-        op: Any = convolution.op
-        position = "none" if bias is None else "before"
-        pooled = ConvPool(op.padding, op.flip, node.op.window, position)
-        return pooled(*convolution.inputs, *([] if bias is None else [bias]))[0]
+        has_linear = images.activation != "none" and context.uses(images.linear) > 1
+        return images.pooled(op.window, has_linear)(*images.inputs)[0]
     pooling = made_by(node.inputs[1], ConvPool)
-    if pooling is None or not _is_pooling_of(pooling, convolution, bias, node.op.window):  # type: ignore[attr-defined]
+    if pooling is None or not images.are_pooled_by(pooling, op.window):
         return None
     sizes = [size_of(node.inputs[0], axis) for axis in (2, 3)]
     return AtPlaces(pooling.op.window)(node.inputs[2], pooling.outputs[1], *sizes)  # type: ignore[attr-defined]
+
+
+@rule("specialize", Elementwise, functions=("rectify_gradient",), backends=NATIVE,
+      reason="where there is no cotangent, no slope is needed")  # fmt: skip
+def slope_of_values_at_places_is_needed_there_only(node: Apply, context: Context) -> Any:
+    """The gradient of ``pool(relu(conv2d(x, w) + b))``."""
+    dense = made_by(node.inputs[1], AtPlaces)
+    pooling = None if dense is None else made_by(dense.inputs[1], ConvPool)
+    activated = [user for user, _ in context.users(node.inputs[0]) if _is_function_of(user, "rectify")]
+    if dense is None or pooling is None or not pooling.op.has_linear:  # type: ignore[attr-defined]
+        return None
+    images = _images(node.inputs[0])
+    if images is None or not activated or not images.activated("rectify").are_pooled_by(pooling, dense.op.window):  # type: ignore[attr-defined]
+        return None
+    return dense.op(node.op(pooling.outputs[2], dense.inputs[0]), *dense.inputs[1:])
 
 
 @rule("specialize", Conv2dFilterGradient, Conv2dInputGradient, backends=NATIVE,
@@ -85,7 +96,7 @@ def bias_and_activation_join_a_pooled_convolution(node: Apply, context: Context)
         return None
     users = context.users(node.inputs[0])
     others = [user for user, position in users if not _is_function_of(user, op.function)]
-    if len(users) != context.uses(node.inputs[0]) or not all(_is_slope(user, node.inputs[0]) for user in others):
+    if len(users) != context.uses(node.inputs[0]) or not all(_is_slope(user) for user in others):
         return None
     has_linear = bool(others)
     return replace(pooling.op, activation=op.function, has_linear=has_linear)(*pooling.inputs)[0]  # type: ignore[type-var]
@@ -127,20 +138,72 @@ def _is_plain(op: Any) -> bool:
     return bool(op.stride == (1, 1) and op.dilation == (1, 1) and op.groups == 1)
 
 
-def _convolution_and_bias(variable: Variable) -> tuple[Apply, Any] | None:
-    """Return the plain convolution that makes a variable, and the vector that is added to it, or None."""
-    convolution, bias = made_by(variable, Conv2d), None
-    total = made_by_function(variable, "add")
+@dataclass(frozen=True)
+class _Images:
+    """The output of a convolution, perhaps with a bias and an activation; `linear` is the output before that."""
+
+    convolution: Apply
+    bias: Any
+    activation: str
+    linear: Variable
+
+    @property
+    def inputs(self) -> list[Any]:
+        """Image, filters, bias."""
+        return [*self.convolution.inputs, *([] if self.bias is None else [self.bias])]
+
+    def activated(self, activation: str) -> _Images:
+        """Return the images after an activation."""
+        return replace(self, activation=activation)
+
+    def pooled(self, window: tuple[int, int], has_linear: bool) -> ConvPool:
+        """Return the op that pools them."""
+        op: Any = self.convolution.op
+        position = "none" if self.bias is None else "before"
+        is_first = self.activation != "none"
+        return ConvPool(op.padding, op.flip, window, position, self.activation, has_linear, is_first)
+
+    def are_pooled_by(self, pooling: Apply, window: tuple[int, int]) -> bool:
+        """Whether a node pools these very images."""
+        op: Any = pooling.op
+        is_same = op == self.pooled(window, op.has_linear) and len(pooling.inputs) == len(self.inputs)
+        return is_same and all(one is other for one, other in zip(pooling.inputs, self.inputs, strict=True))
+
+
+def _images(variable: Variable) -> _Images | None:
+    """Return the plain convolution that makes a variable, and what is done to it after."""
+    activation = made_by_function(variable, *ACTIVATIONS)
+    linear = variable if activation is None else activation.inputs[0]
+    convolution, bias = made_by(linear, Conv2d), None
+    total = made_by_function(linear, "add")
     if total is not None:
         for term, other in (total.inputs, total.inputs[::-1]):
             bias = _bias(other, term)
             if bias is not None and made_by(term, Conv2d) is not None:
                 convolution = made_by(term, Conv2d)
                 break
-    if convolution is None or not _is_plain(convolution.op):
+    if convolution is None or not _is_plain(convolution.op) or not _is_float(convolution.inputs[0]):
         return None
-    is_one_dtype = _type(convolution.inputs[0]).dtype == _type(convolution.inputs[1]).dtype
-    return (convolution, bias) if is_one_dtype and _is_float(convolution.inputs[0]) else None
+    if _type(convolution.inputs[0]).dtype != _type(convolution.inputs[1]).dtype:
+        return None
+    name = "none" if activation is None else activation.op.function  # type: ignore[attr-defined]
+    return _Images(convolution, bias, name, linear)
+
+
+def _is_inner(images: _Images, context: Context) -> bool:
+    """Whether what lies between a convolution and its pooling is needed for that only, and for `rectify`'s slope."""
+    if images.bias is not None and context.uses(images.convolution.outputs[0]) > 1:
+        return False
+    users = context.users(images.linear)
+    if images.activation == "none":
+        return True
+    for user, position in users:
+        if _is_function_of(user, images.activation):
+            continue
+        is_slope = position == 0 and _is_slope(user)
+        if not is_slope or not isinstance(getattr(user.inputs[1].owner, "op", None), MaxPoolGradient | AtPlaces):
+            return False
+    return len(users) == context.uses(images.linear)
 
 
 def _bias(variable: Variable, images: Variable) -> Any:
@@ -167,26 +230,24 @@ def _is_plain_pooling(node: Apply) -> bool:
     )
 
 
+def _has_sparse_gradient(images: Variable) -> bool:
+    """Whether the gradient stays at the places of the maxima: the slope of `rectify` is known there, too."""
+    return made_by_function(images, *ACTIVATIONS) is None or made_by_function(images, "rectify") is not None
+
+
 def _only_pooled(images: Variable, node: Apply, context: Context) -> bool:
     """Whether images are needed only for max pooling by the same windows as `node`'s, and for its gradient."""
     op: Any = node.op
     users = context.users(images)
+    kinds = Pool2d | MaxPoolGradient if _has_sparse_gradient(images) else Pool2d
     for user, position in users:
         if isinstance(user.op, Size):
             continue
-        if position != 0 or not isinstance(user.op, Pool2d | MaxPoolGradient):
+        if position != 0 or not isinstance(user.op, kinds):
             return False
         if user.op.window != op.window or not _is_plain_pooling(user):
             return False
     return len(users) == context.uses(images)
-
-
-def _is_pooling_of(pooling: Apply, convolution: Apply, bias: Any, window: tuple[int, int]) -> bool:
-    op: Any = pooling.op
-    inputs = [*convolution.inputs, *([] if bias is None else [bias])]
-    is_same = op.convolution == convolution.op and op.window == window and op.activation == "none"
-    is_same = is_same and op.bias == ("none" if bias is None else "before") and len(pooling.inputs) == len(inputs)
-    return is_same and all(one is other for one, other in zip(pooling.inputs, inputs, strict=True))
 
 
 def _with_bias(node: Apply, context: Context) -> Any:
@@ -204,7 +265,7 @@ def _is_function_of(user: Apply, function: str) -> bool:
     return isinstance(user.op, Elementwise) and user.op.function == function
 
 
-def _is_slope(user: Apply, variable: Variable) -> bool:
+def _is_slope(user: Apply) -> bool:
     """Whether a node multiplies by the slope of `rectify`; the slopes of other activations need their values only."""
     return _is_function_of(user, "rectify_gradient")
 

@@ -1,39 +1,40 @@
-"""Matrix products that share an operand become one op, for backends with a kernel that reads it once."""
+"""A gradient step on a matrix takes in what else reads the matrix, for backends with a kernel that reads it once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from symgrad.graph.variables import Apply, Variable
 from symgrad.ops.axes import DimShuffle
-from symgrad.ops.fused_products import GemmAndProduct
+from symgrad.ops.fused_products import MatrixStep
 from symgrad.ops.linalg import Dot, Gemm
 from symgrad.ops.reduction_op import Reduction, SumOfSquares
 from symgrad.rewriting.engine import Context, rule
 from symgrad.rewriting.patterns import made_by
 
 MOST_ROWS = 32
-"""With larger batches a matrix is read often enough from the caches."""
+"""With larger batches a product reads its matrix often enough from the caches."""
 
 LEAST_SIZE = 64
 """Smaller matrices stay in the first cache."""
 
 
 @rule("specialize", Gemm, Dot, SumOfSquares, backends=("native",),
-      reason="weights that take a step and pass the gradient on are read once")  # fmt: skip
-def step_on_a_matrix_also_passes_the_gradient_on(node: Apply, context: Context) -> Any:
-    """``gemm(c, alpha, a, b, beta)`` and ``dot(b, c.T)`` are one op; the sum of the squares of c comes with it."""
+      reason="weights that take a step, pass the gradient on and are penalised are read once")  # fmt: skip
+def other_readers_of_a_matrix_join_its_step(node: Apply, context: Context) -> Any:
+    """``gemm(c, alpha, a, b, beta)``, ``dot(b, c.T)`` and the sum of the squares of c are one op."""
     matrix = _matrix(node)
     parts = None if matrix is None else _parts(matrix, context)
     if parts is None:
         return None
-    step, _, squares = parts
-    results = GemmAndProduct(squares is not None)(*step.inputs)
+    step, product, squares = parts
+    results = MatrixStep(product is not None, squares is not None)(*step.inputs)
     if isinstance(node.op, Gemm):
         return results[0]
     if isinstance(node.op, Dot):
-        return results[1]
-    return Reduction("sum", (0,), False, results[2].type.dtype)(results[2])
+        return None if product is None else results[1]
+    return None if squares is None else Reduction("sum", (0,), False, results[-1].type.dtype)(results[-1])
 
 
 def _matrix(node: Apply) -> Variable | None:
@@ -48,37 +49,34 @@ def _turns(node: Apply) -> bool:
     return isinstance(node.op, DimShuffle) and node.op.order == (1, 0)
 
 
-def _parts(matrix: Variable, context: Context) -> tuple[Apply, Apply, Apply | None] | None:
-    """Return the step on a matrix, the product with it, and its sum of squares if there is one; None if they don't fit.
+def _parts(matrix: Variable, context: Context) -> tuple[Apply, Apply | None, Apply | None] | None:
+    """Return the step on a matrix, the product with it, and its sum of squares; None if the step is alone.
 
-    They are taken from the graph as it was before this pass, so that all three find the same.
+    They are taken from the graph as it was before this pass, so that all of them find the same.
     """
     users = context.users(matrix)
     steps = [user for user, position in users if isinstance(user.op, Gemm) and position == 0]
-    if len(steps) != 1 or not _has_suited_sizes(steps[0]):
+    if len(steps) != 1 or any(size is not None and size < LEAST_SIZE for size in _expected(matrix).shape):
         return None
-    b = steps[0].inputs[3]
+    step, b = steps[0], steps[0].inputs[3]
     products = [
         user for turned, _ in users if _turns(turned)
         for user, position in context.users(turned.outputs[0])
         if isinstance(user.op, Dot) and position == 1 and user.inputs[0] is b
     ]  # fmt: skip
-    if len(products) != 1 or _needs(steps[0], products[0], context):
-        return None
-    squares = [user for user, _ in users if isinstance(user.op, SumOfSquares)]
-    if len(squares) != 1 or _needs(steps[0], squares[0], context):
-        return steps[0], products[0], None
-    return steps[0], products[0], squares[0]
+    rows = _expected(b).shape[0]
+    product = _only(products, step, context) if rows is None or rows <= MOST_ROWS else None
+    squares = _only([user for user, _ in users if isinstance(user.op, SumOfSquares)], step, context)
+    return None if product is squares is None else (step, product, squares)
 
 
-def _has_suited_sizes(step: Apply) -> bool:
-    matrix, b = (_type(step.inputs[number]) for number in (0, 3))
-    rows = b.shape[0]
-    return (rows is None or 0 < rows <= MOST_ROWS) and all(size is None or size >= LEAST_SIZE for size in matrix.shape)
+def _expected(variable: Variable) -> Any:
+    return variable.expected
 
 
-def _type(variable: Variable) -> Any:
-    return variable.type
+def _only(nodes: Sequence[Apply], step: Apply, context: Context) -> Apply | None:
+    """Return the one node there is, if the step doesn't need it."""
+    return nodes[0] if len(nodes) == 1 and not _needs(step, nodes[0], context) else None
 
 
 def _needs(node: Apply, other: Apply, context: Context) -> bool:

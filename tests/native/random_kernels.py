@@ -163,6 +163,7 @@ def row_reductions(draw: Any) -> Maker:
     dtype, how = draw(st.sampled_from((
         ("float32", "add"), ("float64", "add"), ("int32", "add"), ("float32", "maximum"), ("int64", "minimum"),
         ("float32", "minimum"), ("bool", "and"), ("bool", "or"), ("uint8", "maximum"), ("float64", "multiply"),
+        ("uint64", "minimum"), ("int8", "maximum"),
     )))  # fmt: skip
     start = {"add": 0, "multiply": 1, "and": 1, "or": 0}.get(how, 1)
     how_kept = draw(st.sampled_from(("not", "scratch", "output")))
@@ -215,7 +216,7 @@ def column_reductions(draw: Any) -> Maker:
 
 @st.composite
 def full_reductions(draw: Any) -> Maker:
-    """Everything summed: one vector loop, or vector loops in a serial loop that carries."""
+    """Everything summed: one vector loop, or vector loops in a loop that carries."""
     maker = Maker(draw, "full")
     b = maker.builder
     dtype = draw(st.sampled_from(("float32", "float64", "int64", "int8")))
@@ -227,6 +228,13 @@ def full_reductions(draw: Any) -> Maker:
         with b.vector(extents[1][0], total=("add", zero)) as only:
             only.carry("total", maker.operand(extents[1:], [only.index], dtype))
         y[()] = only["total"]
+        return maker
+    if draw(st.booleans()):
+        with b.parallel(extents[0][0], total=("add", zero)) as outer:
+            with b.vector(extents[1][0], part=("add", zero)) as inner:
+                inner.carry("part", maker.operand(extents, [outer.index, inner.index], dtype))
+            outer.carry("total", inner["part"])
+        y[()] = outer["total"]
         return maker
     with b.serial(extents[0][0], total=(None, zero)) as outer:
         with b.vector(extents[1][0], part=("add", outer["total"]), least=("minimum", zero)) as inner:

@@ -133,17 +133,20 @@ windows = st.tuples(st.integers(1, 4), st.integers(1, 4))
 @few
 @given(
     convolutions(is_plain=True), windows, st.sampled_from(["none", "before", "after"]),
-    st.sampled_from(["none", "rectify", "tanh", "sigmoid"]), st.booleans(), dtypes, vectors, seeds, st.booleans(),
+    st.sampled_from(["none", "rectify", "tanh", "sigmoid"]), st.booleans(), st.booleans(), dtypes, vectors, seeds,
+    st.booleans(),
 )  # fmt: skip
 def test_pooled_convolution(
-    case: Any, window: Any, bias: str, activation: str, has_linear: bool, dtype: str, vector_bytes: int, seed: int,
-    at_end: bool,
+    case: Any, window: Any, bias: str, activation: str, has_linear: bool, is_first: bool, dtype: str, vector_bytes: int,
+    seed: int, at_end: bool,
 ) -> None:  # fmt: skip
     parameters, image, filters = case
     operands = [normal(seed, image, dtype), normal(seed + 1, filters, dtype)]
     if bias != "none":
         operands.append(normal(seed + 2, filters[:1], dtype))
-    op = ConvPool(**parameters, window=window, bias=bias, activation=activation, has_linear=has_linear)
+    is_first = is_first and bias != "after" and activation != "none"
+    op = ConvPool(**parameters, window=window, bias=bias, activation=activation, has_linear=has_linear,
+                  activation_first=is_first)  # fmt: skip
     check(op, operands, vector_bytes, at_end, tolerance=50)
 
 
@@ -153,8 +156,8 @@ def test_ties_and_nan_in_a_window() -> None:
     image[0, 0, 3, 4] = image[1, 0, 0, 1] = np.nan
     for filters in (np.ones((3, 1, 1, 1), "float32"), np.ones((1, 1, 2, 2), "float32")):
         for window in ((2, 2), (3, 1), (3, 4)):
-            for activation in ("none", "rectify"):
-                op = ConvPool(((0, 0), (1, 0)), True, window, "none", activation, True)
+            for activation in (("none",), ("rectify",), ("rectify", True, True)):
+                op = ConvPool(((0, 0), (1, 0)), True, window, "none", *activation)
                 for vector_bytes in (16, 64):
                     check(op, [image, filters], vector_bytes)
 

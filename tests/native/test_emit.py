@@ -180,5 +180,33 @@ def test_units_are_blocks_of_flat_loops_and_rounds_of_parallel_ones() -> None:
     assert emit_kernel(scaled_rows(), 64, True).units == "m"
 
 
+def test_large_outputs_are_written_past_the_caches() -> None:
+    def doubled(extent: int, again: bool = False) -> str:
+        b = KernelBuilder("doubled")
+        x, y = b.input("x", "float32", (extent,)), b.output("y", "float32", (extent,))
+        with b.vector(extent) as i:
+            y[i.index] = x[i.index] * 2
+        if again:
+            with b.vector(extent) as j:
+                y[j.index] = y[j.index] + 1
+        return module_text(emit_kernel(b.kernel(), 64, True).functions)
+
+    assert "nontemporal" in doubled(10_000_000) and "fence" in doubled(10_000_000)
+    assert "nontemporal" not in doubled(10_000) and "nontemporal" not in doubled(10_000_000, again=True)
+
+
+def test_long_sums_keep_their_digits() -> None:
+    b = KernelBuilder("long_sum")
+    n = b.size()
+    x, y = b.input("x", "float32", (n,)), b.output("y", "float32", ())
+    with b.vector(n, total=("add", b.literal(0, "float32"))) as i:
+        i.carry("total", x[i.index])
+    y[()] = i["total"]
+    values = np.random.default_rng(0).random(3_000_000, "f")
+    result = np.zeros((), "f")
+    assert compiled(b.kernel(), host())([values, result], {"n": values.size}) == 0
+    np.testing.assert_allclose(result, values.sum(dtype="d"), rtol=4e-7)
+
+
 def test_families_are_all_run() -> None:
     assert set(FAMILIES) == {"elementwise", "rows", "columns", "full", "gathers"}

@@ -20,11 +20,11 @@ import symgrad.tensor as T
 from symgrad.backends.native.scalars import is_supported
 from symgrad.compile.binding import bind_types
 from symgrad.graph.variables import SharedVariable
-from symgrad.kernels.grammar import Fused, Map
+from symgrad.kernels.grammar import Fused, Map, View
 from symgrad.kernels.ir.grammar import Kind, Loop, Role
 from symgrad.kernels.ir.interpreter import interpret
 from symgrad.kernels.ir.traversal import walk
-from symgrad.lowering.fusion import evaluate, fuse, kernel_ir, work_of
+from symgrad.lowering.fusion import evaluate, fuse, in_place, kernel_ir, work_of
 
 
 def numbers(*shape: int, dtype: str = "float32") -> np.ndarray:
@@ -299,3 +299,71 @@ def test_work_of_counts_elements() -> None:
     _, types, steps = fused_of(function, [numbers(10, 10)])
     assert work_of(steps[0], types) == (200, 800)
     assert run_interpreted(kernel_ir(steps[0], types), [numbers(10, 10)], (None,), [numbers(10, 10)], 1)
+
+
+# ---- elements in their places ---------------------------------------------------------------------------------------
+
+x2, i1, k0 = T.fmatrix("x"), T.lvector("i"), T.lscalar("k")
+PLACES = {
+    "joined columns": T.concatenate([x2, x2[:, 1:] * 2, T.ones((5, 1), "float32")], axis=1),
+    "joined rows of a transpose": T.concatenate([x2.T, x2[:4].T[:, ::-1]], axis=1),
+    "a vector of scalars": T.stack([x2[0, 1], x2.sum(), x2[1, -1]]),
+    "a row that is set": T.set_subtensor(x2[k0], np.float32(0)),
+    "a part that is added to": T.inc_subtensor(x2[1:4:2, ::-1], x2[0, :]),
+    "rows by number": x2[i1],
+    "rows of a transpose by number": x2.T[i1 - 1],
+    "elements by number": T.tanh(x2)[i1, i1 - 1],
+    "columns by number": x2[1:, i1 - 1],
+    "numbers and an array": x2.dimshuffle(0, "x", 1)[i1, 0, k0],
+    "rows added at numbers, some twice": T.inc_subtensor(x2[i1], 2 * x2[i1]),
+    "elements set at numbers": T.set_subtensor(x2[i1, i1 - 1], np.float32(3)),
+    "a gradient that is scattered": symgrad.grad((x2[i1] ** 2).sum(), x2),
+    "a reshape that is a copy": T.dot(x2.T.reshape((5, 4)), np.ones((4, 2), "float32")),
+}
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("name", list(PLACES))
+def test_elements_in_their_places(name: str, native: bool) -> None:
+    function = symgrad.function([x2, i1, k0], PLACES[name], on_unused_input="ignore")
+    steps = check_function(function, [numbers(5, 4), np.array([1, 3, 3, -1]), np.array(-2)], native=native)
+    assert all(isinstance(step.kernel, Fused | View) or step.name == "dot" for step in steps)
+
+
+@pytest.mark.parametrize("name", ["rows by number", "rows added at numbers, some twice", "a row that is set"])
+def test_a_number_out_of_range_is_found(name: str) -> None:
+    function = symgrad.function([x2, i1, k0], PLACES[name], on_unused_input="ignore")
+    good = [numbers(5, 4), np.array([1, 3, 3, -1]), np.array(-2)]
+    _, types, steps = fused_of(function, good)
+    codes = set()
+    for step in fused_steps(steps):
+        assert step.kernel.may_fail
+        bad = {x2: good[0], i1: np.array([1, 5, 3, -1]), k0: np.array(-6)}
+        operands = [np.ascontiguousarray(bad.get(v, good[0])).reshape(-1) for v in step.inputs]
+        outputs = [np.zeros(types[v].type.shape, types[v].type.dtype).reshape(-1) for v in step.outputs]
+        codes.add(interpret(kernel_ir(step, types), [*operands, *outputs], {}))
+    assert 1 in codes
+
+
+def test_outputs_take_over_operands_that_are_read_where_they_are_written() -> None:
+    x, y = T.fmatrix("x"), T.fmatrix("y")
+
+    def pairs(output: Any) -> list[tuple[str, int]]:
+        function = symgrad.function([x, y], output, on_unused_input="ignore")
+        steps = check_function(function, [numbers(4, 4), numbers(4, 4) + 1])
+        (step,) = fused_steps(steps)
+        return sorted((str(step.inputs[operand]), made) for made, operand in in_place(step))
+
+    assert pairs(x * 2 + y) == [("x", 0), ("y", 0)]
+    assert pairs(x * 2 + y.T) == [("x", 0)]
+    assert pairs(T.softmax(x) + y) == [("x", 0), ("y", 0)]
+    assert pairs([T.exp(x), x.sum(axis=1) + y[0]]) == [("x", 0)]
+    assert pairs([x + 1, (x + 1) / (x + 1).sum(axis=1, keepdims=True)]) == [("x", 1)]
+    assert pairs(T.cast(x, "float64") + y) == []
+
+
+def test_what_stays_as_it_is_isnt_copied_in_place() -> None:
+    function = symgrad.function([x2, i1], T.inc_subtensor(x2[i1], np.float32(1)))
+    _, types, (step,) = fused_of(function, [numbers(5, 4), np.array([0, 0])])
+    assert in_place(step) == [(0, 0)]
+    assert len(loops_of(kernel_ir(step, types))) == len(loops_of(kernel_ir(step, types, in_place=True))) + 1

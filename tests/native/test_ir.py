@@ -153,6 +153,8 @@ MISTAKES: dict[str, tuple[Kernel, str]] = {
     "written input": (kernel(rows(STORED, Store("x", (ROW, ONE), ZERO))), "input x is written"),
     "unwritten output": (kernel(rows()), "y is never written"),
     "loop beyond the buffer": (kernel(rows(STORED, extent=9)), "runs from 0 to 8, its size is 8"),
+    "loop beyond the buffer, after an empty loop": (
+        kernel(Loop("j", 0, Kind.SERIAL, ()), rows(STORED, extent=9)), "runs from 0 to 8, its size is 8"),
     "index before the buffer": (
         kernel(rows(Store("y", (Call("subtract", (ROW, ONE), "int64"),), ZERO))), "runs from -1 to 6"),
     "combined index beyond": (

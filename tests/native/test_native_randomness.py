@@ -142,3 +142,10 @@ def test_what_has_no_native_code_says_so() -> None:
     assert random_kernel("binomial", "int64", 10, ["int64", "float64"], 64) is None
     assert random_kernel("uniform", "float32", 10, ["float16", "float32"], 64) is None
     assert random_kernel("bernoulli", "complex64", 10, ["float32"], 64) is None
+
+
+def test_samples_of_several_sizes_share_their_code() -> None:
+    kernels = [random_kernel("bernoulli", "float32", count, ["float64"], 64) for count in (10, 20, 30)]
+    text = module_text([function for kernel in kernels if kernel for function in kernel.functions])
+    assert text.count("\ndefine i32") == 3
+    assert text.count("\ndefine internal") == 1

@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 from symgrad.backends.native.kernel import NativeKernel
 from symgrad.backends.native.llvm.jit import load
 from symgrad.backends.native.llvm.text import module_text
-from symgrad.backends.native.products.kernels import product_kernel, product_kernels
-from symgrad.backends.native.products.layout import Layout
-from symgrad.ops.fused_products import GemmAndProduct
+from symgrad.backends.native.products.kernels import product_kernels, ways
+from symgrad.backends.native.products.layout import Layout, problem_of
+from symgrad.backends.native.products.tiles import Numbers
+from symgrad.ops.fused_products import MatrixStep
 
 CALL = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)  # fmt: skip
+
+REGISTERS = {64: 32, 32: 16, 16: 16}
 
 PADDING = 32
 """Elements before and after each array: NaN, so that a kernel that reads or writes there is found out."""
@@ -67,8 +70,11 @@ def call(kernel: NativeKernel, arrays: Sequence[np.ndarray], one_by_one: bool = 
 
 
 def made(name: str, operands: Sequence[np.ndarray], output: np.ndarray, vector_bytes: int) -> NativeKernel:
-    kernel = product_kernel(name, [layout_of(x) for x in operands], layout_of(output), vector_bytes)
-    assert kernel is not None
+    layouts = [layout_of(x) for x in operands]
+    found = product_kernels(name, {}, layouts, [layout_of(output)], vector_bytes, REGISTERS[vector_bytes])
+    assert found is not None
+    ((kernel, buffers),) = found
+    assert list(buffers) == list(range(len(operands) + 1))
     return kernel
 
 
@@ -88,6 +94,20 @@ def check_product(operands: Sequence[np.ndarray], name: str, vector_bytes: int) 
     np.testing.assert_array_equal(*results)
 
 
+@settings(deadline=None, max_examples=25)
+@given(m=sizes, k=sizes, n=sizes, vector_bytes=vectors, left=orders, right=orders)
+def test_all_ways_give_the_product(m: int, k: int, n: int, vector_bytes: int, left: str, right: str) -> None:
+    x, y = guarded(spread((m, k), "float64", 1), left), guarded(spread((k, n), "float64", 2), right)
+    output = np.zeros((m, n))
+    problem = problem_of("dot", [layout_of(x), layout_of(y)], layout_of(output))
+    assert problem is not None
+    numbers = Numbers.of("float64", vector_bytes, REGISTERS[vector_bytes])
+    for number, (_, write, turned) in enumerate(ways(problem, numbers)):
+        output[...] = np.nan
+        call(write(f"way{number}", turned, numbers), [x, y, output])
+        np.testing.assert_allclose(output, x @ y, rtol=1e-12, atol=1e-12 * (k + 1))
+
+
 def spread(shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
@@ -103,7 +123,8 @@ def test_product_of_matrices(m: int, k: int, n: int, dtype: str, vector_bytes: i
 @pytest.mark.parametrize(
     ("m", "k", "n", "left", "right"),
     [(10, 200, 300, "C", "C"), (10, 300, 200, "C", "F"), (120, 90, 10, "C", "C"), (90, 300, 256, "C", "C"),
-     (90, 260, 120, "F", "F"), (256, 10, 300, "F", "C"), (300, 10, 64, "C", "F")],
+     (90, 260, 120, "F", "F"), (256, 10, 300, "F", "C"), (300, 10, 64, "C", "F"), (70, 1100, 90, "F", "C"),
+     (200, 1200, 300, "F", "F"), (64, 4200, 65, "C", "C"), (100, 4200, 64, "C", "F")],
 )  # fmt: skip
 def test_product_of_larger_matrices(m: int, k: int, n: int, left: str, right: str, vector_bytes: int) -> None:
     operands = guarded(spread((m, k), "float32", 1), left), guarded(spread((k, n), "float32", 2), right)
@@ -149,7 +170,7 @@ def test_gemm(
     check_gemm(m, k, n, dtype, vector_bytes, left, right, in_place)
 
 
-@pytest.mark.parametrize(("m", "k", "n"), [(300, 10, 200), (200, 60, 10), (90, 100, 110)])
+@pytest.mark.parametrize(("m", "k", "n"), [(300, 10, 200), (200, 60, 10), (90, 100, 110), (70, 1100, 67)])
 def test_gemm_of_larger_matrices(m: int, k: int, n: int) -> None:
     check_gemm(m, k, n, "float32", 64, "F", "C", True)
 
@@ -197,14 +218,15 @@ def view(shape: tuple[int, int], dtype: str, kind: str, seed: int) -> np.ndarray
 @settings(deadline=None, max_examples=40)
 @given(
     rows=st.one_of(st.integers(1, 30), st.just(100)), columns=st.one_of(st.integers(0, 140), st.just(300)),
-    batch=st.integers(0, 40), dtype=dtypes, vector_bytes=vectors, squares=st.booleans(), in_place=st.booleans(),
+    batch=st.integers(0, 40), dtype=dtypes, vector_bytes=vectors,
+    product=st.booleans(), squares=st.booleans(), in_place=st.booleans(),
 )  # fmt: skip
-def test_gemm_and_product(
-    rows: int, columns: int, batch: int, dtype: str, vector_bytes: int, squares: bool, in_place: bool
+def test_matrix_step(
+    rows: int, columns: int, batch: int, dtype: str, vector_bytes: int, product: bool, squares: bool, in_place: bool
 ) -> None:
     c, h, b = spread((rows, columns), dtype, 1), spread((batch, rows), dtype, 2), spread((batch, columns), dtype, 3)
     alpha, beta = np.array(-0.25, dtype), np.array(-0.001, dtype)
-    exact = GemmAndProduct(squares).evaluate(*[x.astype("float64") for x in (c, alpha, h.T, b, beta)])
+    exact = MatrixStep(product, squares).evaluate(*[x.astype("float64") for x in (c, alpha, h.T, b, beta)])
     found = []
     for one_by_one in (False, True):
         old = guarded(c)
@@ -213,8 +235,8 @@ def test_gemm_and_product(
             outputs[0] = old
         arrays = [old, alpha, guarded(h).T, guarded(b), beta, *outputs]
         layouts = [layout_of(x) for x in arrays]
-        kernels = product_kernels(
-            "gemm_and_product", {"squares": squares}, layouts[:5], layouts[5:], vector_bytes)  # fmt: skip
+        attributes = {"product": product, "squares": squares}
+        kernels = product_kernels("matrix_step", attributes, layouts[:5], layouts[5:], vector_bytes, 32)
         assert kernels is not None
         for kernel, buffers in kernels:
             call(kernel, [arrays[number] for number in buffers], one_by_one)

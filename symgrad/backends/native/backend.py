@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from symgrad.backends.base import Backend, Program, UnsupportedError
+from symgrad.backends.native.calls import Call
 from symgrad.backends.native.copies import copy_kernel
 from symgrad.backends.native.kernel import NativeKernel
 from symgrad.backends.native.layouts import Layouts
@@ -13,8 +14,7 @@ from symgrad.backends.native.llvm.text import module_text
 from symgrad.backends.native.objects import is_supported
 from symgrad.backends.native.program import NativeProgram
 from symgrad.backends.native.selection import calls_of, fused_steps, has_kernel, in_place, may_fail
-
-from symgrad.backends.native.table import Call, Table
+from symgrad.backends.native.table import Table
 from symgrad.config import config
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from symgrad.backends.native.table import Label, Table, Temporary
+from symgrad.backends.native.calls import Label, Temporary
+from symgrad.backends.native.table import Table
 from symgrad.backends.native.timing import readable_name
 from symgrad.backends.timing import lines_of
 from symgrad.graph.variables import Constant, Variable
@@ -16,6 +18,9 @@ from symgrad.lowering import Step
 from symgrad.lowering.fusion import kernel_ir
 from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.plan import Action, Home
+
+LOCAL_NAME = re.compile(r"[a-z]+\d+")
+"""Names that a kernel may have given to its own values."""
 
 
 def listing(table: Table) -> str:
@@ -75,12 +80,25 @@ class _Writer:
         homes = ", ".join(self._home(action, number) for number in range(len(step.outputs)))
         for number, label in self.labels.get(step, ()):
             operands = ", ".join(self._operand(buffer) for buffer in label.operands if buffer not in step.outputs)
-            written = ", ".join(self._typed(output) for output in step.outputs if output in label.operands) or "temporary"
+            results = [self._typed(output) for output in step.outputs if output in label.operands]
+            written = ", ".join(results) or "temporary"
             units = _counted(self.table.units_of(number), "unit")
             yield f"{written} = {readable_name(label)}({operands})   # {homes}; {units}"
         if isinstance(step.kernel, Fused):
-            sizes = self.plan.sizes or OpenSizes(self.plan.types)
-            yield from (f"    {line}" for line in print_kernel(kernel_ir(step, sizes.types, sizes.dims)).splitlines())
+            yield from (f"    {line}" for line in self._kernel(step).splitlines())
+
+    def _kernel(self, step: Step) -> str:
+        """Return a fused kernel as text, its buffers under the names that they have here."""
+        sizes = self.plan.sizes or OpenSizes(self.plan.types)
+        kernel = kernel_ir(step, sizes.types, sizes.dims)
+        variables = (*step.inputs, *step.outputs)
+        names = {buffer.name: self._name(variable) for buffer, variable in zip(kernel.buffers, variables, strict=False)}
+
+        def renamed(match: re.Match[str]) -> str:
+            name = names.get(match[0], match[0])
+            return name if name.isidentifier() and not LOCAL_NAME.fullmatch(name) else match[0]
+
+        return re.sub(r"\w+", renamed, print_kernel(kernel))
 
     def _home(self, action: Action, number: int) -> str:
         home, place = action.homes[number], action.places[number]
@@ -112,7 +130,7 @@ class _Writer:
             return str(variable.data) if variable.data.size == 1 else f"constant {variable.data.shape}"
         if variable not in self.names:
             letter = "x" if variable in self.plan.graph.inputs else "w" if variable in self.plan.shared else "t"
-            wanted = variable.name or f"{letter}{self.taken[letter]}"
+            wanted = variable.name or f"{letter}_{self.taken[letter]}"
             self.taken[letter] += not variable.name
             self.taken[wanted] += 1
             self.names[variable] = wanted if self.taken[wanted] == 1 else f"{wanted}_{self.taken[wanted]}"

@@ -69,31 +69,51 @@ def random_kernel(
     if family is None or dtype not in family.dtypes or any(kind not in ELEMENTS for kind in parameter_dtypes):
         return None
     operands = 1 + len(parameter_dtypes) if operands is None else operands
-    is_open = isinstance(count, str)
-    size = "open" if is_open else str(count)
-    name = "_".join(["random", distribution, dtype, size, *parameter_dtypes, f"{operands}x{vector_bytes}"])
-    function = kernel_function(name)
-    generator = _Generator(function, buffer_pointer(function, 0), vector_bytes // 8, _word_bits(distribution, dtype))
+    kind = "_".join(["random", distribution, dtype, *parameter_dtypes, f"x{vector_bytes}"])
+    function = kernel_function(f"{kind}_{'open' if isinstance(count, str) else count}_of_{operands}")
+    begin, end, scratch = function.parameters[2:]
+    total = function.load(function.parameters[1], "i64") if isinstance(count, str) else index(count)
+    pointers = [buffer_pointer(function, number) for number in (*range(1 + len(parameter_dtypes)), operands)]
+    # Samples of all sizes share their code.
+    sampling = _sampling_function(kind, family, distribution, dtype, tuple(parameter_dtypes), vector_bytes // 8)
+    function.give(function.call_helper(sampling, begin, end, total, scratch, *pointers))
+    size = byte_size(_MEMORY[dtype])
+    room = _group(distribution, dtype, vector_bytes // 8) * size
+    if isinstance(count, str):
+        return NativeKernel(function.name, [function], count, ELEMENTS_PER_UNIT, room, may_fail=True)
+    units = max(-(-count // ELEMENTS_PER_UNIT), 1)
+    return NativeKernel(
+        function.name, [function], units, ELEMENTS_PER_UNIT, room, bytes=count * size, may_fail=True)  # fmt: skip
+
+
+def _sampling_function(
+    name: str, family: type[_Family], distribution: str, dtype: str, parameter_dtypes: Sequence[str], lanes: int
+) -> Function:
+    """Return the function that writes elements of a sample of any size."""
+    names = ["state", *[f"parameter{number}" for number in range(len(parameter_dtypes))], "sample"]
+    numbers = [("i64", "begin"), ("i64", "end"), ("i64", "total"), ("ptr noalias", "scratch")]
+    function = Function(
+        f"symgrad_{name}", [*numbers, *[("ptr noalias", name) for name in names]], internal=True)  # fmt: skip
+    state, *pointers, target = function.parameters[4:]
+    generator = _Generator(function, state, lanes, _word_bits(distribution, dtype))
     parameters = []
-    for number, kind in enumerate(parameter_dtypes, 1):
-        value = _load_number(function, buffer_pointer(function, number), kind)
+    for pointer, kind in zip(pointers, parameter_dtypes, strict=True):
+        value = _load_number(function, pointer, kind)
         parameters.append(emit_cast(function, value, kind, family.dtype_of_parameters(dtype)))
     sampler = family(function, parameters, dtype)
     _leave_if(function, function.binary("or", generator.failed, sampler.failed))
-    total = function.load(function.parameters[1], "i64") if is_open else index(int(count))
-    element = _MEMORY[dtype]
-    _write_sample(function, generator, sampler, buffer_pointer(function, operands), total, element)
+    _write_sample(function, generator, sampler, target, _MEMORY[dtype])
     function.give(literal(0, "i32"))
-    units, written = (count, 0) if isinstance(count, str) else (
-        max(-(-count // ELEMENTS_PER_UNIT), 1), count * byte_size(element))  # fmt: skip
-    return NativeKernel(
-        name, [function], units, ELEMENTS_PER_UNIT, scratch=generator.group * byte_size(element), bytes=written,
-        may_fail=True,
-    )  # fmt: skip
+    return function
 
 
 def _word_bits(distribution: str, dtype: str) -> int:
     return 64 if dtype == "float64" and distribution != "bernoulli" else 32
+
+
+def _group(distribution: str, dtype: str, lanes: int) -> int:
+    """Return how many elements a vector of counters gives."""
+    return lanes * (128 // _word_bits(distribution, dtype))
 
 
 def _load_number(function: Function, pointer: Value, dtype: str) -> Value:
@@ -110,14 +130,13 @@ def _leave_if(function: Function, failed: Value) -> None:
 
 
 def _write_sample(
-    function: Function, generator: _Generator, sampler: _Sampler, target: Value, total: Value, element: str
+    function: Function, generator: _Generator, sampler: _Sampler, target: Value, element: str
 ) -> None:
     """Write the elements of units begin to end.
 
     The last group of a sample goes to scratch memory if it isn't whole, and what belongs to the sample is copied.
     """
-    begin, end = function.parameters[2:4]
-    scratch = function.parameters[4]
+    begin, end, total, scratch = function.parameters[:4]
     group = generator.group
     first = function.binary("mul", begin, index(ELEMENTS_PER_UNIT))
     wanted = function.binary("mul", end, index(ELEMENTS_PER_UNIT))
@@ -172,11 +191,7 @@ class _Generator:
             function.compare("ugt", stream, index((1 << STREAM_BITS) - 1)),
             function.compare("ugt", step, index((1 << STEP_BITS) - 1)),
         )
-        high_key = function.binary("lshr", key, index(32))
-        self._keys = [
-            [self._splat(function.binary("add", word, index(number * increment))) for number in range(ROUNDS)]
-            for word, increment in zip((key, high_key), KEY_INCREMENTS, strict=True)
-        ]
+        self._keys = [self._splat(key), self._splat(function.binary("lshr", key, index(32)))]
         self._tag = self._splat(
             function.binary("shl", function.binary("lshr", step, index(32)), index(16)))  # fmt: skip
         self._step = self._splat(step)
@@ -210,20 +225,30 @@ class _Generator:
         return [function.convert("bitcast", pair, kind) for pair in pairs]
 
     def _rounds(self, words: list[Value]) -> list[Value]:
-        """Return the words after all rounds; only the low half of each 64 bits counts."""
-        function, half = self.function, self._constant(32)
-        low = self._constant(_LOW_HALF)
-        for key_0, key_1 in zip(*self._keys, strict=True):
-            products = [
-                function.binary("mul", function.binary("and", word, low), self._constant(factor))
-                for word, factor in zip(words[0::2], MULTIPLIERS, strict=True)
-            ]
-            highs = [function.binary("lshr", product, half) for product in products]
-            words = [
-                function.binary("xor", function.binary("xor", highs[1], words[1]), key_0), products[1],
-                function.binary("xor", function.binary("xor", highs[0], words[3]), key_1), products[0],
-            ]  # fmt: skip
-        return words
+        """Return the words after all rounds, two in each turn of a loop; only the low half of each 64 bits counts."""
+        function = self.function
+        with function.loop(index(0), index(ROUNDS), 2, [*words, *self._keys], "rounds") as loop:
+            words, keys = loop.carried[:4], loop.carried[4:]
+            for _ in range(2):
+                words = self._round(words, keys)
+                keys = [
+                    function.add(key, self._constant(increment))
+                    for key, increment in zip(keys, KEY_INCREMENTS, strict=True)
+                ]
+            loop.next = [*words, *keys]
+        return loop.results[:4]
+
+    def _round(self, words: list[Value], keys: list[Value]) -> list[Value]:
+        function, half, low = self.function, self._constant(32), self._constant(_LOW_HALF)
+        products = [
+            function.binary("mul", function.binary("and", word, low), self._constant(factor))
+            for word, factor in zip(words[0::2], MULTIPLIERS, strict=True)
+        ]
+        highs = [function.binary("lshr", product, half) for product in products]
+        return [
+            function.binary("xor", function.binary("xor", highs[1], words[1]), keys[0]), products[1],
+            function.binary("xor", function.binary("xor", highs[0], words[3]), keys[1]), products[0],
+        ]  # fmt: skip
 
     def _lane(self, low: Value, high: Value) -> Value:
         function = self.function
@@ -343,6 +368,7 @@ class _Normal:
         return m.add(m.multiply(normal_from_bits(m, bits), deviation), average)
 
 
-_FAMILIES: dict[str, type[_Bernoulli] | type[_Uniform] | type[_Normal]] = {
+_Family = _Bernoulli | _Uniform | _Normal
+_FAMILIES: dict[str, type[_Family]] = {
     "bernoulli": _Bernoulli, "uniform": _Uniform, "normal": _Normal,
 }  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from symgrad.backends.native.calls import Call, Temporary
 from symgrad.backends.native.convolutions import NAMES, convolution_kernel
 from symgrad.backends.native.copies import copy_kernel
 from symgrad.backends.native.kernel import NativeKernel
@@ -14,7 +15,6 @@ from symgrad.backends.native.llvm.host import host
 from symgrad.backends.native.products.kernels import PRODUCTS, product_kernels
 from symgrad.backends.native.products.layout import Layout
 from symgrad.backends.native.randomness import random_kernel
-from symgrad.backends.native.table import Call, Temporary
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Library
 from symgrad.lowering.steps import Step
@@ -54,7 +54,8 @@ def _kernels(kernel: Library, described: Sequence[Layout], count: int) -> Found:
     """Return the kernels of a routine with `count` operands, for the layouts of operands and outputs."""
     attributes, vector_bytes = dict(kernel.attributes), host().vector_bytes
     if kernel.name in PRODUCTS:
-        return product_kernels(kernel.name, attributes, described[:count], described[count:], vector_bytes)
+        registers = host().registers
+        return product_kernels(kernel.name, attributes, described[:count], described[count:], vector_bytes, registers)
     if kernel.name == "random_sample":
         native = _sample(attributes, described, count, vector_bytes)
     else:

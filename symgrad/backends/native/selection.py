@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from symgrad.backends.base import UnsupportedError
+from symgrad.backends.native.calls import Call
 from symgrad.backends.native.emit import emit_kernel
 from symgrad.backends.native.layouts import Layouts
 from symgrad.backends.native.llvm.host import host
 from symgrad.backends.native.routines import FAILING, ROUTINES, routine_calls
 from symgrad.backends.native.scalars import ELEMENTS, is_supported
-from symgrad.backends.native.table import Call
 from symgrad.config import config
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.variables import Variable
@@ -31,11 +31,11 @@ from symgrad.kernels.grammar import (
     View,
 )
 from symgrad.lowering.fusion import fuse, kernel_ir, work_of
+from symgrad.lowering.fusion import in_place as fused_in_place
+from symgrad.lowering.fusion.copying import copies
 from symgrad.lowering.fusion.library import EXPANSIONS
 from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.steps import Step
-
-READING_LABELS = frozenset(("log_softmax_at", "label_gradient"))
 
 
 def fused_steps(graph: ClosedGraph, steps: Sequence[Step], sizes: OpenSizes) -> Sequence[Step]:
@@ -59,8 +59,8 @@ def has_kernel(step: Step) -> bool:
         dtypes = [kind.dtype for kind in kinds[: len(step.inputs)]]
         return _has_function(kernel.function.name, dtypes, kinds[-1].dtype)
     if isinstance(kernel, Library):
-        return kernel.name in ROUTINES or kernel.name in EXPANSIONS
-    return not isinstance(kernel, Evaluate)
+        return kernel.name in ROUTINES or kernel.name in EXPANSIONS or copies(step)
+    return not isinstance(kernel, Evaluate) or copies(step)
 
 
 def _has_function(name: str, dtypes: Sequence[str], dtype: str) -> bool:
@@ -73,26 +73,15 @@ def in_place(step: Step) -> Sequence[tuple[int, int]]:
     kernel = step.kernel
     if isinstance(kernel, Library) and kernel.overwrites is not None:
         return [(0, kernel.overwrites)]
-    if not isinstance(kernel, Fused) or not all(isinstance(inner.kernel, Map) for inner in kernel.steps):
-        return ()
-    # Only where all results have the sizes of the whole loop is each element read in the round that writes it.
-    kinds: list[Any] = [variable.type for variable in step.outputs]
-    if len({kind.broadcastable for kind in kinds}) > 1:
-        return ()
-    pairs = []
-    for number, operand in enumerate(step.inputs):
-        kind: Any = operand.type
-        if kernel.strides[number] is None and kind.broadcastable == kinds[0].broadcastable:
-            pairs += [(position, number) for position, made in enumerate(kinds) if made.dtype == kind.dtype]
-    return pairs
+    return fused_in_place(step) if isinstance(kernel, Fused) else ()
 
 
 def may_fail(kernel: Kernel) -> bool:
     """Whether a kernel may find something that it can't do."""
     if isinstance(kernel, Fused):
-        return any(may_fail(inner.kernel) for inner in kernel.steps)
+        return kernel.may_fail
     if isinstance(kernel, Library):
-        return kernel.name in READING_LABELS or kernel.name in FAILING
+        return kernel.name in FAILING
     return isinstance(kernel, View) and isinstance(kernel.how, Slice) and any(map(_is_open, kernel.how.index))
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from symgrad.backends.base import UnsupportedError
+from symgrad.backends.native.calls import Call, Label, Temporary
 from symgrad.backends.native.kernel import SINGLE_THREAD_WORK, NativeKernel
 from symgrad.backends.native.layouts import Layouts, Location, bytes_of, contiguous
+from symgrad.backends.native.objects import slot_offset
 from symgrad.backends.native.records import (
     WORD,
     Array,
@@ -22,7 +24,6 @@ from symgrad.backends.native.records import (
     StepKind,
     Term,
 )
-from symgrad.backends.native.objects import slot_offset
 from symgrad.graph.variables import Container, Variable
 from symgrad.lowering.plan import Action, Change, Home, Place, Plan
 from symgrad.lowering.steps import Step as PlannedStep
@@ -32,59 +33,6 @@ KEPT_BYTES = 1 << 17
 """Outputs of at least this size are used again once the caller has dropped them."""
 RELEASE_WORK = 1 << 19
 """Programs with at least so many operations let other Python threads run meanwhile."""
-
-
-@dataclass(eq=False)
-class Temporary:
-    """Memory that lives during one step only."""
-
-    bytes: int
-
-
-@dataclass(eq=False)
-class Call:
-    """One native kernel with its operands and outputs, in the order of its buffers.
-
-    Attributes
-    ----------
-    kernel : NativeKernel
-        What runs.
-    buffers : sequence of Variable or Temporary
-        Operands, then outputs.
-    units : int
-        Number of units.
-    sizes : sequence of int
-        The sizes that the kernel leaves open.
-    step : Step
-        What it does a part of.
-    """
-
-    kernel: NativeKernel
-    buffers: Sequence[Variable | Temporary]
-    units: int
-    sizes: Sequence[int] = ()
-    step: PlannedStep | None = None
-
-
-class Label(NamedTuple):
-    """What one record of a step does, for people.
-
-    Attributes
-    ----------
-    name : str
-        The kernel's symbol; ``view`` or ``copy``.
-    step : Step or None
-        What it does a part of; None for copies to where results are handed out or kept.
-    kernel : NativeKernel or None
-        The kernel, if it is one.
-    operands : sequence of Variable or Temporary
-        A kernel's buffers; what a copy reads and, if it is an update, the shared variable that it writes.
-    """
-
-    name: str
-    step: PlannedStep | None
-    kernel: NativeKernel | None
-    operands: Sequence[Variable | Temporary]
 
 
 @dataclass(eq=False)
@@ -125,6 +73,7 @@ class Table:
         self.containers, self.copies = containers, copies
         self.kept: list[Any] = []
         self.memory = 0
+        self.times: np.ndarray | None = None
         self.labels: list[Label] = []
         self._memories: dict[Variable, _Memory] = {}
         self._slots = np.zeros(_slot_bound(plan), np.int64)

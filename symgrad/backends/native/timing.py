@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.backends.native.calls import Label
 from symgrad.backends.native.records import Header
 from symgrad.backends.native.runtime import runtime
-from symgrad.backends.native.table import Label, Table
+from symgrad.backends.native.table import Table
 from symgrad.backends.timing import TIMES, Clock, TimedKernel, lines_of
 from symgrad.graph.variables import Variable
 from symgrad.lowering.work import bytes_of_step, bytes_of_variables, flops_of_step
 
 CALIBRATION_NANOSECONDS = 2_000_000
 ATTEMPTS = 5
-DIGEST = re.compile(r"_[0-9a-f]{12}$")
+DISTINCTION = re.compile(r"_([0-9a-f]{12}|(16|32)x(16|32|64))$")
+"""What kernels' symbols end with: a digest, or how many vectors of how many bytes the processor has."""
 
 
 class CounterClock(Clock):
@@ -75,20 +77,24 @@ class NativeStopwatch:
 
     def __init__(self, table: Table) -> None:
         self._header = table.words
-        self._words = np.zeros(TIMES + len(table.labels), np.int64)
-        table.kept.append(self._words)  # a thread that runs when the stopwatch stops still writes
+        if table.times is None:
+            table.times = np.zeros(TIMES + len(table.labels), np.int64)
+        self._words: np.ndarray = table.times  # it is there as long as the table: a thread may be writing at the end
+        self._words[:] = 0
+        self._last: list[int] | None = None
         self.kernels = [timed_kernel(table, number) for number in range(len(table.labels))]
         self.clock = CounterClock()
         self._header[Header.TIMES] = self._words.ctypes.data
 
     def read(self) -> list[int]:
         """Return a reading."""
-        words: list[int] = self._words.tolist()
+        words: list[int] = self._words.tolist() if self._last is None else self._last
         return words
 
     def stop(self) -> None:
         """Let the program run as before."""
         self._header[Header.TIMES] = 0
+        self._last = self.read()
 
 
 def timed_kernel(table: Table, number: int) -> TimedKernel:
@@ -106,7 +112,7 @@ def readable_name(label: Label) -> str:
     """Return a record's name without what only tells equal names apart."""
     if label.step is not None and label.kernel is None:
         return f"{label.name} ({label.step.name})"
-    return DIGEST.sub("", label.name)
+    return DISTINCTION.sub("", label.name)
 
 
 def _work(label: Label, table: Table) -> tuple[int, int]:

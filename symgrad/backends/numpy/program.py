@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import linecache
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count, starmap
@@ -24,7 +24,6 @@ from symgrad.backends.numpy.views import make_view, view_text
 from symgrad.backends.timing import PythonStopwatch
 from symgrad.config import config
 from symgrad.graph.closed import ClosedGraph
-from symgrad.graph.op import Operand
 from symgrad.graph.variables import Constant, Container, Variable
 from symgrad.kernels.checks import same_sizes
 from symgrad.kernels.grammar import Evaluate, Kernel, Library, Map, Reduction, View
@@ -76,8 +75,6 @@ class NumpyProgram:
     ----------
     steps_by_line : dict
         The step that each line of the text belongs to.
-    memory : int
-        The bytes that it keeps for intermediate results.
     """
 
     llvm = ""
@@ -86,7 +83,6 @@ class NumpyProgram:
         writer = _Writer(plan, containers)
         self._text = writer.text()
         self._plan = plan
-        self.memory = plan.arena_size
         self.steps_by_line = writer.steps_by_line
         self._filename = f"<symgrad program {next(_numbers)}>"
         code = compile(self._text, self._filename, "exec")
@@ -101,9 +97,19 @@ class NumpyProgram:
     @property
     def source(self) -> str:
         """The program as text; after it, the programs that it calls."""
-        parts = [step.kernel.evaluate for step in self.steps_by_line.values() if isinstance(step.kernel, Evaluate)]
-        inner = [part.source for part in parts if hasattr(part, "source")]
-        return "\n".join([self._text, *dict.fromkeys(filter(None, inner))])
+        return "\n".join([self._text, *[program.source for program in self._inner()]])
+
+    @property
+    def memory(self) -> int:
+        """The bytes that it keeps for intermediate results, with those of the programs that it has called so far."""
+        return self._plan.arena_size + sum(program.memory for program in self._inner())
+
+    def _inner(self) -> list[Program]:
+        """Return the programs that steps have made for themselves."""
+        evaluators = [step.kernel.evaluate for step in self.steps_by_line.values() if isinstance(step.kernel, Evaluate)]
+        return [
+            program for evaluate in dict.fromkeys(evaluators) for program in getattr(evaluate, "programs", {}).values()
+        ]
 
     def timed(self) -> PythonStopwatch:
         """Time the lines of the program from now on, until the stopwatch is stopped."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from time import perf_counter_ns
 from typing import Any
 
-from symgrad.backends.timing import BEGAN, RUNS, TIMES, PythonStopwatch, TimedKernel, lines_of, timed_step
+from symgrad.backends.timing import BEGAN, RUNS, TIMES, PythonStopwatch, TimedKernel, timed_step
 from symgrad.config import config
 from symgrad.kernels.grammar import Library
 from symgrad.lowering import Step
@@ -31,7 +31,8 @@ def timed_lines(program: Any, text: str, filename: str, namespace: Mapping[str, 
     plan : Plan
         What it does.
     """
-    lines, kernels = [], []
+    lines: list[str] = []
+    kernels: list[TimedKernel] = []
     for number, line in enumerate(text.splitlines(), 1):
         if _is_work(line):
             place, first = TIMES + len(kernels), not kernels
@@ -61,7 +62,8 @@ def _kernel(text: str, step: Step | None, plan: Plan) -> TimedKernel:
         many = isinstance(step.kernel, Library) and step.kernel.name in BLAS_ROUTINES
         return timed_step(step, plan.types, config.threads if many else 1)
     if text.startswith("consume("):
-        sources = [line for commit in plan.commits for line in lines_of(commit.action.step if commit.action else None)]
-        changed = [variable for commit in plan.commits if commit.action for variable in (commit.target, *commit.action.step.inputs)]
+        steps = [commit.action.step for commit in plan.commits if commit.action is not None]
+        sources = [commit.value.source for commit in plan.commits if commit.value.source is not None]
+        changed = [*plan.graph.targets, *[variable for step in steps for variable in step.inputs]]
         return TimedKernel("updates", list(dict.fromkeys(sources)), 0, bytes_of_variables(changed, plan.types))
     return TimedKernel("copy")

@@ -13,14 +13,15 @@
     expression = Literal(value, dtype)
                | Ref(name)                                        a Let, a loop's index, a carried value, a size
                | Load(buffer, indices, mask)                      a gather where indices are not affine; 0 where masked
-               | Call(function, operands, dtype)                  a scalar function by name
+               | Call(function, operands, dtype)                  a scalar function by name, see `functions`
                | Cast(value, dtype)
 
 `kind` is PARALLEL (rounds in any order, on any thread; outermost only), VECTOR (rounds in any order; a carried value is
 kept in lanes and combined at the end), UNROLLED (a fixed, small extent) or SERIAL. `combine` names an associative
 function of two operands (add, multiply, maximum, minimum, and, or): in a PARALLEL or VECTOR loop each Carry must be
-``combine(Ref(name), something)``. After the loop the name stands for the last value. Names are unique in a kernel; all
-integers that count or index are int64. Nothing here knows about lanes, threads or caches.
+``combine(Ref(name), something)``, and nothing else in the loop may read the name. After the loop the name stands for
+the last value. Names are unique in a kernel; all integers that count or index are int64; no two rounds of a PARALLEL or
+VECTOR loop write one element. Nothing here knows about lanes, threads or caches.
 """
 
 from __future__ import annotations

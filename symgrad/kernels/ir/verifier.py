@@ -56,7 +56,6 @@ class _Verifier:
         self.names: set[str] = set()
         self.dtypes: dict[str, str] = {}
         self.known: dict[str, Polynomial] = {}
-        self.extents: dict[str, int] = {}
         self.stored: set[str] = set()
         self.varying: set[str] = set()
         self.loops: list[Loop] = []
@@ -153,8 +152,6 @@ class _Verifier:
             self.varying.add(loop.index)
         elif any(outer.kind is Kind.VECTOR for outer in self.loops):
             self.varying.update(carried.name for carried in loop.carried)
-        if isinstance(loop.extent, int):
-            self.extents[loop.index] = loop.extent
         self.loops.append(loop)
         outside, self.seen = self.seen, {}
         yield
@@ -251,13 +248,13 @@ class _Verifier:
             self.expect(place, INDEX, f"an index of {name}")
         if mask is not None:
             self.expect(mask, "bool", f"a mask of {name}")
-        elif 0 not in self.extents.values():
+        elif all(loop.extent != 0 for loop in self.loops):
             self.bounds(buffer, indices)
         return buffer
 
     def bounds(self, buffer: Buffer, indices: Sequence[Expression]) -> None:
         """Compare ranges of indices with static sizes; what only the call knows isn't checked here."""
-        extents = {loop.index: self.extents[loop.index] for loop in self.loops if loop.index in self.extents}
+        extents = {loop.index: loop.extent for loop in self.loops if isinstance(loop.extent, int)}
         for axis, (place, size) in enumerate(zip(indices, buffer.shape, strict=True)):
             reached = value_range(polynomial(place, self.known), extents)
             if isinstance(size, int) and reached is not None and not 0 <= reached[0] <= reached[1] < size:

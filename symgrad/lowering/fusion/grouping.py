@@ -15,12 +15,15 @@ from typing import Any
 
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import SharedVariable, Variable
-from symgrad.kernels.grammar import Fused, Library, Map, Range, Reduction, Slice, View
-from symgrad.lowering.fusion.axes import UnfusableError, contiguous_strides, leaves
+from symgrad.kernels.grammar import Fused, Library, Map, Range, Reduction, Reshape, Slice, View
+from symgrad.kernels.ir.grammar import Check
+from symgrad.kernels.ir.verifier import walk
+from symgrad.lowering.fusion.axes import UnfusableError, contiguous_strides, joined, leaves
 from symgrad.lowering.fusion.building import Builder, Facts, IsSupported, Shape
+from symgrad.lowering.fusion.copying import copies, write_copy
 from symgrad.lowering.fusion.kernels import remember_nest
 from symgrad.lowering.fusion.library import EXPANSIONS
-from symgrad.lowering.fusion.nest import LevelError, MeetingError, Nest, analyse, output_of, strides_of
+from symgrad.lowering.fusion.nest import LevelError, MeetingError, Nest, analyse, output_of, row_major, strides_of
 from symgrad.lowering.fusion.parts import in_parts
 from symgrad.lowering.fusion.terms import CHEAP, COSTS, Apply, Leaf, Term
 from symgrad.lowering.steps import Step
@@ -94,6 +97,8 @@ class _Fuser:
         self.placed: dict[Step, int] = {}
         self.entries: list[_Group | Step] = []
         self.reader: dict[Variable, int] = {}
+        self.read: dict[Step, list[Variable]] = {}
+        self.producers: dict[Step, list[Step]] = {}
 
     def run(self, roots: Iterable[Variable]) -> list[Step]:
         for step in self.steps:
@@ -106,6 +111,8 @@ class _Fuser:
 
     def _take(self, step: Step) -> None:
         """Let a step wait if it can be fused; else what it reads is needed."""
+        if copies(step) and self._copy(step):
+            return
         if not self._can_wait(step):
             self._place_alone(step)
             return
@@ -118,6 +125,21 @@ class _Fuser:
                     self._place(producer)
             closure = frozenset([s for s in closure if s not in self.placed and (s is step or _is_free(s))])
         self.waiting[step] = closure
+
+    def _copy(self, step: Step) -> bool:
+        """Make a step that puts elements in their places a kernel of its own; whether that is possible."""
+        inputs = list(dict.fromkeys(memories(self.facts, step)))
+        try:
+            kernel = write_copy(self.facts, "copy", step, inputs)
+        except UnfusableError:
+            return False
+        for variable in inputs:
+            self._need(variable)
+        may_fail = any(isinstance(statement, Check) for statement in walk(kernel.body))
+        fused = Fused(tuple(_with_views(self.facts, [step])), _strides(self.facts, inputs), may_fail)
+        self.placed[step] = len(self.entries)
+        self.entries.append(Step(fused, step.name, tuple(inputs), step.outputs, step.source))
+        return True
 
     def _can_wait(self, step: Step) -> bool:
         kernel = step.kernel
@@ -160,13 +182,24 @@ class _Fuser:
     def _note_strides(self, step: Step, kernel: View) -> None:
         output = step.outputs[0]
         try:
+            if isinstance(kernel.how, Reshape) and _is_contiguous(self.facts, step.inputs[0]):
+                return
             self.facts.strides[output] = _slice_strides(self.facts, step, kernel)
         except UnfusableError:
             self.facts.opaque.add(output)
 
+    def _memories(self, step: Step) -> list[Variable]:
+        found = self.read.get(step)
+        if found is None:
+            found = self.read[step] = memories(self.facts, step)
+        return found
+
     def _producers(self, step: Step) -> list[Step]:
-        found = [self.maker.get(variable) for variable in memories(self.facts, step)]
-        return [producer for producer in dict.fromkeys(found) if producer is not None]
+        found = self.producers.get(step)
+        if found is None:
+            makers = [self.maker.get(variable) for variable in self._memories(step)]
+            found = self.producers[step] = [maker for maker in dict.fromkeys(makers) if maker is not None]
+        return found
 
     # ---- placing ----
 
@@ -198,7 +231,20 @@ class _Fuser:
         for variable in step.inputs:
             self._need(variable)
         self.placed[step] = len(self.entries)
-        self.entries.append(step)
+        self.entries.append(self._as_copy(step) or step)
+
+    def _as_copy(self, step: Step) -> _Group | None:
+        """Return the kernel that copies, if a step is a reshape of what isn't contiguous."""
+        how, output = getattr(step.kernel, "how", None), step.outputs[0]
+        if not isinstance(how, Reshape) or output not in self.facts.views:
+            return None
+        if _is_contiguous(self.facts, step.inputs[0]):
+            return None
+        nest = analyse(Builder(self.facts), [output])
+        del self.facts.views[output]
+        self.read.clear()
+        self.producers.clear()
+        return _Group({step: None}, {output: None}, nest, {step})
 
     def _place(self, step: Step) -> None:
         """Make a kernel of a waiting step and of what waits before it."""
@@ -244,7 +290,7 @@ class _Fuser:
                 builder.add(step)
             except UnfusableError as error:
                 raise LevelError(str(error), step) from None
-        return analyse(builder, outputs)
+        return analyse(builder, outputs, len(steps) == 1)
 
     def _make(self, step: Step, closure: set[Step], extra: set[Step], limited: bool = True) -> None:
         steps = closure | extra
@@ -311,7 +357,7 @@ class _Fuser:
         What may become an update in place of a shared variable stays alone.
         """
         size, found = self._elements(step.outputs[0]), -1
-        for variable in {variable for member in closure for variable in memories(self.facts, member)}:
+        for variable in {variable for member in closure for variable in self._memories(member)}:
             elements = self._elements(variable)
             if isinstance(variable, SharedVariable) and elements == size:
                 return -1
@@ -329,7 +375,7 @@ class _Fuser:
     def _computed_again(self, closure: Iterable[Step], target: _Group | None) -> set[Step]:
         """Return steps of earlier groups that are computed once more, after all else is stored that is read."""
         found: set[Step] = set()
-        pending = [variable for step in closure for variable in memories(self.facts, step)]
+        pending = [variable for step in closure for variable in self._memories(step)]
         while pending:
             variable = pending.pop()
             step = self.maker.get(variable)
@@ -341,7 +387,7 @@ class _Fuser:
             if step in group.own and not self._is_cheap(step, group) and self._store(group, variable):
                 continue
             found.add(step)
-            pending.extend(memories(self.facts, step))
+            pending.extend(self._memories(step))
         return found
 
     def _is_cheap(self, step: Step, group: _Group) -> bool:
@@ -355,7 +401,7 @@ class _Fuser:
             cost += COSTS.get(current.kernel.function.name, 1)
             if cost > CHEAP:
                 return False
-            for variable in memories(self.facts, current):
+            for variable in self._memories(current):
                 maker = self.maker.get(variable)
                 if self._elements(variable) * MUCH_SMALLER <= size:
                     continue
@@ -398,6 +444,12 @@ def _is_short(nest: Nest) -> bool:
     return rounds <= LARGEST_SERIAL
 
 
+def _is_contiguous(facts: Facts, variable: Variable) -> bool:
+    """Whether a variable's elements follow each other in memory; what isn't a view has memory of its own."""
+    term = Builder(facts).term(variable)
+    return isinstance(term.node, Leaf) and strides_of(term.node) == row_major(joined(term.axes), 1)
+
+
 def _slice_strides(facts: Facts, step: Step, kernel: View) -> tuple[Any, ...]:
     """Return the strides of a slice whose start only the call knows."""
     if not isinstance(kernel.how, Slice):
@@ -429,13 +481,9 @@ def _as_step(facts: Facts, group: _Group) -> Step:
     for step in group.steps:  # an operand may be unused: a product along an axis of size 1 doesn't need its factors
         variables.update(dict.fromkeys(v for v in memories(facts, step) if v not in made))
     inputs, outputs = tuple(variables), tuple(group.outputs)
-    strides = []
-    for variable in inputs:
-        found = facts.strides.get(variable)
-        strides.append(None if found is None or found == contiguous_strides(facts.shape(variable)) else found)
-    steps = _with_views(facts, group)
+    steps = _with_views(facts, group.steps)
     name = "+".join(dict.fromkeys(step.name for step in steps if not _is_free(step)))
-    kernel = Fused(tuple(steps), tuple(strides), bool(group.nest.checks))
+    kernel = Fused(tuple(steps), _strides(facts, inputs), bool(group.nest.checks))
     made_step = Step(kernel, name, inputs, outputs, steps[-1].source)
     remember_nest(made_step, group.nest)
     return made_step
@@ -446,10 +494,19 @@ def _is_number(facts: Facts, variable: Variable) -> bool:
     return known is not None and known.size == 1
 
 
-def _with_views(facts: Facts, group: _Group) -> list[Step]:
-    """Return the steps of a group, each after the folded views that it reads."""
+def _strides(facts: Facts, inputs: Sequence[Variable]) -> tuple[Shape | None, ...]:
+    """Return the strides of operands; None for those that are contiguous."""
+    strides = []
+    for variable in inputs:
+        found = facts.strides.get(variable)
+        strides.append(None if found is None or found == contiguous_strides(facts.shape(variable)) else found)
+    return tuple(strides)
+
+
+def _with_views(facts: Facts, steps: Iterable[Step]) -> list[Step]:
+    """Return steps, each after the folded views that it reads."""
     found: dict[Step, None] = {}
-    for step in group.steps:
+    for step in steps:
         chain = []
         for variable in step.inputs:
             while variable in facts.views:

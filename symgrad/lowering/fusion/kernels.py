@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,6 +15,7 @@ from symgrad.kernels.grammar import Fused, Library, Map, Reduction, Reshape, Vie
 from symgrad.kernels.ir.grammar import Kernel
 from symgrad.lowering.fusion.axes import joined, leaves
 from symgrad.lowering.fusion.building import Builder, Facts, Shape
+from symgrad.lowering.fusion.copying import copies, write_copy
 from symgrad.lowering.fusion.nest import MeetingError, Nest, Output, analyse, make_loops, output_strides, strides_of
 from symgrad.lowering.fusion.passes import last_passes
 from symgrad.lowering.fusion.terms import Apply, Leaf, Reduce
@@ -34,7 +35,10 @@ def remember_nest(step: Step, nest: Nest) -> None:
 
 
 def kernel_ir(
-    step: Step, types: Mapping[Variable, Operand], dims: Mapping[Variable, Shape] | None = None
+    step: Step,
+    types: Mapping[Variable, Operand],
+    dims: Mapping[Variable, Shape] | None = None,
+    in_place: bool = False,
 ) -> Kernel:
     """Return the kernel of a fused step, verified.
 
@@ -44,12 +48,18 @@ def kernel_ir(
         One that `fuse` returned, with a kernel `Fused`.
     types, dims : mapping
         What `fuse` was given.
+    in_place : bool
+        Whether the output is the first operand's memory: then what stays as it is isn't copied.
 
     Returns
     -------
     Kernel
         Its buffers are the step's inputs, in order, then its outputs, then scratch memory.
     """
+    assert isinstance(step.kernel, Fused)
+    last = step.kernel.steps[-1]
+    if copies(last):
+        return write_copy(_facts(step, types, dims), kernel_name(step), last, step.inputs, in_place)
     return Writer(_nest(step, types, dims), kernel_name(step), step.inputs).write()
 
 
@@ -60,6 +70,9 @@ def work_of(
 
     Open sizes count as 1000.
     """
+    assert isinstance(step.kernel, Fused)
+    if copies(step.kernel.steps[-1]):
+        return 0, _bytes_of(_facts(step, types, dims), (*step.inputs, *step.outputs))
     nest = _nest(step, types, dims)
     flops = 0
     for node in nest.nodes:
@@ -67,12 +80,15 @@ def work_of(
             over = nest.dims[node.operands[0]] if isinstance(node, Reduce) else nest.dims[node]
             flops += prod([dim.size if isinstance(dim.size, int) else 1000 for dim in over])
     moved = {node.variable for node in nest.nodes if isinstance(node, Leaf)} | set(step.outputs)
-    facts = nest.builder.facts
+    return flops, _bytes_of(nest.builder.facts, moved)
+
+
+def _bytes_of(facts: Facts, variables: Iterable[Variable]) -> int:
     total = 0
-    for variable in moved:
+    for variable in variables:
         elements = prod([size if isinstance(size, int) else 1000 for size in facts.shape(variable)])
         total += elements * np.dtype(facts.dtype(variable)).itemsize
-    return flops, total
+    return total
 
 
 def in_place(step: Step) -> list[tuple[int, int]]:
@@ -82,7 +98,7 @@ def in_place(step: Step) -> list[tuple[int, int]]:
     """
     nest = _nests.get(step)
     if nest is None:
-        return []
+        return _written_in_place(step)
     make_loops(nest)
     last_reads = last_passes(nest)
     leaves_of: dict[Variable, list[Leaf]] = {}
@@ -96,6 +112,17 @@ def in_place(step: Step) -> list[tuple[int, int]]:
         if variable in leaves_of and facts.dtype(variable) == facts.dtype(output.variable)
         and all(_runs_along(nest, output, leaf, last_reads) for leaf in leaves_of[variable])
     ]  # fmt: skip
+
+
+def _written_in_place(step: Step) -> list[tuple[int, int]]:
+    """A part is written into the first operand, if that is contiguous and nothing else reads its memory."""
+    assert isinstance(step.kernel, Fused)
+    *views, last = step.kernel.steps
+    if not isinstance(last.kernel, Library) or last.kernel.overwrites != 0 or step.kernel.strides[0] is not None:
+        return []
+    is_view = any(view.outputs[0] is last.inputs[0] for view in views)
+    read_again = any(view.inputs[0] is last.inputs[0] for view in views) or last.inputs.count(last.inputs[0]) > 1
+    return [] if is_view or read_again or step.inputs[0] is not last.inputs[0] else [(0, 0)]
 
 
 def _runs_along(nest: Nest, output: Output, leaf: Leaf, last_reads: Mapping[Leaf, int]) -> bool:
@@ -138,12 +165,12 @@ def evaluate(
         missing = [operand for operand in inner.inputs if operand not in values]
         pending.extend(missing)
         if not missing:
-            found = _evaluated(inner, [values[operand] for operand in inner.inputs])
+            found = evaluate_part(inner, [values[operand] for operand in inner.inputs])
             values.update(zip(inner.outputs, found, strict=True))
     return [np.ascontiguousarray(values[output]).reshape(np.shape(values[output])) for output in step.outputs]
 
 
-def _evaluated(step: Step, operands: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+def evaluate_part(step: Step, operands: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
     """Return what a step gives: what its op says, or for steps of parts, which no op has made, what the kernel says."""
     kernel = step.kernel
     if step.evaluate is not None:
@@ -173,6 +200,15 @@ def _nest(step: Step, types: Mapping[Variable, Operand], dims: Mapping[Variable,
     assert isinstance(step.kernel, Fused)
     if step in _nests:
         return _nests[step]
+    facts = _facts(step, types, dims)
+    try:
+        return _analysed(step, facts, shared=True)
+    except MeetingError:
+        return _analysed(step, facts, shared=False)
+
+
+def _facts(step: Step, types: Mapping[Variable, Operand], dims: Mapping[Variable, Shape] | None) -> Facts:
+    assert isinstance(step.kernel, Fused)
     facts = Facts(types, dims, _everything)
     for variable, strides in zip(step.inputs, step.kernel.strides, strict=True):
         if strides is not None:
@@ -180,19 +216,16 @@ def _nest(step: Step, types: Mapping[Variable, Operand], dims: Mapping[Variable,
     for inner in step.kernel.steps:
         if isinstance(inner.kernel, View):
             facts.views[inner.outputs[0]] = inner
-    try:
-        return _analysed(step, facts, shared=True)
-    except MeetingError:
-        return _analysed(step, facts, shared=False)
+    return facts
 
 
 def _analysed(step: Step, facts: Facts, shared: bool) -> Nest:
     assert isinstance(step.kernel, Fused)
     builder = Builder(facts, shared)
-    for inner in step.kernel.steps:
-        if not isinstance(inner.kernel, View):
-            builder.add(inner)
-    return analyse(builder, step.outputs)
+    steps = [inner for inner in step.kernel.steps if not isinstance(inner.kernel, View)]
+    for inner in steps:
+        builder.add(inner)
+    return analyse(builder, step.outputs, len(steps) <= 1)
 
 
 def _everything(name: str, dtypes: Sequence[str], dtype: str) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from symgrad.kernels.grammar import FromArray, Range
+from symgrad.kernels.grammar import Fixed, FromOperand, Range
 from symgrad.lowering.fusion.axes import Axis, UnfusableError, axis_of, joined, unify
 from symgrad.lowering.fusion.building import Builder
-from symgrad.lowering.fusion.terms import Leaf, Node, Place, Term
+from symgrad.lowering.fusion.terms import Leaf, Node, Place, Term, sliced
 from symgrad.lowering.steps import Step
 
 Attributes = dict[str, Any]
@@ -35,10 +35,12 @@ def _exponentials(b: Builder, x: Term, axis: Axis) -> tuple[Node, Node, Node]:
 
 @expansion
 def softmax(b: Builder, step: Step, attributes: Attributes) -> Term:
-    """``exp(x - max) / sum``."""
+    """``exp(x - max) / sum``, by one division for each row."""
     x = b.term(step.inputs[0])
+    dtype = x.node.dtype
     _, powers, total = _exponentials(b, x, x.axes[attributes["axis"]])
-    return Term(b.call("true_divide", [powers, total], x.node.dtype), x.axes)
+    factor = b.call("true_divide", [b.number(1, dtype), total], dtype)
+    return Term(b.call("multiply", [powers, factor], dtype), x.axes)
 
 
 @expansion
@@ -169,29 +171,50 @@ def argmin(b: Builder, step: Step, attributes: Attributes) -> Term:
 
 @expansion
 def take(b: Builder, step: Step, attributes: Attributes) -> Term:
-    """Advanced indexing of a tensor's first axes by integer arrays, all axes after them kept."""
-    index = attributes["index"]
+    """Advanced indexing by integer arrays, numbers, and slices that the graph knows."""
+    index, x = attributes["index"], b.term(step.inputs[0])
+    sizes = b.facts.shape(step.inputs[0])
+    if any(isinstance(entry, Range) and entry != Range() for entry in index):
+        x, sizes = _slices_taken(b, step, x, index)
     arrays = [b.term(variable) for variable in step.inputs[1:]]
-    whole = Range()
-    count = len(arrays)
-    if not all(isinstance(entry, FromArray) for entry in index[:count]) or any(e != whole for e in index[count:]):
-        raise UnfusableError("an index of arrays and other things")
     if any(np.dtype(array.node.dtype).kind not in "iu" for array in arrays):
         raise UnfusableError("a mask")
-    picked = b.aligned(arrays)
-    x = b.term(step.inputs[0])
-    sizes = b.facts.shape(step.inputs[0])
-    positions = [_position(b, array.node, size) for array, size in zip(arrays, sizes, strict=False)]
-    rest = x.axes[count:]
-    node = x.node
+    picked, given = b.aligned(arrays), iter(arrays)
+    advanced = [axis for axis, entry in enumerate(index) if not isinstance(entry, Range)]
+    positions = []
+    for axis in advanced:
+        entry = index[axis]
+        node = b.number(entry.value, "int64") if isinstance(entry, Fixed) else next(given).node
+        positions.append(_position(b, node, sizes[axis]))
+    rest = [axis for axis in range(len(x.axes)) if axis not in advanced]
+    together = advanced == list(range(advanced[0], advanced[0] + len(advanced)))
+    before = advanced[0] if together else 0
+    axes = [x.axes[axis] for axis in rest]
+    node, indexed = x.node, [x.axes[axis] for axis in advanced]
     if isinstance(node, Leaf) and all(place.pick is None for place in node.places):
-        return Term(_gathered(b, node, x.axes[:count], positions), (*picked, *rest))
-    for axis, place in zip(x.axes, positions, strict=False):
-        node = b.at(node, axis, place)
-    return Term(node, (*picked, *rest))
+        node = _gathered(b, node, indexed, positions)
+    else:
+        for found, place in zip(indexed, positions, strict=True):
+            node = b.at(node, found, place)
+    return Term(node, (*axes[:before], *picked, *axes[before:]))
 
 
-def _gathered(b: Builder, leaf: Leaf, axes: tuple[Axis, ...], positions: list[Node]) -> Node:
+def _slices_taken(b: Builder, step: Step, x: Term, index: Sequence[Any]) -> tuple[Term, tuple[Any, ...]]:
+    """Take the slices of an index whose other entries are arrays and numbers; return what is left, and its sizes."""
+    entries: list[tuple[int, int, Any]] = []
+    sizes = list(b.facts.shape(step.inputs[0]))
+    for axis, entry in enumerate(index):
+        bounds = [entry.start, entry.stop, entry.step] if isinstance(entry, Range) else [None] * 3
+        size = sizes[axis]
+        if not isinstance(size, int) or any(isinstance(bound, FromOperand) for bound in bounds):
+            raise UnfusableError("a slice that only the call knows")
+        found = range(*slice(*bounds).indices(size))
+        entries.append((found.start if len(found) else 0, found.step, len(found)))
+        sizes[axis] = len(found)
+    return sliced(x, entries), tuple(sizes)
+
+
+def _gathered(b: Builder, leaf: Leaf, axes: Sequence[Axis], positions: list[Node]) -> Node:
     """Return an operand's element at positions that are computed."""
     places = list(leaf.places)
     for axis, position in zip(axes, positions, strict=True):

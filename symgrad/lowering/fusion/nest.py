@@ -95,8 +95,8 @@ class Nest:
     last_dim: Dim | None = None
 
 
-def analyse(builder: Builder, outputs: Sequence[Variable]) -> Nest:
-    """Return the nest of a group that stores `outputs`.
+def analyse(builder: Builder, outputs: Sequence[Variable], alone: bool = False) -> Nest:
+    """Return the nest of a group that stores `outputs`; of a step `alone`, even if it repeats work.
 
     Raises
     ------
@@ -116,10 +116,10 @@ def analyse(builder: Builder, outputs: Sequence[Variable]) -> Nest:
     dims: dict[Node, Dims] = {}
     for node in nodes:
         dims[node] = _dims_of(node, dims)
-    everything: set[Dim] = set()
+    everything: set[Dim] = set().union(*[dims[check] for check in checks])
     for node in nodes:
-        everything |= dims[node]
         if isinstance(node, Reduce):
+            everything |= dims[node.operands[0]]
             everything.update(leaves(node.dims))
     for term in terms:
         everything.update(leaves(joined(term.axes)))
@@ -131,7 +131,8 @@ def analyse(builder: Builder, outputs: Sequence[Variable]) -> Nest:
         if nest.level[check] < 2 and nest.stage[check]:
             raise LevelError("an index that is found in the same kernel", check.step)
     nest.outputs = [output_of(nest, variable, term) for variable, term in zip(outputs, terms, strict=True)]
-    _refuse_repeated_work(nest)
+    if not alone:
+        _refuse_repeated_work(nest)
     return nest
 
 

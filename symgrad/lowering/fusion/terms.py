@@ -192,26 +192,33 @@ def sliced(term: Term, entries: Sequence[tuple[int, int, Size | None]]) -> Term:
     UnfusableError
         If the term is computed, so that it has no memory to look into.
     """
-    leaf = term.node
-    if not isinstance(leaf, Leaf):
-        raise UnfusableError("a part of a computed value")
-    axes = list(term.axes)
-    places = list(leaf.places)
+    axes, node = list(term.axes), term.node
+    places = list(node.places) if isinstance(node, Leaf) else []
     for number, (start, step, size) in enumerate(entries):
-        if (start, step) == (0, 1) and axes[number] and size == _extent(axes[number]):
+        axis = axes[number]
+        if (start, step) == (0, 1) and axis and size == _extent(axis):
             continue
-        if not axes[number]:
-            if size not in (None, 1):
-                raise UnfusableError("an empty part")
+        if not axis and size in (None, 1):
             continue
-        found = [k for k, place in enumerate(places) if axes[number] and leaves(place.axis) == leaves(axes[number])]
-        if len(found) != 1:
+        axes[number] = () if size is None else axis_of(size)
+        if isinstance(node, Number):
+            continue
+        if not isinstance(node, Leaf):
+            raise UnfusableError("a part of a computed value")
+        if not axis:
+            continue
+        dims = set(leaves(axis))
+        found = [k for k, place in enumerate(places) if not dims.isdisjoint(leaves(place.axis))]
+        if not found:  # stretched along this axis
+            continue
+        if len(found) != 1 or leaves(places[found[0]].axis) != leaves(axis):
             raise UnfusableError("a part of joined axes")
         place = places[found[0]]
-        axes[number] = () if size is None else axis_of(size)
         places[found[0]] = Place(axes[number], place.start + start * place.step, step * place.step, place.pick)
     kept = [axis for number, axis in enumerate(axes) if number >= len(entries) or entries[number][2] is not None]
-    return Term(Leaf(leaf.variable, leaf.dtype, places, leaf.shape, leaf.strides), tuple(kept))
+    if isinstance(node, Leaf):
+        node = Leaf(node.variable, node.dtype, places, node.shape, node.strides)
+    return Term(node, tuple(kept))
 
 
 def _extent(axis: Axis) -> Size | None:

@@ -66,7 +66,10 @@ class Writer:
         self.memo: dict[Node, Place] = {}
         self.blocks = [_Block(None, "", Kind.SERIAL)]
         self.opened: dict[Dim, tuple[str, int]] = {}
-        self.loop_of = {loop.dims[-1]: loop for loop in (*nest.kept_loops, *nest.inner_loops)}
+        self.extents: dict[Dim, Size] = {loop.dims[-1]: loop.size for loop in (*nest.kept_loops, *nest.inner_loops)}
+        for node in nest.nodes:
+            if isinstance(node, At):
+                self.extents.update({dim: dim.size for dim in leaves(node.axis) if dim not in self.extents})
         self.buffers: dict[str, ir.Buffer] = {}
         self.accesses: dict[Node, tuple[str, _Access, bool]] = {}
         self._declare(inputs)
@@ -82,7 +85,7 @@ class Writer:
             self._declare_input(f"in{position}", variable, by_variable[variable])
         for position, output in enumerate(self.nest.outputs):
             strides = self._loop_strides(output_strides(output))
-            shape = [self._size(self.loop_of[dim].size) for dim, _ in strides]
+            shape = [self._size(self.extents[dim]) for dim, _ in strides]
             dtype = output.term.node.dtype
             name = f"out{position}"
             self.buffers[name] = ir.Buffer(name, dtype, tuple(shape), tuple([s for _, s in strides]), Role.OUTPUT)
@@ -98,7 +101,7 @@ class Writer:
         dtype = self.nest.builder.facts.dtype(variable)
         first = next(iter(found), None)
         if first is not None and len(found) == 1 and not first.offset and not first.picks and first.strides:
-            shape = tuple([self._size(self.loop_of[dim].size) for dim, _ in first.strides])
+            shape = tuple([self._size(self.extents[dim]) for dim, _ in first.strides])
             strides = tuple([self._size(stride) for _, stride in first.strides])
         elif first is None or not uses[0][0].shape:
             shape, strides = (), ()
@@ -122,7 +125,7 @@ class Writer:
 
     def _loop_strides(self, strides: Mapping[Dim, Size]) -> tuple[tuple[Dim, Size], ...]:
         """Return the strides of the loops that an access depends on, outer loops first."""
-        return tuple([(dim, strides[dim]) for dim in self.loop_of if dim in strides])
+        return tuple([(dim, strides[dim]) for dim in self.extents if dim in strides])
 
     def _size(self, size: Size) -> Size:
         if isinstance(size, str):
@@ -266,10 +269,12 @@ class Writer:
         names = self._open_all(nest.kept_loops, self._kept_kinds(), totals)
         self._checks(1)
         self._body()
-        for node in totals:
-            operand = node.operands[0] if not frozenset(leaves(node.dims)) & nest.inner else node
-            self._carry(node, names[-1] if names else [], totals, self.value(operand)[0])
-            if operand is node:
+        within = [not frozenset(leaves(node.dims)).isdisjoint(nest.inner) for node in totals]
+        values = [self.value(t if inside else t.operands[0])[0] for t, inside in zip(totals, within, strict=True)]
+        self._store([output for output in nest.outputs if output.where == "kept"])
+        for node, value, inside in zip(totals, values, within, strict=True):
+            self._carry(node, names[-1], totals, value)
+            if inside:
                 del self.memo[node]
         self._close_all(nest.kept_loops, names, totals)
         self._store([output for output in nest.outputs if output.where == "once" and output not in before])
@@ -295,13 +300,11 @@ class Writer:
                 self._add(ir.Check(condition), depth)
 
     def _body(self) -> None:
-        """Write the passes over the inner loops, and store what belongs to a kept index."""
-        nest = self.nest
+        """Write the passes over the inner loops."""
         for number, current in enumerate(self.passes.passes):
             self.number = number
             self._pass(current)
         self.number = len(self.passes.passes)
-        self._store([output for output in nest.outputs if output.where == "kept"])
 
     def _pass(self, current: Pass) -> None:
         loops = self.nest.inner_loops

@@ -162,7 +162,7 @@ def _conv_pool(request: Request) -> NativeKernel:
     bias = None if attributes["bias"] == "none" else 2
     output = 2 if bias is None else 3
     has_linear = attributes["has_linear"]
-    finish = Finish(attributes["bias"], attributes["activation"], True, has_linear)
+    finish = Finish(attributes["bias"], attributes["activation"], True, has_linear, attributes["activation_first"])
     buffers = Buffers(0, 1, output, bias, output + 1, output + 2 if has_linear else None)
     return _sums(request, correlation, finish, buffers)
 
@@ -208,7 +208,7 @@ def _pooling(
 
 @_template
 def _pool2d(request: Request) -> NativeKernel:
-    writer, numbers = _pooling(request, *request.shapes)
+    writer, numbers = _pooling(request, request.shapes[0], request.shapes[1])
     return NativeKernel(request.symbol, [writer.pool(request.attributes["mode"])], **numbers)
 
 

@@ -84,6 +84,7 @@ class FilterGradient:
         padded, sums, patches = (part_of_scratch(function, sum(self._parts[:number])) for number in range(3))
         fill_with_zeros(function, sums, element, self._parts[1] // byte_size(element), self.lanes)
         self.image.clear(function, padded)
+        self.patches.clear(function, patches)
         count, channels, height, width = geometry.image
         rows, columns = geometry.output
         with function.loop(index(0), index(count), hint="image") as number:

@@ -9,27 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from symgrad.backends.native.convolutions.addresses import (
+    affine,
     aligned,
+    bytes_of,
     element_at,
     minimum,
     part_of_scratch,
-    power_below,
     quotient,
-    registers_of,
 )
 from symgrad.backends.native.convolutions.geometry import Correlation
+from symgrad.backends.native.convolutions.patches import copy_run
 from symgrad.backends.native.convolutions.planes import Planes
-from symgrad.backends.native.kernel import SINGLE_THREAD_WORK, buffer_pointer, kernel_function
+from symgrad.backends.native.convolutions.tiles import choose
+from symgrad.backends.native.kernel import buffer_pointer, kernel_function
 from symgrad.backends.native.llvm.text import Function, Value, byte_size, index, literal, vector_type
 from symgrad.backends.native.scalars import emit_scalar
 
-ENOUGH_UNITS = 4
-"""With so many parts, threads can share the work."""
-
-PLANE_BYTES = 1 << 18
-"""Images whose planes take more are computed in blocks of rows, so that planes stay in the cache."""
+BIAS, POSITIONS = 1, 2
+"""Among the buffers besides image and weights: output, bias, positions, linear."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,16 @@ class Finish:
     activation : str
         A function of the grammar, applied to the maximum; or "none".
     has_positions, has_linear : bool
-        Whether the place of the maximum, and the maximum before the activation, are outputs too.
+        Whether the place of the maximum, and what stands there before the activation, are outputs too.
+    activation_first : bool
+        Whether the activation comes before the maximum.
     """
 
     bias: str = "none"
     activation: str = "none"
     has_positions: bool = False
     has_linear: bool = False
+    activation_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,31 +75,28 @@ class Forward:
         vector_bytes: int,
     ) -> None:  # fmt: skip
         self.of, self.finish, self.buffers, self.dtype, self.element = correlation, finish, buffers, dtype, element
-        full = vector_bytes // byte_size(element)
-        rows, columns = correlation.result
-        self.rows = _rows_of_a_block(correlation, element, full)
-        self.blocks = -(-rows // self.rows)
-        self.windows = self.rows * columns
-        self.lanes = power_below(self.windows, full)
+        self.tiling = choose(correlation, element, vector_bytes)
+        self.lanes, self.channels, self.vectors = self.tiling.lanes, self.tiling.channels, self.tiling.vectors
+        self.windows = self.tiling.images * self.tiling.rows * correlation.result[1]
+        self.full = vector_bytes // byte_size(element)
         self.kind = vector_type(element, self.lanes)
         self.places = [(i, j) for i in range(correlation.window[0]) for j in range(correlation.window[1])]
-        self.channels, self.vectors = _tile(
-            correlation, len(self.places), -(-self.windows // self.lanes), self.windows // self.lanes,
-            registers_of(vector_bytes) * 3 // 4,
-        )  # fmt: skip
-        self.parts = _parts_of_channels(correlation, self.blocks, self.channels)
-        self.planes = Planes(correlation, self.rows, element, full)
+        self.planes = Planes(correlation, self.tiling.rows, element, self.full, self.tiling.images)
         self.function = kernel_function(name)
 
     @property
     def units(self) -> int:
-        """Images times blocks of rows times parts of the channels."""
-        return self.of.count * self.blocks * self.parts
+        """Blocks of images times blocks of rows times parts of the channels."""
+        return prod(self.tiling.blocks(self.of)) * self.tiling.parts
 
     @property
     def scratch(self) -> int:
-        """Bytes of scratch memory: the planes, and a vector behind them."""
-        return aligned(self.planes.size) + 64
+        """Bytes of scratch memory: the planes, and the results of a tile where several images share vectors."""
+        return aligned(self.planes.size) + (3 * self._tile_bytes if self.tiling.images > 1 else 0)
+
+    @property
+    def _tile_bytes(self) -> int:
+        return aligned(bytes_of(self.element, self.channels * self.windows))
 
     def write(self) -> Function:
         """Write the whole function."""
@@ -109,11 +109,10 @@ class Forward:
         planes = part_of_scratch(function, 0)
         height, width = self.of.image
         with function.loop(begin, end, hint="unit") as unit:
-            rest, part = quotient(function, unit.index, self.parts)
-            number, block = quotient(function, rest, self.blocks)
-            first_row = function.multiply(block, index(self.rows)) if self.blocks > 1 else index(0)
-            if self.of.result[0] % self.rows:
-                first_row = minimum(function, first_row, index(self.of.result[0] - self.rows))
+            rest, part = quotient(function, unit.index, self.tiling.parts)
+            block_of_images, block_of_rows = quotient(function, rest, self.tiling.blocks(self.of)[1])
+            number = self._first(block_of_images, self.tiling.images, self.of.count)
+            first_row = self._first(block_of_rows, self.tiling.rows, self.of.result[0])
             with function.loop(index(0), index(self.of.groups), hint="group") as group:
                 channels = self.of.inputs * height * width
                 pixels = element_at(
@@ -123,6 +122,13 @@ class Forward:
                 self._group(planes, weights, outputs, number, first_row, group.index, part)
         function.give(Value("0", "i32"))
         return function
+
+    def _first(self, block: Value, size: int, count: int) -> Value:
+        """Return where a block starts; the last may overlap the one before, with the same results."""
+        if size >= count:
+            return index(0)
+        first = affine(self.function, (block, size))
+        return minimum(self.function, first, index(count - size)) if count % size else first
 
     def _group(
         self,
@@ -135,31 +141,66 @@ class Forward:
         part: Value,
     ) -> None:
         """Write the loops over tiles; the last tile of an axis may overlap the one before, with the same results."""
-        function, of = self.function, self.of
+        function, of, parts = self.function, self.of, self.tiling.parts
         step = self.lanes * self.vectors
-        size = -(-of.outputs // (self.channels * self.parts)) * self.channels
-        first = function.multiply(part, index(size)) if self.parts > 1 else index(0)
-        last = minimum(function, function.add(first, index(size)), index(of.outputs)) if self.parts > 1 else index(size)
+        size = -(-of.outputs // (self.channels * parts)) * self.channels
+        first = affine(function, (part, size))
+        last = minimum(function, affine(function, (first, 1), start=size), index(of.outputs))
         with function.loop(first, last, self.channels, hint="channels") as channels:
             channel = channels.index
             if of.outputs % self.channels:
                 channel = minimum(function, channel, index(of.outputs - self.channels))
             filters = element_at(function, weights, self.element, (group, of.weights[0]), (channel, of.weights[1]))
+            channel_number = affine(function, (group, of.outputs), (channel, 1))
+            plane = of.result[0] * of.result[1]
+            place = affine(
+                function, (number, of.groups * of.outputs * plane), (channel_number, plane), (first_row, of.result[1])
+            )
             with function.loop(index(0), index(self.windows), step, hint="windows") as windows:
                 window = windows.index
                 if self.windows % step:
                     window = minimum(function, window, index(self.windows - step))
                 sums = self._sums(function.offset(planes, window, self.element), filters)
-                channel_number = function.add(function.multiply(group, index(of.outputs)), channel)
-                plane = of.result[0] * of.result[1]
-                place = function.add(
-                    function.multiply(
-                        function.add(function.multiply(number, index(of.groups * of.outputs)), channel_number),
-                        index(plane),
-                    ),
-                    function.add(function.multiply(first_row, index(of.result[1])), window),
-                )
-                self._finish(sums, outputs, channel_number, place)
+                if self.tiling.images == 1:
+                    self._finish(sums, outputs, channel_number, affine(function, (place, 1), (window, 1)), plane)
+                else:
+                    self._finish(sums, self._tile_outputs(outputs), channel_number, window, self.windows)
+            if self.tiling.images > 1:
+                self._distribute(outputs, place)
+
+    # ---- several images that share vectors ----
+
+    def _tile_outputs(self, outputs: Sequence[Value | None]) -> list[Value | None]:
+        """Return where the results of a tile are kept; the bias stays what it is."""
+        begin = aligned(self.planes.size)
+        found: list[Value | None] = []
+        for number, output in enumerate(outputs):
+            is_kept = output is None or number == BIAS
+            found.append(output if is_kept else part_of_scratch(self.function, begin))
+            begin += 0 if is_kept else self._tile_bytes
+        return found
+
+    def _distribute(self, outputs: Sequence[Value | None], place: Value) -> None:
+        """Copy the results of a tile to their images: there, a row of windows of all images is one run."""
+        function, of, images = self.function, self.of, self.tiling.images
+        rows, columns = of.result
+        with (
+            function.loop(index(0), index(self.channels), hint="channel") as channel,
+            function.loop(index(0), index(images), hint="image") as image,
+            function.loop(index(0), index(rows), hint="row") as row,
+        ):
+            start = affine(
+                function, (channel.index, self.windows), (image.index, columns), (row.index, images * columns)
+            )
+            to = affine(
+                function, (place, 1), (channel.index, rows * columns), (row.index, columns),
+                (image.index, of.groups * of.outputs * rows * columns),
+            )  # fmt: skip
+            for number, (source, target) in enumerate(zip(self._tile_outputs(outputs), outputs, strict=True)):
+                if source is not None and target is not None and number != BIAS:
+                    element = "i8" if number == POSITIONS else self.element
+                    there = function.offset(target, to, element)
+                    copy_run(function, there, function.offset(source, start, element), element, columns, self.full)
 
     # ---- sums of products ----
 
@@ -190,7 +231,7 @@ class Forward:
             row = function.add(row, index(place * of.stride[0]))
         above, remainder = quotient(function, row, of.step[0])
         return element_at(
-            function, planes, self.element, (remainder, self.planes.remainder), (above, of.result[1])
+            function, planes, self.element, (remainder, self.planes.remainder), (above, self.planes.line)
         )  # fmt: skip
 
     def _tap_row(self, lines: Sequence[Value], weights: Value, sign: int, sums: Sequence[Value]) -> list[Value]:
@@ -220,11 +261,13 @@ class Forward:
 
     # ---- maximum, bias, activation ----
 
-    def _finish(self, sums: Sequence[Value], outputs: Sequence[Value | None], channel: Value, place: Value) -> None:
+    def _finish(
+        self, sums: Sequence[Value], outputs: Sequence[Value | None], channel: Value, place: Value, plane: int
+    ) -> None:
+        """Store the results of a tile from `place` on; channels are `plane` elements apart."""
         function = self.function
         output, bias, positions, linear = outputs
         assert output is not None
-        plane = self.of.result[0] * self.of.result[1]
         for number in range(self.channels):
             shift = None
             if bias is not None:
@@ -232,70 +275,46 @@ class Forward:
                 shift = function.splat(function.load(address, self.element), self.lanes)
             for vector in range(self.vectors):
                 start = number * plane + vector * self.lanes
-                result, where = self._result(sums, number, vector, shift)
+                result, where, before = self._result(sums, number, vector, shift)
                 if positions is not None:
                     function.store(where, element_at(function, positions, "i8", (place, 1), start=start))
                 if linear is not None:
-                    function.store(result, element_at(function, linear, self.element, (place, 1), start=start))
-                if self.finish.activation != "none":
-                    result = emit_scalar(function, self.finish.activation, [result], [self.dtype], self.dtype)
+                    function.store(before, element_at(function, linear, self.element, (place, 1), start=start))
                 function.store(result, element_at(function, output, self.element, (place, 1), start=start))
 
-    def _result(self, sums: Sequence[Value], channel: int, vector: int, bias: Value | None) -> tuple[Value, Value]:
-        """Return the maximum of a window with its bias, and its place: the first of several, nan before numbers."""
-        function = self.function
+    def _activated(self, value: Value) -> Value:
+        name = self.finish.activation
+        return value if name == "none" else emit_scalar(self.function, name, [value], [self.dtype], self.dtype)
+
+    def _result(
+        self, sums: Sequence[Value], channel: int, vector: int, bias: Value | None
+    ) -> tuple[Value, Value, Value]:
+        """Return a window's result, its place, and what stands there before the activation.
+
+        The first of several maxima counts, and nan before numbers.
+        """
+        function, finish = self.function, self.finish
         values = [
             sums[(place * self.vectors + vector) * self.channels + channel] for place in range(len(self.places))
         ]  # fmt: skip
-        if bias is not None and self.finish.bias == "before":
+        if bias is not None and finish.bias == "before":
             values = [function.add(value, bias) for value in values]
-        largest = values[0]
+        compared = [self._activated(value) for value in values] if finish.activation_first else values
+        largest, before = compared[0], values[0]
         bits = vector_type(f"i{8 * byte_size(self.element)}", self.lanes)
         where = literal(0, bits)
-        for number, value in enumerate(values[1:], 1):
+        for number, value in enumerate(compared[1:], 1):
             is_larger = function.compare("ugt", value, largest)
             is_number = function.compare("ord", largest, largest)
             wins = function.binary("and", is_larger, is_number)
             largest = function.select(wins, value, largest)
-            if self.finish.has_positions:
+            if finish.has_positions:
                 where = function.select(wins, literal(number, bits), where)
-        if bias is not None and self.finish.bias == "after":
+            if finish.activation_first and finish.has_linear:
+                before = function.select(wins, values[number], before)
+        where = function.convert("trunc", where, vector_type("i8", self.lanes))
+        if finish.activation_first:
+            return largest, where, before
+        if bias is not None and finish.bias == "after":
             largest = function.add(largest, bias)
-        return largest, function.convert("trunc", where, vector_type("i8", self.lanes))
-
-
-def _rows_of_a_block(correlation: Correlation, element: str, lanes: int) -> int:
-    """Return how many rows of windows have planes of at most `PLANE_BYTES`; blocks are of equal size but the last."""
-    rows = correlation.result[0]
-    for blocks in range(1, rows + 1):
-        size = -(-rows // blocks)
-        if Planes(correlation, size, element, lanes).size <= PLANE_BYTES:
-            return size
-    return 1
-
-
-def _parts_of_channels(correlation: Correlation, blocks: int, tile: int) -> int:
-    """Return into how many parts the channels of a group fall where images are few and there is much to do."""
-    units = correlation.count * blocks
-    if units >= ENOUGH_UNITS or correlation.flops < SINGLE_THREAD_WORK * ENOUGH_UNITS:
-        return 1
-    return max(1, min(ENOUGH_UNITS // units, correlation.outputs // tile))
-
-
-def _tile(correlation: Correlation, places: int, vectors: int, most_vectors: int, sums: int) -> tuple[int, int]:
-    """Return how many channels and vectors of windows a tile has: what takes the fewest cycles by a simple count.
-
-    Two products and two loads go through in a cycle, and only eight sums that don't wait for each other keep it busy.
-    """
-    best, found = float("inf"), (1, 1)
-    for width in range(1, min(4, most_vectors) + 1):
-        for channels in range(1, min(12, correlation.outputs) + 1):
-            size = places * width * channels
-            if size > max(sums, places):
-                continue
-            loads = places * width + channels
-            cycles = max(size / 2, loads / 2, 4) + loads / 10
-            total = cycles * -(-correlation.outputs // channels) * -(-vectors // width)
-            if total < best:
-                best, found = total, (channels, width)
-    return found
+        return self._activated(largest), where, largest

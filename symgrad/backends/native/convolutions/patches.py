@@ -118,6 +118,10 @@ class RowPatches:
         """Bytes."""
         return bytes_of(self.image.element, self.elements)
 
+    def clear(self, function: Function, patches: Value) -> None:
+        """Write zeros everywhere, once: what lies between patches is multiplied too, and strange numbers are slow."""
+        fill_with_zeros(function, patches, self.image.element, self.elements, self.image.lanes)
+
     def fill(self, function: Function, patches: Value, padded: Value, first_row: Value, count: Value) -> None:
         """Copy `count` rows of pixels from `first_row` on. What is written past a patch, the next one overwrites."""
         image, geometry = self.image, self.image.geometry

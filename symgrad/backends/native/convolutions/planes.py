@@ -5,7 +5,8 @@ For a block of rows of windows, scratch memory holds
     planes[c, r, s, u, x] = padded[c, u * step + r, x * step + shift[s]]
 
 with the rows split by their remainder r modulo the vertical step. The pixels of tap (a, b) for all windows of the block
-are then one run of memory, so windows can be counted without regard to rows, and vectors are full.
+are then one run of memory, so windows can be counted without regard to rows, and vectors are full. Small images share
+a block: then a row of a plane holds that row of all of them.
 """
 
 from __future__ import annotations
@@ -27,12 +28,18 @@ from symgrad.backends.native.llvm.text import Function, Value, index, vector_typ
 
 @dataclass(frozen=True)
 class Planes:
-    """The planes of the channels of one group, for blocks of `rows` rows of windows."""
+    """The planes of the channels of one group, for blocks of `rows` rows of windows, or of several whole images."""
 
     of: Correlation
     rows: int
     element: str
     lanes: int
+    images: int = 1
+
+    @property
+    def line(self) -> int:
+        """Windows in a row of a block: those of all its images, one image after the other."""
+        return self.images * self.of.result[1]
 
     @property
     def unit(self) -> int:
@@ -52,7 +59,7 @@ class Planes:
     @property
     def plane(self) -> int:
         """Elements of one plane."""
-        return -(-self.pixel_rows // self.of.step[0]) * self.of.result[1]
+        return -(-self.pixel_rows // self.of.step[0]) * self.line
 
     @property
     def remainder(self) -> int:
@@ -82,17 +89,20 @@ class Planes:
         top = function.subtract(
             function.multiply(first_row, index(self.of.step[0])), index(self.of.before[0])
         )  # fmt: skip
+        size = self.of.inputs * height * width
         with (
+            function.loop(index(0), index(self.images), hint="image") as number,
             function.loop(index(0), index(self.of.inputs), hint="channel") as channel,
             function.loop(index(0), index(self.pixel_rows), hint="row") as row,
         ):
             above, remainder = quotient(function, row.index, self.of.step[0])
             target = element_at(
                 function, planes, self.element, (channel.index, self.channel), (remainder, self.remainder),
-                (above, self.of.result[1]),
+                (above, self.line), (number.index, self.of.result[1]),
             )  # fmt: skip
             place = function.add(top, row.index)
-            pixels = element_at(function, image, self.element, (channel.index, height * width))
+            terms = (number.index, self.of.groups * size), (channel.index, height * width)
+            pixels = element_at(function, image, self.element, *terms)
             if self.of.is_padded:
                 self._copy_padded_row(function, target, pixels, place)
             else:

@@ -30,8 +30,8 @@ from symgrad.backends.native.llvm.text import Function, Value, byte_size, index,
 PATCH_BYTES = 1 << 18
 """Rows of patches are made for blocks of windows that take no more than this."""
 
-ENTRY = 16
-"""Bytes of an entry of a list: where its patch is, and its cotangent."""
+LIST_BYTES = 1 << 14
+"""Lists are made for so many filters at a time that they take no more than this."""
 
 
 class SparseFilterGradient:
@@ -58,6 +58,9 @@ class SparseFilterGradient:
         self.most = registers_of(vector_bytes) * 5 // 8
         size = self.image.height * self.image.width
         self.places = [c * size + a * self.image.width for c in range(channels) for a in range(height)]
+        self.entry = 2 * byte_size(element)
+        self.per_list = self.rows * self.pooled[1] * self.entry
+        self.together = max(1, min(geometry.filters[0], LIST_BYTES // self.per_list))
         self.function = kernel_function(name)
 
     def _rows_of_a_block(self) -> int:
@@ -83,12 +86,13 @@ class SparseFilterGradient:
 
     @property
     def _parts(self) -> list[int]:
-        """Bytes of the parts of scratch memory: image, sums, patches, list of entries."""
+        """Bytes of the parts of scratch memory: image, sums, patches, lists of entries, how many they have."""
         sums = bytes_of(self.element, -(-self.units * self.sums // self.lanes) * self.lanes)
         if self.is_direct:
             return [aligned(self.image.size), aligned(sums)]
-        entries = self.rows * self.pooled[1] * ENTRY
-        return [aligned(self.image.size), aligned(sums), aligned(self.patches.size), aligned(entries)]
+        lists, counts = self.together * self.per_list, self.together * 8
+        sizes = self.image.size, sums, self.patches.size, lists, counts
+        return [aligned(size) for size in sizes]
 
     @property
     def scratch(self) -> int:
@@ -106,6 +110,8 @@ class SparseFilterGradient:
         padded, sums = parts[:2]
         fill_with_zeros(function, sums, element, self._parts[1] // byte_size(element), self.lanes)
         self.image.clear(function, padded)
+        if not self.is_direct:
+            self.patches.clear(function, parts[2])
         count, channels, height, width = self.geometry.image
         with function.loop(index(0), index(count), hint="image") as number:
             pixels = element_at(function, image, element, (number.index, channels * height * width))
@@ -113,23 +119,17 @@ class SparseFilterGradient:
             with function.loop(index(0), index(self.pooled[0]), self.rows, hint="block") as block:
                 if not self.is_direct:
                     self._fill_patches(parts[2], padded, block.index)
-                with function.loop(begin, end, hint="filter") as filter_:
-                    terms = [
-                        (number.index, self.units * self.pooled[0] * self.pooled[1]),
-                        (filter_.index, self.pooled[0] * self.pooled[1]), (block.index, self.pooled[1]),
-                    ]  # fmt: skip
-                    there = (
-                        element_at(function, cotangent, element, *terms),
-                        element_at(function, positions, "i8", *terms),
-                    )
-                    of_filter = element_at(function, sums, element, (filter_.index, self.sums))
-                    if self.is_direct:
-                        self._add_directly(of_filter, padded, *there)
-                    else:
-                        rows = minimum(
-                            function, index(self.rows), function.subtract(index(self.pooled[0]), block.index)
-                        )
-                        self._add_listed(of_filter, parts[2], parts[3], *there, rows)
+                terms = (number.index, self.units * self.pooled[0] * self.pooled[1]), (block.index, self.pooled[1])
+                of_block = (
+                    element_at(function, cotangent, element, *terms),
+                    element_at(function, positions, "i8", *terms),
+                )
+                if self.is_direct:
+                    with function.loop(begin, end, hint="filter") as filter_:
+                        of_filter = element_at(function, sums, element, (filter_.index, self.sums))
+                        self._add_directly(of_filter, padded, *self._of_filter(of_block, filter_.index))
+                else:
+                    self._add_block(parts, of_block, block.index)
         per_channel, per_row = (
             (self.geometry.filters[2] * self.width, self.width)
             if self.is_direct
@@ -141,6 +141,14 @@ class SparseFilterGradient:
             put_filter(function, target, source, self.geometry, element, self.lanes, (per_channel, per_row))
         function.give(Value("0", "i32"))
         return function
+
+    def _of_filter(self, of_block: Sequence[Value], number: Value) -> list[Value]:
+        """Return where a filter's part of cotangent and positions is."""
+        step = number, self.pooled[0] * self.pooled[1]
+        return [
+            element_at(self.function, pointer, element, step)
+            for pointer, element in zip(of_block, (self.element, "i8"), strict=True)
+        ]
 
     def _fill_patches(self, patches: Value, padded: Value, first: Value) -> None:
         function = self.function
@@ -159,7 +167,8 @@ class SparseFilterGradient:
         """Add all patches; several windows have registers of their own, so that sums wait less for each other."""
         function, element, columns = self.function, self.element, self.pooled[1]
         kind = vector_type(element, self.width)
-        together = max(n for n in (1, 2, 3, 4) if columns % n == 0 and (n == 1 or n * len(self.places) <= self.most))
+        fitting = [n for n in (1, 2, 3, 4) if columns % n == 0 and (n == 1 or n * len(self.places) <= self.most)]
+        together = next((n for n in fitting if n * len(self.places) >= 8), fitting[-1])
         zeros = [literal(0, kind)] * (together * len(self.places))
         with function.loop(index(0), index(self.pooled[0]), 1, zeros, hint="row") as row:
             pixels = element_at(function, padded, element, (row.index, self.window[0] * self.image.width))
@@ -206,21 +215,39 @@ class SparseFilterGradient:
 
     # ---- rows of taps in turn, from patches ----
 
-    def _add_listed(
-        self, sums: Value, patches: Value, entries: Value, cotangent: Value, positions: Value, rows: Value
-    ) -> None:
-        """List the patches whose cotangent isn't 0, then add them, some vectors of the sums at a time."""
-        function, element = self.function, self.element
-        count = self._list(entries, cotangent, positions, rows)
-        height, line = self.geometry.filters[2], self.patches.patch
-        together, parts = row_parts(height, self.vectors, self.most)
-        with function.loop(index(0), index(height), together, hint="tap") as tap:
-            here = element_at(function, sums, element, (tap.index, line))
-            under = element_at(function, patches, element, (tap.index, self.patches.row))
-            for part in parts:
-                vectors = [(row, vector * self.lanes) for row in range(together) for vector in part]
-                places = [row * self.patches.row + start for row, start in vectors]
-                self._add_part(here, [row * line + start for row, start in vectors], under, places, entries, count)
+    def _add_block(self, parts: Sequence[Value], of_block: Sequence[Value], first_row: Value) -> None:
+        """List the patches whose cotangent isn't 0 for some filters, and add them.
+
+        Rows of taps come outermost: the patches of one stay in the cache while filters go by.
+        """
+        function, element, height = self.function, self.element, self.geometry.filters[2]
+        _, sums, patches, lists, counts = parts
+        _, _, begin, end, _ = function.parameters
+        rows = minimum(function, index(self.rows), function.subtract(index(self.pooled[0]), first_row))
+        together, chunks = row_parts(height, self.vectors, self.most)
+        with function.loop(begin, end, self.together, hint="filters") as some:
+            last = minimum(function, end, affine(function, (some.index, 1), start=self.together))
+            here = function.subtract(last, some.index)
+            with function.loop(index(0), here, hint="filter") as filter_:
+                number = affine(function, (some.index, 1), (filter_.index, 1))
+                entries = element_at(function, lists, "i8", (filter_.index, self.per_list))
+                count = self._list(entries, *self._of_filter(of_block, number), rows)
+                function.store(count, function.offset(counts, filter_.index, "i64"))
+            with (
+                function.loop(index(0), index(height), together, hint="tap") as tap,
+                function.loop(index(0), here, hint="filter") as filter_,
+            ):
+                number = affine(function, (some.index, 1), (filter_.index, 1))
+                entries = element_at(function, lists, "i8", (filter_.index, self.per_list))
+                count = function.load(function.offset(counts, filter_.index, "i64"), "i64")
+                line = self.patches.patch
+                target = element_at(function, sums, element, (number, self.sums), (tap.index, line))
+                under = element_at(function, patches, element, (tap.index, self.patches.row))
+                for chunk in chunks:
+                    vectors = [(row, vector * self.lanes) for row in range(together) for vector in chunk]
+                    starts = [row * line + start for row, start in vectors]
+                    places = [row * self.patches.row + start for row, start in vectors]
+                    self._add_part(target, starts, under, places, entries, count)
 
     def _add_part(
         self, sums: Value, starts: Sequence[int], patches: Value, places: Sequence[int], entries: Value, count: Value
@@ -232,14 +259,16 @@ class SparseFilterGradient:
         before = [function.load(address, kind) for address in addresses]
         with function.loop(index(0), count, 1, before, hint="entry") as entry:
             place, value = self._entry(entries, entry.index)
-            patch = function.offset(patches, function.load(place, "i64"), element)
+            start = function.convert("zext", function.load(place, "i32"), "i64")
+            patch = function.offset(patches, start, element)
             entry.next = self._products(entry.carried, patch, places, function.load(value, element))
         for address, total in zip(addresses, entry.results, strict=True):
             function.store(total, address)
 
     def _entry(self, entries: Value, number: Value) -> tuple[Value, Value]:
-        address = element_at(self.function, entries, "i8", (number, ENTRY))
-        return address, element_at(self.function, address, "i8", start=8)
+        """Return where an entry of a list is: the place of its patch, and its cotangent."""
+        address = element_at(self.function, entries, "i8", (number, self.entry))
+        return address, element_at(self.function, address, "i8", start=self.entry // 2)
 
     def _list(self, entries: Value, cotangent: Value, positions: Value, rows: Value) -> Value:
         """Write the list, and return how many entries it has; what is 0 the next entry overwrites."""
@@ -257,7 +286,7 @@ class SparseFilterGradient:
                     (shift, 1),
                 ]
                 where, what = self._entry(entries, column.carried[0])
-                function.store(affine(function, *terms), where)
+                function.store(function.convert("trunc", affine(function, *terms), "i32"), where)
                 function.store(value, what)
                 counts = function.compare("une", value, literal(0, element))
                 column.next = [function.add(column.carried[0], function.convert("zext", counts, "i64"))]

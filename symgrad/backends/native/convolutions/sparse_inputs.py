@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symgrad.backends.native.convolutions.addresses import (
+    affine,
     aligned,
     bytes_of,
     element_at,
     fill_with_zeros,
+    minimum,
     part_of_scratch,
     quotient,
     registers_of,
@@ -24,8 +26,8 @@ from symgrad.backends.native.convolutions.transposes import transpose
 from symgrad.backends.native.kernel import buffer_pointer, kernel_function
 from symgrad.backends.native.llvm.text import Function, Value, byte_size, index, literal, vector_type
 
-ENTRY = 16
-"""Bytes of an entry of a list: where a filter's weights are, and its cotangent."""
+LIST_BYTES = 1 << 16
+"""Lists are made for blocks of rows of windows that take no more than this."""
 
 
 class SparseInputGradient:
@@ -44,6 +46,9 @@ class SparseInputGradient:
         self.line = -(-self.run // self.lanes) * self.lanes
         self.most = registers_of(vector_bytes) * 5 // 8
         self.kind = vector_type(element, self.lanes)
+        self.entry = 2 * byte_size(element)
+        per_row = self.pooled[1] * self.places * geometry.filters[0] * self.entry
+        self.rows = max(1, min(self.pooled[0], LIST_BYTES // per_row))
         self.function = kernel_function(name)
 
     @property
@@ -57,13 +62,18 @@ class SparseInputGradient:
         return (-(-count // self.lanes) + 1) * self.lanes
 
     @property
+    def _weights(self) -> int:
+        filters, _, height, _ = self.geometry.filters
+        return filters * height * self.line + self.lanes
+
+    @property
     def _parts(self) -> list[int]:
         """Bytes of the parts of scratch memory: weights, pixels, lists, how many entries they have."""
-        filters, _, height, _ = self.geometry.filters
-        weights = (filters * height * self.line + self.lanes) * byte_size(self.element)
+        filters = self.geometry.filters[0]
         return [
-            aligned(weights), aligned(bytes_of(self.element, self._pixels)),
-            aligned(self.places * filters * ENTRY), aligned(8 * self.places),
+            aligned(bytes_of(self.element, self._weights)), aligned(bytes_of(self.element, self._pixels)),
+            aligned(self.rows * self.pooled[1] * self.places * filters * self.entry),
+            aligned(self.rows * self.pooled[1] * self.places * 8),
         ]  # fmt: skip
 
     @property
@@ -81,37 +91,38 @@ class SparseInputGradient:
         )
         self._take_weights(weights, filters)
         _, channels, height, width = self.geometry.image
-        plane = self.pooled[0] * self.pooled[1]
+        rows, columns = self.pooled
         with function.loop(begin, end, hint="image") as number:
             fill_with_zeros(function, pixels, element, self._pixels, self.lanes)
-            with (
-                function.loop(index(0), index(self.pooled[0]), hint="row") as row,
-                function.loop(index(0), index(self.pooled[1]), hint="column") as column,
-            ):
-                terms = [
-                    (number.index, self.geometry.filters[0] * plane), (row.index, self.pooled[1]), (column.index, 1)
-                ]  # fmt: skip
-                there = (
-                    element_at(function, cotangent, element, *terms),
-                    element_at(function, positions, "i8", *terms),
-                )
-                self._list(lists, counts, *there)
-                with function.loop(index(0), index(self.places), hint="place") as place:
-                    down, across = quotient(function, place.index, self.window[1])
-                    step = channels * self.padded[1]
-                    target = element_at(
-                        function, pixels, element, (row.index, self.window[0] * step), (down, step),
-                        (column.index, self.window[1] * channels), (across, channels),
-                    )  # fmt: skip
-                    self._add(target, weights, lists, counts, place.index)
+            with function.loop(index(0), index(rows), self.rows, hint="block") as block:
+                here = minimum(function, index(self.rows), function.subtract(index(rows), block.index))
+                with function.loop(index(0), function.multiply(here, index(columns)), hint="window") as window:
+                    terms = (
+                        (number.index, self.geometry.filters[0] * rows * columns),
+                        (block.index, columns),
+                        (window.index, 1),
+                    )
+                    value, place = (
+                        element_at(function, cotangent, element, *terms),
+                        element_at(function, positions, "i8", *terms),
+                    )
+                    self._list(self._lists(lists, window.index), self._counts(counts, window.index), value, place)
+                self._add(pixels, weights, lists, counts, block.index, here)
             image = element_at(function, output, element, (number.index, channels * height * width))
             self._put(image, pixels)
         function.give(Value("0", "i32"))
         return function
 
+    def _lists(self, lists: Value, window: Value) -> Value:
+        return element_at(self.function, lists, "i8", (window, self.places * self.geometry.filters[0] * self.entry))
+
+    def _counts(self, counts: Value, window: Value) -> Value:
+        return element_at(self.function, counts, "i64", (window, self.places))
+
     def _take_weights(self, weights: Value, filters: Value) -> None:
-        """Put the channels of each tap side by side, taps in the order of the pixels that they meet."""
+        """Put the channels of each tap side by side, taps in the order of the pixels that they meet, then zeros."""
         function, element = self.function, self.element
+        fill_with_zeros(function, weights, element, self._weights, self.lanes)
         count, channels, height, width = self.geometry.filters
         taps = height * width
         with (
@@ -127,9 +138,10 @@ class SparseInputGradient:
             transpose(function, target, source, element, (channels, width), (taps, channels), self.lanes, flip)
 
     def _entry(self, lists: Value, place: Value, number: Value) -> tuple[Value, Value]:
-        size = self.geometry.filters[0] * ENTRY
-        address = element_at(self.function, lists, "i8", (place, size), (number, ENTRY))
-        return address, element_at(self.function, address, "i8", start=8)
+        """Return where an entry of a window's list is: the place of the filter's weights, and the cotangent."""
+        size = self.geometry.filters[0] * self.entry
+        address = element_at(self.function, lists, "i8", (place, size), (number, self.entry))
+        return address, element_at(self.function, address, "i8", start=self.entry // 2)
 
     def _list(self, lists: Value, counts: Value, cotangent: Value, positions: Value) -> None:
         """List for each place the filters whose maximum lies there; what is 0 the next entry overwrites."""
@@ -144,24 +156,39 @@ class SparseInputGradient:
             counter = function.offset(counts, place, "i64")
             count = function.load(counter, "i64")
             where, what = self._entry(lists, place, count)
-            function.store(function.multiply(number.index, index(self.geometry.filters[2] * self.line)), where)
+            start = function.multiply(number.index, index(self.geometry.filters[2] * self.line))
+            function.store(function.convert("trunc", start, "i32"), where)
             function.store(value, what)
             is_some = function.convert("zext", function.compare("une", value, literal(0, element)), "i64")
             function.store(function.add(count, is_some), counter)
 
-    def _add(self, target: Value, weights: Value, lists: Value, counts: Value, place: Value) -> None:
-        """Add up the weights of the filters of one place, some vectors at a time, and add the sums to the pixels."""
-        function, element = self.function, self.element
-        count = function.load(function.offset(counts, place, "i64"), "i64")
-        with function.when(function.compare("ne", count, index(0))):
-            height, step = self.geometry.filters[2], self.padded[1] * self.geometry.image[1]
-            together, parts = row_parts(height, self.line // self.lanes, self.most)
-            with function.loop(index(0), index(height), together, hint="tap") as tap:
-                there = element_at(function, target, element, (tap.index, step))
-                first = element_at(function, weights, element, (tap.index, self.line))
+    def _add(self, pixels: Value, weights: Value, lists: Value, counts: Value, first: Value, rows: Value) -> None:
+        """Add up what all windows of a block give to the pixels.
+
+        Rows of taps come outermost: one row of all weights stays in the cache while windows go by.
+        """
+        function, element, window = self.function, self.element, self.window
+        height, channels = self.geometry.filters[2], self.geometry.image[1]
+        step = channels * self.padded[1]
+        together, parts = row_parts(height, self.line // self.lanes, self.most)
+        with (
+            function.loop(index(0), index(height), together, hint="tap") as tap,
+            function.loop(index(0), rows, hint="row") as row,
+            function.loop(index(0), index(self.pooled[1]), hint="column") as column,
+            function.loop(index(0), index(self.places), hint="place") as place,
+        ):
+            number = affine(function, (row.index, self.pooled[1]), (column.index, 1))
+            count = function.load(function.offset(self._counts(counts, number), place.index, "i64"), "i64")
+            with function.when(function.compare("ne", count, index(0))):
+                down, across = quotient(function, place.index, window[1])
+                target = element_at(
+                    function, pixels, element, (first, window[0] * step), (row.index, window[0] * step), (down, step),
+                    (tap.index, step), (column.index, window[1] * channels), (across, channels),
+                )  # fmt: skip
+                under = element_at(function, weights, element, (tap.index, self.line))
                 for part in parts:
-                    vectors = [(row, vector * self.lanes) for row in range(together) for vector in part]
-                    self._add_part(there, first, vectors, lists, place, count)
+                    vectors = [(line, vector * self.lanes) for line in range(together) for vector in part]
+                    self._add_part(target, under, vectors, self._lists(lists, number), place.index, count)
 
     def _add_part(
         self,
@@ -177,11 +204,12 @@ class SparseInputGradient:
         zeros = [literal(0, self.kind)] * len(vectors)
         with function.loop(index(0), count, 1, zeros, hint="entry") as entry:
             where, what = self._entry(lists, place, entry.index)
-            filter_ = function.offset(weights, function.load(where, "i64"), element)
+            start = function.convert("zext", function.load(where, "i32"), "i64")
+            filter_ = function.offset(weights, start, element)
             factor = function.splat(function.load(what, element), self.lanes)
             entry.next = [
-                function.fma(self._vector(filter_, row * self.line + start), factor, total)
-                for (row, start), total in zip(vectors, entry.carried, strict=True)
+                function.fma(self._vector(filter_, row * self.line + first), factor, total)
+                for (row, first), total in zip(vectors, entry.carried, strict=True)
             ]
         self._add_to_pixels(target, vectors, entry.results)
 

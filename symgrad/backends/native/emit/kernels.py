@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from symgrad.backends.native.emit.expressions import size_value
-from symgrad.backends.native.emit.lanes import values_in
+from symgrad.backends.native.emit.lanes import values_in, work_of
 from symgrad.backends.native.emit.state import State, scratch_places
 from symgrad.backends.native.emit.statements import write_body, write_serial
 from symgrad.backends.native.emit.vectors import write_vector_loop
@@ -17,9 +17,6 @@ from symgrad.kernels.ir.traversal import expressions, subexpressions, walk
 
 UNIT_ROUNDS = 4096
 """Rounds of a flat loop, with those inside, that one unit does at the least."""
-
-LEAST_BLOCK = 512
-"""Rounds in the smallest unit: all lanes that a main loop works on at once."""
 
 
 STREAMING_BYTES = 1 << 25
@@ -62,7 +59,7 @@ def emit_kernel(kernel: Kernel, vector_bytes: int, masked: bool, streaming: bool
         write_body(state, kernel.body[:-1])
         units, block = loop.extent, 1
         if loop.kind is Kind.VECTOR:
-            block = _unit_block(loop)
+            block = _unit_block(state, loop)
             units = -(-units // block) if isinstance(units, int) else units
         _write_units(state, loop, block)
     if state.streamed:
@@ -79,6 +76,8 @@ def _streamed(kernel: Kernel, streaming: bool | None) -> set[str]:
     if streaming is False:
         return set()
     outputs = [b for b in kernel.buffers if b.role is Role.OUTPUT and (streaming or _bytes(b) > STREAMING_BYTES)]
+    if not outputs:
+        return set()
     stored = Counter(s.buffer for s in walk(kernel.body) if isinstance(s, Store))
     parts = [part for s in walk(kernel.body) for whole in expressions(s) for part in subexpressions(whole)]
     read = {part.buffer for part in parts if isinstance(part, Load)}
@@ -105,14 +104,16 @@ def _divided_loop(body: tuple[Statement, ...]) -> Loop | None:
     return loop if loop.kind in (Kind.PARALLEL, Kind.VECTOR) and not loop.carried and loop.extent != 0 else None
 
 
-def _unit_block(loop: Loop) -> int:
-    """Return how many rounds of a flat loop one unit does: a power of two, and all lanes of a main loop."""
+def _unit_block(state: State, loop: Loop) -> int:
+    """Return how many rounds of a flat loop one unit does: a power of two, and not less than the main loop's lanes."""
+    work = work_of(loop, state.buffers)
+    least = max(1, state.vector_bytes // work.size) * work.unrolling
     inside = 1
     for statement in walk(loop.body):
         if isinstance(statement, Loop) and isinstance(statement.extent, int):
             inside *= max(statement.extent, 1)
     block = UNIT_ROUNDS
-    while block > LEAST_BLOCK and block * inside > UNIT_ROUNDS:
+    while block > least and block * inside > UNIT_ROUNDS:
         block //= 2
     return block
 

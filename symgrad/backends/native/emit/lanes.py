@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,12 +12,13 @@ from symgrad.backends.native.llvm.text import Function, Value, lanes_of, literal
 from symgrad.backends.native.scalars import ELEMENTS, emit_scalar
 from symgrad.kernels.ir.functions import DTYPES
 from symgrad.kernels.ir.grammar import Buffer, Call, Cast, Expression, Kind, Let, Load, Loop, Ref, Store
-from symgrad.kernels.ir.traversal import expressions, in_order, parts, walk
+from symgrad.kernels.ir.traversal import expressions, in_order, index_names, parts, walk
 
 LIGHT = frozenset((
     "add", "subtract", "multiply", "negative", "abs", "sign", "sqr", "maximum", "minimum", "rectify", "clip", "switch",
     "rectify_gradient", "and", "or", "xor", "invert", "eq", "neq", "lt", "le", "gt", "ge", "floor", "ceil", "trunc",
     "rint", "step", "isnan", "isinf", "isfinite", "bitcast", "shift_left", "shift_right", "deg2rad", "rad2deg",
+    "true_divide", "reciprocal", "sqrt",
 ))  # fmt: skip
 """Functions of a few instructions; the others take tens."""
 
@@ -24,7 +26,11 @@ LIGHT = frozenset((
 def values_in(loop: Loop) -> Iterator[Expression]:
     """Give all expressions that differ from round to round once, but not those that only say where something is."""
     varying = _Varying(loop)
-    pending = [e for s in walk(loop.body) for e in expressions(s) if not isinstance(s, Store)]
+    places = index_names(loop.body)
+    pending: list[Expression] = []
+    for statement in walk(loop.body):
+        if not isinstance(statement, Store) and not (isinstance(statement, Let) and statement.name in places):
+            pending.extend(expressions(statement))
     pending += [e for s in walk(loop.body) if isinstance(s, Store) for e in (s.value, s.mask) if e is not None]
     seen: set[int] = set()
     while pending:
@@ -59,10 +65,32 @@ class _Varying:
         return self.known[id(expression)]
 
 
-def natural_lanes(loop: Loop, buffers: dict[str, Buffer], vector_bytes: int) -> int:
-    """Return the lanes of one register, for the size of element that the loop works on most."""
+@dataclass(frozen=True)
+class Work:
+    """What a vector loop's rounds do.
+
+    Attributes
+    ----------
+    size : int
+        Bytes of an element of the size that they work on most.
+    heavy : int
+        How many functions of many instructions they call.
+    unrolling : int
+        How many registers a round of the main loop should work on at once.
+    """
+
+    size: int
+    heavy: int
+    unrolling: int
+
+
+def work_of(loop: Loop, buffers: dict[str, Buffer]) -> Work:
+    """Return what a vector loop's rounds do."""
     sizes: Counter[int] = Counter()
+    heavy = 0
     for value in values_in(loop):
+        if isinstance(value, Call):
+            heavy += value.function not in LIGHT
         if isinstance(value, Call | Cast) and value.dtype != "bool":
             sizes[DTYPES[value.dtype]] += 1
         elif isinstance(value, Load):
@@ -71,21 +99,15 @@ def natural_lanes(loop: Loop, buffers: dict[str, Buffer], vector_bytes: int) -> 
         if isinstance(statement, Store):
             sizes[DTYPES[buffers[statement.buffer].dtype]] += 1
     size = max(sizes, key=lambda each: (sizes[each], each)) if sizes else 8
-    return max(1, vector_bytes // size)
+    return Work(size, heavy, _unrolling(loop, heavy))
 
 
-def heavy_calls(loop: Loop) -> int:
-    """Return how many functions of many instructions a round calls."""
-    return sum(isinstance(value, Call) and value.function not in LIGHT for value in values_in(loop))
-
-
-def unrolling(loop: Loop) -> int:
-    """Return how many registers a round of the main loop works on at once.
+def _unrolling(loop: Loop, heavy: int) -> int:
+    """Choose how many registers a round of the main loop works on at once.
 
     Sums need several, as an addition waits for the one before; many instructions need none. Sums along columns read
     short pieces of many rows, which should not be too short.
     """
-    heavy = heavy_calls(loop)
     inner = [s for s in walk(loop.body) if isinstance(s, Loop) and s.kind is not Kind.UNROLLED]
     sums = max((len(s.carried) for s in inner), default=0)
     if sums:

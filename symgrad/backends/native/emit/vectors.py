@@ -13,12 +13,10 @@ from symgrad.backends.native.emit import statements
 from symgrad.backends.native.emit.expressions import count_up, dtype_of, value_of
 from symgrad.backends.native.emit.lanes import (
     combined,
-    heavy_calls,
     narrowed,
-    natural_lanes,
     power_of_two_from,
     splat_neutral,
-    unrolling,
+    work_of,
 )  # fmt: skip
 from symgrad.backends.native.emit.state import Entry, Facts, Lanes, State
 from symgrad.backends.native.llvm.text import Value, index
@@ -56,9 +54,10 @@ def widths(state: State, loop: Loop, extent: int | None) -> Widths:
     What is left over after the main loop is one round with a mask, if its work is light. If it is heavy, wasted lanes
     would cost more than rounds; and unless there is much to do, masks in all rounds cost less than code for it twice.
     """
-    lanes = natural_lanes(loop, state.buffers, state.vector_bytes)
-    wide = lanes * unrolling(loop)
-    is_heavy = heavy_calls(loop) > 0
+    work = work_of(loop, state.buffers)
+    lanes = max(1, state.vector_bytes // work.size)
+    wide = lanes * work.unrolling
+    is_heavy = work.heavy > 0
     if extent is not None:
         wide = min(wide, max(lanes, power_of_two_from(extent + 1) // 2))
     if not state.masked or lanes == 1:

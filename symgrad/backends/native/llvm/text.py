@@ -10,12 +10,14 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 
 POINTER = "ptr"
 INDEX = "i64"
 FLOATS = ("half", "bfloat", "float", "double")
 
 
+@cache
 def vector_type(element: str, lanes: int) -> str:
     """Return the type of `lanes` elements; of one lane, the element's own type.
 
@@ -27,21 +29,25 @@ def vector_type(element: str, lanes: int) -> str:
     return element if lanes == 1 else f"<{lanes} x {element}>"
 
 
+@cache
 def element_of(kind: str) -> str:
     """Return the element type of a vector type; of a scalar type, itself."""
     return kind[1:-1].split(" x ")[1] if kind.startswith("<") else kind
 
 
+@cache
 def lanes_of(kind: str) -> int:
     """Return the number of lanes of a type: 1 for a scalar."""
     return int(kind[1:].split(" x ")[0]) if kind.startswith("<") else 1
 
 
+@cache
 def with_element(kind: str, element: str) -> str:
     """Return a type with the lanes of `kind` and another element."""
     return vector_type(element, lanes_of(kind))
 
 
+@cache
 def mangled(kind: str) -> str:
     """Return a type as intrinsics' names spell it: ``v16f32``."""
     element, lanes = element_of(kind), lanes_of(kind)
@@ -49,6 +55,7 @@ def mangled(kind: str) -> str:
     return short if lanes == 1 else f"v{lanes}{short}"
 
 
+@cache
 def is_float(kind: str) -> bool:
     """Whether a type's elements are floating-point numbers."""
     return element_of(kind) in FLOATS
@@ -383,6 +390,7 @@ class Function:
 _FLOAT_BINARY = frozenset(("fadd", "fsub", "fmul", "fdiv", "frem"))
 
 
+@cache
 def byte_size(element: str) -> int:
     """Return the size of an element in memory."""
     sizes = {"half": 2, "bfloat": 2, "float": 4, "double": 8, "ptr": 8, "i1": 1, "i8": 1}

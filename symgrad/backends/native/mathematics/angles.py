@@ -2,7 +2,7 @@
 
 Up to some millions of right angles, ``pi / 2`` is subtracted in three parts, short enough for exact products. Beyond,
 as M. Payne and R. Hanek showed (1983), only the bits of ``2 / pi`` count that meet the lowest bits of the quotient:
-they are cut out of 1200 bits of it and multiplied by the mantissa as a whole number. That is done for one lane at a
+they are cut out of 1216 bits of it and multiplied by the mantissa as a whole number. That is done for one lane at a
 time, in a function of its own, and only if a vector has such a lane.
 """
 
@@ -19,15 +19,14 @@ _THREE_PARTS = (1.5707963267341256, 6.077100506303966e-11, 2.0222662487959506e-2
 """The first two have 33 bits."""
 _LARGEST_QUICK = 1048576.0
 
-_FRACTION_BITS = 1200
-_BITS_OF_TWO_OVER_PI = int(
-    "10961624472040172306819695974506753824149736177290862121133802293415128153967426855786600179383830818005251620"
-    "686212276383741462382840646446665240090662947422797946208107084433317427984328678325390393467973966095626422319"
-    "580541169421538667751778104036224809616456980795286610787367809947266181514671532645040128653394793474164295916"
-    "360012309370980042855028292731"
-)
-"""``2 / pi``, times 2 to the power of `_FRACTION_BITS`."""
-_WINDOW = 192
+_TWO_OVER_PI_WORDS = (
+    0xA2F9836E4E441529, 0xFC2757D1F534DDC0, 0xDB6295993C439041, 0xFE5163ABDEBBC561, 0xB7246E3A424DD2E0,
+    0x06492EEA09D1921C, 0xFE1DEB1CB129A73E, 0xE88235F52EBB4484, 0xE99C7026B45F7E41, 0x3991D639835339F4,
+    0x9C845F8BBDF9283B, 0x1FF897FFDE05980F, 0xEF2F118B5A0A6D1F, 0x6D367ECF27CB09B7, 0x4F463F669E5FEA2D,
+    0x7527BAC7EBE5F17B, 0x3D0739F78A5292EA, 0x6BFB5FB11F8D5D08, 0x56033046FC7B6BAB,
+)  # fmt: skip
+"""The bits of ``2 / pi`` after the point."""
+
 _RESULT = "{ double, double, i64 }"
 _KINDS = ("double", "double", "i64")
 
@@ -99,52 +98,73 @@ def _parts(function: Function, result: Value) -> list[Value]:
 def _far_helper() -> Function:
     """Return the function that reduces one large, finite angle.
 
-    With ``x = mantissa * 2**exponent`` the quotient ``x * 2 / pi`` is kept modulo 4 in `_WINDOW` bits, 190 of them
-    after the point; what is cut off on the right is less than ``2**-137``.
+    With ``x = mantissa * 2**exponent`` the quotient ``x * 2 / pi`` is kept modulo 4 in 128 bits, 126 of them after the
+    point. The fraction of a float64 is never below ``2**-62``, so 64 bits of it are right.
     """
     function = Function("symgrad_far_angle", [("double", "x")], _RESULT, internal=True)
-    wide = f"i{_WINDOW}"
-    point = _WINDOW - 2
     m = Arithmetic(function, "double")
     (x,) = function.parameters
     bits = m.bits(x)
     biased = m.integers("and", m.integers("lshr", bits, 52), 0x7FF)
     mantissa = m.integers("or", m.integers("and", bits, (1 << 52) - 1), 1 << 52)
-    # The bit of 2 / pi that is worth 2**-190 after the multiplication comes first.
-    shift = function.subtract(m.integer(_FRACTION_BITS - point + 1075), biased)
-    table = f"i{_FRACTION_BITS + 16}"
-    cut = function.emit(
-        f"lshr {table} {_BITS_OF_TWO_OVER_PI}, {function.convert('zext', shift, table)}", table)  # fmt: skip
-    window = function.convert("trunc", cut, wide)
-    quotient = function.binary("mul", window, function.convert("zext", mantissa, wide))
-    rounded = function.binary("add", quotient, Value(str(1 << (point - 1)), wide))
-    whole = function.convert("trunc", function.binary("lshr", rounded, Value(str(point), wide)), "i64")
-    fraction = function.binary("sub", function.binary("and", rounded, Value(str((1 << point) - 1), wide)),
-                               Value(str(1 << (point - 1)), wide))  # fmt: skip
+    high, middle, low = (_wide(function, word) for word in _window(function, m.integers("sub", biased, 1013)))
+    factor = _wide(function, mantissa)
+    carried = function.binary("lshr", function.binary("mul", low, factor), _WORD)
+    carried = function.add(function.binary("mul", middle, factor), carried)
+    quotient = function.add(function.binary("shl", function.binary("mul", high, factor), _WORD), carried)
+    rounded = function.add(quotient, _wide_constant(1 << 125))
+    whole = function.convert("trunc", function.binary("lshr", rounded, _wide_constant(126)), "i64")
+    fraction = function.binary("and", rounded, _wide_constant((1 << 126) - 1))
+    parts = _as_angle(m, function.subtract(fraction, _wide_constant(1 << 125)))
     is_negative = function.compare("slt", bits, index(0))
-    parts = [function.select(is_negative, m.negate(part), part) for part in _as_angle(m, fraction)]
-    parts.append(function.select(is_negative, function.subtract(index(0), whole), whole))
+    results = [function.select(is_negative, m.negate(part), part) for part in parts]
+    results.append(function.select(is_negative, function.subtract(index(0), whole), whole))
     result = Value("poison", _RESULT)
-    for place, part in enumerate(parts):
+    for place, part in enumerate(results):
         result = function.emit(f"insertvalue {result.typed}, {part.typed}, {place}", _RESULT)
     function.give(result)
     return function
 
 
+def _wide(function: Function, word: Value) -> Value:
+    return function.convert("zext", word, "i128")
+
+
+def _wide_constant(value: int) -> Value:
+    return Value(str(value), "i128")
+
+
+_WORD = _wide_constant(64)
+
+
+def _window(function: Function, start: Value) -> list[Value]:
+    """Return three words of the bits of ``2 / pi``, after 64 zeros, that start with bit number `start`."""
+    words = (0, *_TWO_OVER_PI_WORDS)
+    kind = f"<{len(words)} x i64>"
+    table = function.emit(f"alloca {kind}, align 64", "ptr")
+    function.store(Value(f"<{', '.join(f'i64 {word}' for word in words)}>", kind), table)
+    first = function.binary("lshr", start, index(6))
+    found = [
+        function.load(function.offset(table, function.add(first, index(place)), "i64"), "i64") for place in range(4)
+    ]
+    shift = function.binary("and", start, index(63))
+    return [function.intrinsic("fshl", "i64", found[place], found[place + 1], shift) for place in range(3)]
+
+
 def _as_angle(m: Arithmetic, fraction: Value) -> list[Value]:
     """Return a signed fraction of a right angle as radians in two parts, from its first 64 bits."""
-    function, wide = m.function, fraction.type
-    is_negative = function.compare("slt", fraction, Value("0", wide))
-    size = function.select(is_negative, function.binary("sub", Value("0", wide), fraction), fraction)
-    zeros = function.emit(f"call {wide} @llvm.ctlz.{wide}({size.typed}, i1 false)", wide)
-    function.declare(f"llvm.ctlz.{wide}", wide, [wide, "i1 immarg"])
-    normal = function.binary("lshr", function.binary("shl", size, zeros), Value(str(_WINDOW - 64), wide))
-    top = function.convert("trunc", normal, "i64")
-    high = function.convert("uitofp", m.integers("and", top, -(1 << 11)), m.kind)
-    low = function.convert("uitofp", m.integers("and", top, (1 << 11) - 1), m.kind)
-    # The highest bit of `top` is worth 2**(1 - zeros); it is bit 63.
+    function, zero = m.function, _wide_constant(0)
+    is_negative = function.compare("slt", fraction, zero)
+    size = function.select(is_negative, function.subtract(zero, fraction), fraction)
+    function.declare("llvm.ctlz.i128", "i128", ["i128", "i1 immarg"])
+    zeros = function.emit(f"call i128 @llvm.ctlz.i128({size.typed}, i1 false)", "i128")
+    top = function.convert("trunc", function.binary("lshr", function.binary("shl", size, zeros), _WORD), "i64")
+    high = function.convert("sitofp", m.integers("lshr", top, 11), m.kind)
+    low = function.convert("sitofp", m.integers("and", top, (1 << 11) - 1), m.kind)
+    # The highest bit of `top`, bit 63, is worth 2**(1 - zeros).
     exponent = function.subtract(m.integer(1 - 63), function.convert("trunc", zeros, "i64"))
     scale = m.power_of_two(exponent)
+    high = m.multiply(high, 2.0**11)
     rest = m.fma(high, _HALF_PI[1], m.multiply(low, _HALF_PI[0]))
     radians = m.fma(high, _HALF_PI[0], rest)
     rest = m.add(m.fma(high, _HALF_PI[0], m.negate(radians)), rest)

@@ -29,10 +29,10 @@ class Numbers:
     registers: int
 
     @classmethod
-    def of(cls, dtype: str, vector_bytes: int) -> Numbers:
-        """Return the numbers of a dtype for vectors of `vector_bytes` bytes."""
+    def of(cls, dtype: str, vector_bytes: int, registers: int) -> Numbers:
+        """Return the numbers of a dtype for so many vectors of `vector_bytes` bytes."""
         element, size = ("float", 4) if dtype == "float32" else ("double", 8)
-        return cls(element, vector_bytes // size, 32 if vector_bytes >= 64 else 16)
+        return cls(element, vector_bytes // size, registers)
 
     @property
     def bytes(self) -> int:

@@ -1,0 +1,305 @@
+"""Kernels that put elements in their places: joined tensors, parts that are written, elements at computed positions.
+
+Several loops write one output, so these are no nests; each is a kernel of its own. Views of operands are folded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from symgrad.graph.variables import Variable
+from symgrad.kernels.grammar import Evaluate, Fixed, FromArray, FromOperand, Library, Range
+from symgrad.kernels.ir import grammar as ir
+from symgrad.kernels.ir.builder import KernelBuilder, Memory, Term, call, cast
+from symgrad.lowering.fusion.axes import UnfusableError, contiguous_strides, leaves
+from symgrad.lowering.fusion.building import Builder, Facts
+from symgrad.lowering.fusion.nest import strides_of
+from symgrad.lowering.fusion.terms import Leaf, Number
+from symgrad.lowering.steps import Step
+
+INDEX = "int64"
+Copy = Callable[["CopyWriter", Step, dict[str, Any]], None]
+COPIES: dict[str, Copy] = {}
+
+
+def copies(step: Step) -> bool:
+    """Whether a step may be a kernel of this sort."""
+    return isinstance(step.kernel, Library | Evaluate) and step.kernel.name in COPIES
+
+
+def copying(function: Copy) -> Copy:
+    """Enter a writer under its function's name."""
+    COPIES[function.__name__] = function
+    return function
+
+
+@dataclass(frozen=True, eq=False)
+class Operand:
+    """An operand of known sizes, in memory: its strides in elements, and where it starts."""
+
+    memory: Memory
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    start: int
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether elements follow each other from the start of the memory."""
+        return self.start == 0 and self.strides == contiguous_strides(self.shape)
+
+    def at(self, indices: Sequence[Any]) -> Term:
+        """Load an element; axes of size 1 stretch, and missing ones are in front."""
+        kept = list(indices)[len(indices) - len(self.shape) :]
+        places = [place for place, size in zip(kept, self.shape, strict=True) if size != 1]
+        strides = [stride for stride, size in zip(self.strides, self.shape, strict=True) if size != 1]
+        return self.memory[_offset(places, strides, self.start)]
+
+
+class CopyWriter:
+    """Writes one kernel, whose buffers are `inputs` and then the step's output.
+
+    Parameters
+    ----------
+    facts : Facts
+        What is known about variables.
+    name : str
+        The kernel's name.
+    step : Step
+        What is done.
+    inputs : sequence of Variable
+        The memories that it reads, views folded.
+    in_place : bool
+        Whether the output is the first operand's memory already.
+    """
+
+    def __init__(self, facts: Facts, name: str, step: Step, inputs: Sequence[Variable], in_place: bool) -> None:
+        self.facts = facts
+        self.step = step
+        self.in_place = in_place
+        self.builder = KernelBuilder(name)
+        self.memories: dict[Variable, Memory] = {}
+        self.terms = [Builder(facts).term(variable) for variable in step.inputs]
+        used = {term.node.variable: term.node for term in self.terms if isinstance(term.node, Leaf)}
+        for position, variable in enumerate(inputs):
+            reach = _reach(used[variable]) if variable in used else 1
+            dtype = facts.dtype(variable)
+            self.memories[variable] = self.builder.input(f"in{position}", dtype, (reach,))
+        shape = self.known_shape(step.outputs[0])
+        self.shape, self.strides = shape, contiguous_strides(shape)
+        self.output = self.builder.output("out0", facts.dtype(step.outputs[0]), (prod(shape),))
+
+    def known_shape(self, variable: Variable) -> tuple[int, ...]:
+        """Return sizes, all of which must be numbers."""
+        shape = self.facts.shape(variable)
+        if any(not isinstance(size, int) for size in shape):
+            raise UnfusableError("an open size")
+        return tuple([int(size) for size in shape])
+
+    def operand(self, number: int) -> Operand:
+        """Return an operand by its position."""
+        leaf, axes = self.terms[number].node, self.terms[number].axes
+        if not isinstance(leaf, Leaf):
+            raise UnfusableError("a constant that is copied")
+        known, strides = strides_of(leaf), []
+        for axis in axes:
+            dims = leaves(axis)
+            if len(dims) > 1:
+                raise UnfusableError("joined axes")
+            strides.append(int(known.get(dims[0], 0)) if dims else 0)
+        start = sum(place.start * int(stride) for place, stride in zip(leaf.places, leaf.strides, strict=True))
+        shape = self.known_shape(self.step.inputs[number])
+        filled = [own if size != 1 else plain
+                  for own, size, plain in zip(strides, shape, contiguous_strides(shape), strict=True)]  # fmt: skip
+        return Operand(self.memories[leaf.variable], shape, tuple([int(stride) for stride in filled]), start)
+
+    def scalar(self, number: int) -> Term:
+        """Return a number, known or in memory."""
+        value = self.facts.known(self.step.inputs[number])
+        if value is not None and value.size == 1:
+            return self.builder.literal(value.item(), self.facts.dtype(self.step.inputs[number]))
+        operand = self.operand(number)
+        if operand.shape:
+            raise UnfusableError("a scalar that isn't one")
+        return operand.memory[operand.start]
+
+    @contextmanager
+    def loops(self, sizes: Sequence[int], vector: bool = True) -> Iterator[list[Any]]:
+        """Open a loop for each size, the last one in lanes; give the indices."""
+        with ExitStack() as stack:
+            indices: list[Any] = []
+            for number, size in enumerate(sizes):
+                last = vector and number == len(sizes) - 1
+                loop = self.builder.vector(size) if last else self.builder.serial(size)
+                indices.append(stack.enter_context(loop).index)
+            yield indices
+
+    def copy(self, number: int) -> None:
+        """Copy an operand of the output's shape into it."""
+        node = self.terms[number].node
+        if isinstance(node, Number):
+            with self.builder.vector(prod(self.shape)) as loop:
+                self.output[loop.index] = self.builder.literal(node.value, node.dtype)
+            return
+        operand = self.operand(number)
+        if operand.is_contiguous:
+            with self.builder.vector(prod(self.shape)) as loop:
+                self.output[loop.index] = operand.memory[loop.index]
+            return
+        with self.loops(self.shape) as indices:
+            self.output[_offset(indices, self.strides, 0)] = operand.at(indices)
+
+    def put(self, place: Any, value: Term, sets: bool) -> None:
+        """Set an element of the output, or add to it."""
+        dtype = self.output.buffer.dtype
+        if value.dtype != dtype:
+            raise UnfusableError("an element of another dtype")
+        self.output[place] = value if sets else call("add", self.output[place], value)
+
+    def position(self, index: Term, size: int) -> Term:
+        """Return an index counted from 0, after checking that it is in range."""
+        wide = self.builder.let("position", cast(index, INDEX))
+        if not index.dtype.startswith("u"):
+            wide = self.builder.let("position", call("switch", wide < 0, wide + size, wide))
+        self.builder.check((wide >= 0) & (wide < size))
+        return wide
+
+
+def _offset(places: Sequence[Any], strides: Sequence[Any], start: int) -> Any:
+    """Return ``start + sum of stride * place``."""
+    total: Any = start
+    for place, stride in zip(places, strides, strict=True):
+        if isinstance(place, int):
+            total = total + place * stride
+            continue
+        term = place if stride == 1 else place * int(stride)
+        total = term if isinstance(total, int) and total == 0 else term + total
+    return total
+
+
+def _reach(leaf: Leaf) -> int:
+    sizes = [(size, stride) for size, stride in zip(leaf.shape, leaf.strides, strict=True)]
+    if any(not isinstance(size, int) or not isinstance(stride, int) for size, stride in sizes):
+        raise UnfusableError("an open size")
+    if any(size == 0 for size, _ in sizes):
+        return 0
+    return 1 + sum((int(size) - 1) * int(stride) for size, stride in sizes)
+
+
+def write_copy(
+    facts: Facts, name: str, step: Step, inputs: Sequence[Variable], in_place: bool = False
+) -> ir.Kernel:
+    """Return the kernel of a step that puts elements in their places, or raise `UnfusableError`."""
+    writer = CopyWriter(facts, name, step, inputs, in_place)
+    attributes = dict(step.kernel.attributes) if isinstance(step.kernel, Library) else {}
+    COPIES[step.kernel.name](writer, step, attributes)  # type: ignore[attr-defined]
+    return writer.builder.kernel()
+
+
+# ---- the kernels ----------------------------------------------------------------------------------------------------
+
+
+@copying
+def make_vector(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
+    """Scalars put together."""
+    for number in range(len(step.inputs)):
+        w.output[number] = cast(w.scalar(number), w.output.buffer.dtype)
+
+
+@copying
+def concatenate(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
+    """Tensors one after the other along an axis."""
+    axis, b = attributes["axis"], w.builder
+    parts = [w.operand(number) for number in range(len(step.inputs))]
+    if any(part.memory.buffer.dtype != w.output.buffer.dtype for part in parts):
+        raise UnfusableError("parts of other dtypes")
+    starts = np.cumsum([0, *[part.shape[axis] for part in parts]]).tolist()
+    if all(part.is_contiguous for part in parts):
+        rest, rows = prod(w.shape[axis + 1 :]), prod(w.shape[:axis])
+        with b.parallel(rows) as row:
+            for part, start in zip(parts, starts, strict=False):
+                length = part.shape[axis] * rest
+                with b.vector(length) as loop:
+                    place = row.index * (w.shape[axis] * rest) + start * rest + loop.index
+                    w.output[place] = part.memory[row.index * length + loop.index]
+        return
+    for part, start in zip(parts, starts, strict=False):
+        with w.loops(part.shape) as indices:
+            w.output[_offset(indices, w.strides, start * int(w.strides[axis]))] = part.at(indices)
+
+
+@copying
+def write(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
+    """A part given by integers and slices, replaced or added to."""
+    part, start, dynamic = _part(w, step, attributes["index"])
+    written = w.operand(1) if isinstance(w.terms[1].node, Leaf) else None
+    if written is not None:
+        _check_fits(written.shape, [size for size, _ in part])
+    if not w.in_place:
+        w.copy(0)
+    for index, size, stride in dynamic:
+        start = w.position(index, size) * stride + start
+    with w.loops([size for size, _ in part]) as indices:
+        value = w.scalar(1) if written is None else written.at(indices)
+        place = _offset(indices, [stride for _, stride in part], 0)
+        w.put(start + place if not isinstance(start, int) or start else place, value, attributes["sets"])
+
+
+def _part(w: CopyWriter, step: Step, index: Sequence[Any]) -> tuple[list[tuple[int, int]], Any, list[Any]]:
+    """Return size and stride of each axis of a part, where it starts, and the indices that only the call knows."""
+    part: list[tuple[int, int]] = []
+    dynamic: list[Any] = []
+    start, given = 0, iter(range(2, len(step.inputs)))
+    for axis, (size, stride) in enumerate(zip(w.shape, w.strides, strict=True)):
+        entry = index[axis] if axis < len(index) else Range()
+        if isinstance(entry, Range):
+            bounds = [bound if bound is None or isinstance(bound, int) else w.facts.integer(step.inputs[next(given)])
+                      for bound in (entry.start, entry.stop, entry.step)]  # fmt: skip
+            found = range(*slice(*bounds).indices(size))
+            start += (found.start if len(found) else 0) * int(stride)
+            part.append((len(found), found.step * int(stride)))
+        elif isinstance(entry, Fixed):
+            if not -size <= entry.value < size:
+                raise UnfusableError("an index out of range")
+            start += (entry.value % size) * int(stride)
+        else:
+            assert isinstance(entry, FromOperand)
+            dynamic.append((w.scalar(next(given)), size, int(stride)))
+    return part, start, dynamic
+
+
+def _check_fits(shape: Sequence[int], target: Sequence[int]) -> None:
+    """Raise unless a shape broadcasts to another."""
+    if len(shape) > len(target) or any(
+        size not in (1, wanted) for size, wanted in zip(shape[::-1], target[::-1], strict=False)
+    ):
+        raise UnfusableError("what is written doesn't fit")
+
+
+@copying
+def write_at(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
+    """Elements of the first axes at positions given by arrays, replaced or added to, in order."""
+    index = attributes["index"]
+    count = len(step.inputs) - 2
+    if not all(isinstance(entry, FromArray) for entry in index[:count]) or any(e != Range() for e in index[count:]):
+        raise UnfusableError("an index of arrays and other things")
+    arrays = [w.operand(2 + number) for number in range(count)]
+    if any(np.dtype(array.memory.buffer.dtype).kind not in "iu" for array in arrays):
+        raise UnfusableError("a mask")
+    picked = np.broadcast_shapes(*[array.shape for array in arrays])
+    rest = w.shape[count:]
+    written = w.operand(1) if isinstance(w.terms[1].node, Leaf) else None
+    if written is not None:
+        _check_fits(written.shape, (*picked, *rest))
+    if not w.in_place:
+        w.copy(0)
+    with w.loops(picked, vector=False) as outer:
+        places = [w.position(array.at(outer), size) for array, size in zip(arrays, w.shape, strict=False)]
+        with w.loops(rest) as inner:
+            value = w.scalar(1) if written is None else written.at([*outer, *inner])
+            w.put(_offset([*places, *inner], w.strides, 0), value, attributes["sets"])
