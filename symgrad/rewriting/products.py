@@ -52,22 +52,36 @@ def _turns(node: Apply) -> bool:
 def _parts(matrix: Variable, context: Context) -> tuple[Apply, Apply | None, Apply | None] | None:
     """Return the step on a matrix, the product with it, and its sum of squares; None if the step is alone.
 
-    They are taken from the graph as it was before this pass, so that all of them find the same.
+    They are taken from the graph as it was before this pass, so that all of them find the same. What else reads the
+    matrix must come before, or its memory couldn't be overwritten: a product does if it did; if squares join the step,
+    other terms of a cost might come later than it.
     """
-    users = context.users(matrix)
-    steps = [user for user, position in users if isinstance(user.op, Gemm) and position == 0]
+    readers = _readers(matrix, context)
+    steps = [reader for reader, position in readers if isinstance(reader.op, Gemm) and position == 0]
     if len(steps) != 1 or any(size is not None and size < LEAST_SIZE for size in _expected(matrix).shape):
         return None
     step, b = steps[0], steps[0].inputs[3]
     products = [
-        user for turned, _ in users if _turns(turned)
-        for user, position in context.users(turned.outputs[0])
-        if isinstance(user.op, Dot) and position == 1 and user.inputs[0] is b
+        reader for reader, position in readers
+        if isinstance(reader.op, Dot) and position == 1 and reader.inputs[0] is b and reader.inputs[1] is not matrix
     ]  # fmt: skip
     rows = _expected(b).shape[0]
     product = _only(products, step, context) if rows is None or rows <= MOST_ROWS else None
-    squares = _only([user for user, _ in users if isinstance(user.op, SumOfSquares)], step, context)
+    squares = _only([reader for reader, _ in readers if isinstance(reader.op, SumOfSquares)], step, context)
+    if not all(isinstance(reader.op, Dot) for reader, _ in readers if reader not in (step, squares)):
+        squares = None
+    others = [reader for reader, _ in readers if reader not in (step, product, squares)]
+    if product is not None and any(context.position(reader) > context.position(product) for reader in others):
+        product = None
     return None if product is squares is None else (step, product, squares)
+
+
+def _readers(matrix: Variable, context: Context) -> list[tuple[Apply, int]]:
+    """Return the nodes that read a matrix or its transpose, and at which position."""
+    readers = []
+    for user, position in context.users(matrix):
+        readers += context.users(user.outputs[0]) if _turns(user) else [(user, position)]
+    return readers
 
 
 def _expected(variable: Variable) -> Any:

@@ -208,5 +208,19 @@ def test_long_sums_keep_their_digits() -> None:
     np.testing.assert_allclose(result, values.sum(dtype="d"), rtol=4e-7)
 
 
+@pytest.mark.parametrize("extent", [1, 16, 77, 5000])
+@pytest.mark.parametrize("level", ["auto", "avx2", "sse2"])
+def test_an_elementwise_output_may_be_the_memory_of_an_input(extent: int, level: str) -> None:
+    b = KernelBuilder("in_place")
+    x, w = b.input("x", "float32", (extent,)), b.input("w", "float32", (extent,))
+    y = b.output("y", "float32", (extent,))
+    with b.vector(extent) as i:
+        y[i.index] = x[i.index] * w[i.index] + x[i.index]
+    values = np.arange(extent, dtype="f")
+    expected = values * 3 + values
+    assert compiled(b.kernel(), host(level))([values, np.full(extent, 3, "f"), values], {}, 3) == 0
+    np.testing.assert_array_equal(values, expected)
+
+
 def test_families_are_all_run() -> None:
     assert set(FAMILIES) == {"elementwise", "rows", "columns", "full", "gathers"}

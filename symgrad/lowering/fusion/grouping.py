@@ -11,19 +11,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
 
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import SharedVariable, Variable
-from symgrad.kernels.grammar import Fused, Library, Map, Range, Reduction, Reshape, Slice, View
+from symgrad.kernels.grammar import Fused, Library, Map, Reduction, Reshape, View
 from symgrad.kernels.ir.grammar import Check
 from symgrad.kernels.ir.verifier import walk
-from symgrad.lowering.fusion.axes import UnfusableError, contiguous_strides, joined, leaves
+from symgrad.lowering.fusion.axes import UnfusableError
 from symgrad.lowering.fusion.building import Builder, Facts, IsSupported, Shape
 from symgrad.lowering.fusion.copying import copies, write_copy
 from symgrad.lowering.fusion.kernels import remember_nest
 from symgrad.lowering.fusion.library import EXPANSIONS
-from symgrad.lowering.fusion.nest import LevelError, MeetingError, Nest, analyse, output_of, row_major, strides_of
+from symgrad.lowering.fusion.nest import LevelError, MeetingError, Nest, analyse, output_of
+from symgrad.lowering.fusion.operands import (
+    is_contiguous,
+    is_free,
+    memories,
+    operand_strides,
+    slice_strides,
+    with_views,
+)
 from symgrad.lowering.fusion.parts import in_parts
 from symgrad.lowering.fusion.terms import CHEAP, COSTS, Apply, Leaf, Term
 from symgrad.lowering.steps import Step
@@ -121,9 +128,9 @@ class _Fuser:
         closure = frozenset([s for s in closure if s not in self.placed])
         if len(closure) > MOST_STEPS or (not self.fusion and not isinstance(step.kernel, View)):
             for producer in self._producers(step):
-                if producer in self.waiting and producer not in self.placed and not _is_free(producer):
+                if producer in self.waiting and producer not in self.placed and not is_free(producer):
                     self._place(producer)
-            closure = frozenset([s for s in closure if s not in self.placed and (s is step or _is_free(s))])
+            closure = frozenset([s for s in closure if s not in self.placed and (s is step or is_free(s))])
         self.waiting[step] = closure
 
     def _copy(self, step: Step) -> bool:
@@ -136,7 +143,7 @@ class _Fuser:
         for variable in inputs:
             self._need(variable)
         may_fail = any(isinstance(statement, Check) for statement in walk(kernel.body))
-        fused = Fused(tuple(_with_views(self.facts, [step])), _strides(self.facts, inputs), may_fail)
+        fused = Fused(tuple(with_views(self.facts, [step])), operand_strides(self.facts, inputs), may_fail)
         self.placed[step] = len(self.entries)
         self.entries.append(Step(fused, step.name, tuple(inputs), step.outputs, step.source))
         return True
@@ -182,9 +189,9 @@ class _Fuser:
     def _note_strides(self, step: Step, kernel: View) -> None:
         output = step.outputs[0]
         try:
-            if isinstance(kernel.how, Reshape) and _is_contiguous(self.facts, step.inputs[0]):
+            if isinstance(kernel.how, Reshape) and is_contiguous(self.facts, step.inputs[0]):
                 return
-            self.facts.strides[output] = _slice_strides(self.facts, step, kernel)
+            self.facts.strides[output] = slice_strides(self.facts, step, kernel)
         except UnfusableError:
             self.facts.opaque.add(output)
 
@@ -238,7 +245,7 @@ class _Fuser:
         how, output = getattr(step.kernel, "how", None), step.outputs[0]
         if not isinstance(how, Reshape) or output not in self.facts.views:
             return None
-        if _is_contiguous(self.facts, step.inputs[0]):
+        if is_contiguous(self.facts, step.inputs[0]):
             return None
         nest = analyse(Builder(self.facts), [output])
         del self.facts.views[output]
@@ -419,59 +426,10 @@ class _Fuser:
         return prod([size if isinstance(size, int) else 1000 for size in shape])
 
 
-def memories(facts: Facts, step: Step) -> list[Variable]:
-    """Return the variables in whose memory a fused step reads, through folded views."""
-    kernel = step.kernel
-    if isinstance(kernel, Library) and kernel.name in ("size", "arange"):
-        return []
-    found = []
-    for variable in step.inputs[:1] if isinstance(kernel, View) else step.inputs:
-        if not _is_number(facts, variable):
-            while variable in facts.views:
-                variable = facts.views[variable].inputs[0]
-            found.append(variable)
-    return found
-
-
-def _is_free(step: Step) -> bool:
-    """Whether a step costs nothing in any kernel: a view, a size."""
-    return isinstance(step.kernel, View) or (isinstance(step.kernel, Library) and step.kernel.name == "size")
-
-
 def _is_short(nest: Nest) -> bool:
     """Whether the inner loops are short, or go over neighbours in memory."""
     rounds = prod([dim.size if isinstance(dim.size, int) else 1000 for dim in nest.inner])
     return rounds <= LARGEST_SERIAL
-
-
-def _is_contiguous(facts: Facts, variable: Variable) -> bool:
-    """Whether a variable's elements follow each other in memory; what isn't a view has memory of its own."""
-    term = Builder(facts).term(variable)
-    return isinstance(term.node, Leaf) and strides_of(term.node) == row_major(joined(term.axes), 1)
-
-
-def _slice_strides(facts: Facts, step: Step, kernel: View) -> tuple[Any, ...]:
-    """Return the strides of a slice whose start only the call knows."""
-    if not isinstance(kernel.how, Slice):
-        raise UnfusableError("not a slice")
-    term = Builder(facts).term(step.inputs[0])
-    if not isinstance(term.node, Leaf):
-        raise UnfusableError("a part of a computed value")
-    known = strides_of(term.node)
-    found = []
-    for number, axis in enumerate(term.axes):
-        dims = leaves(axis)
-        if len(dims) > 1:
-            raise UnfusableError("a part of joined axes")
-        stride = known.get(dims[0], 0) if dims else 0
-        entry = kernel.how.index[number] if number < len(kernel.how.index) else Range()
-        if isinstance(entry, Range):
-            if entry.step is not None and (not isinstance(entry.step, int) or not isinstance(stride, int)):
-                raise UnfusableError("a step that only the call knows")
-            if isinstance(entry.step, int) and entry.step < 0:
-                raise UnfusableError("a part that runs backwards")
-            found.append(stride if entry.step is None else stride * entry.step)  # type: ignore[operator]
-    return tuple(found)
 
 
 def _as_step(facts: Facts, group: _Group) -> Step:
@@ -481,36 +439,9 @@ def _as_step(facts: Facts, group: _Group) -> Step:
     for step in group.steps:  # an operand may be unused: a product along an axis of size 1 doesn't need its factors
         variables.update(dict.fromkeys(v for v in memories(facts, step) if v not in made))
     inputs, outputs = tuple(variables), tuple(group.outputs)
-    steps = _with_views(facts, group.steps)
-    name = "+".join(dict.fromkeys(step.name for step in steps if not _is_free(step)))
-    kernel = Fused(tuple(steps), _strides(facts, inputs), bool(group.nest.checks))
+    steps = with_views(facts, group.steps)
+    name = "+".join(dict.fromkeys(step.name for step in steps if not is_free(step)))
+    kernel = Fused(tuple(steps), operand_strides(facts, inputs), bool(group.nest.checks))
     made_step = Step(kernel, name, inputs, outputs, steps[-1].source)
     remember_nest(made_step, group.nest)
     return made_step
-
-
-def _is_number(facts: Facts, variable: Variable) -> bool:
-    known = facts.known(variable)
-    return known is not None and known.size == 1
-
-
-def _strides(facts: Facts, inputs: Sequence[Variable]) -> tuple[Shape | None, ...]:
-    """Return the strides of operands; None for those that are contiguous."""
-    strides = []
-    for variable in inputs:
-        found = facts.strides.get(variable)
-        strides.append(None if found is None or found == contiguous_strides(facts.shape(variable)) else found)
-    return tuple(strides)
-
-
-def _with_views(facts: Facts, steps: Iterable[Step]) -> list[Step]:
-    """Return steps, each after the folded views that it reads."""
-    found: dict[Step, None] = {}
-    for step in steps:
-        chain = []
-        for variable in step.inputs:
-            while variable in facts.views:
-                chain.append(facts.views[variable])
-                variable = facts.views[variable].inputs[0]
-        found.update(dict.fromkeys([*chain[::-1], step]))
-    return list(found)

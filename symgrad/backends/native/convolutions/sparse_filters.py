@@ -168,7 +168,7 @@ class SparseFilterGradient:
         function, element, columns = self.function, self.element, self.pooled[1]
         kind = vector_type(element, self.width)
         fitting = [n for n in (1, 2, 3, 4) if columns % n == 0 and (n == 1 or n * len(self.places) <= self.most)]
-        together = next((n for n in fitting if n * len(self.places) >= 8), fitting[-1])
+        together = fitting[-1]
         zeros = [literal(0, kind)] * (together * len(self.places))
         with function.loop(index(0), index(self.pooled[0]), 1, zeros, hint="row") as row:
             pixels = element_at(function, padded, element, (row.index, self.window[0] * self.image.width))

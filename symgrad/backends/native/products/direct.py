@@ -27,6 +27,13 @@ PACKED_SIZE = 1 << 15
 """Elements of a matrix that each thread may copy into scratch memory as a whole."""
 
 
+def empty_kernel(name: str, problem: Problem, numbers: Numbers) -> NativeKernel:
+    """Return the kernel of a product without elements."""
+    function = kernel_function(name)
+    function.give(Value("0", "i32"))
+    return NativeKernel(name, [function])
+
+
 def broadcast_kernel(name: str, problem: Problem, numbers: Numbers) -> NativeKernel:
     """Return the kernel that reads right along its rows and spreads each number of left.
 

@@ -16,6 +16,7 @@ from symgrad.backends.native.products.direct import (
     copies_right,
     dot_kernel,
     dot_tile_shape,
+    empty_kernel,
     inner_product_kernel,
     packs,
 )
@@ -147,6 +148,8 @@ def symbol_of(name: str, layouts: Sequence[Layout], numbers: Numbers) -> str:
 def ways(problem: Problem, numbers: Numbers) -> list[tuple[float, Way, Problem]]:
     """Return the ways to compute a product: about how many cycles each takes, what writes it, and its problem."""
     found: list[tuple[float, Way, Problem]] = []
+    if 0 in (problem.m, problem.n, *problem.stack):
+        return [(0, empty_kernel, problem)]
     if 1 not in (problem.output.rows, problem.output.columns):
         return found
     for turned in (problem, problem.transposed):
