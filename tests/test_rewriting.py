@@ -191,7 +191,7 @@ def convolution_with_places(bias_first, activation):
     output = T.pool_2d(output, (2, 2), ignore_border=True)
     output = activation(output if bias_first else output + bias)
     gradient = symgrad.grad(T.sum(output**2), [x, w, b])
-    values = [floats(2, 2, 7, 7), floats(3, 2, 3, 2) - 1, floats(3) - 4]
+    values = [floats(2, 2, 7, 7), floats(3, 2, 3, 2) - 1, floats(3) - 1]
     return [x, w, b], values, T.sum(gradient[0]) * T.sum(gradient[1]) * gradient[2]
 
 
@@ -206,11 +206,20 @@ def bias_before_pooling():
     return *convolution_with_places(True, T.tanh), LEFT_OF_POOLING | {"tanh": 0, "add": 0}
 
 
+def convolution_with_bias():
+    x, w, b = (T.tensor("float64", shape, name="x") for shape in ((2, 2, 7, 7), (3, 2, 3, 2), (3,)))
+    output = T.relu(T.conv2d(x, w, subsample=(2, 1)) + b.dimshuffle("x", 0, "x", "x"))
+    gradient = symgrad.grad(T.sum(output**2), [x, w, b])
+    values = [floats(2, 2, 7, 7), floats(3, 2, 3, 2) - 1, floats(3) - 1]
+    counts = {"conv2d": 0, "conv_bias": 1, "rectify": 0, "add": 0}
+    return [x, w, b], values, T.sum(gradient[0]) * T.sum(gradient[1]) * gradient[2], counts
+
+
 def activation_before_pooling():
     x, w, b = (T.tensor("float64", shape, name="x") for shape in ((2, 2, 7, 7), (3, 2, 3, 2), (3,)))
     output = T.pool_2d(T.relu(T.conv2d(x, w) + b.dimshuffle("x", 0, "x", "x")), (2, 2), ignore_border=True)
     gradient = symgrad.grad(T.sum(output**2), [x, w, b])
-    values = [floats(2, 2, 7, 7), floats(3, 2, 3, 2) - 1, floats(3) - 4]
+    values = [floats(2, 2, 7, 7), floats(3, 2, 3, 2) - 1, floats(3) - 1]
     return [x, w, b], values, T.sum(gradient[0]) * T.sum(gradient[1]) * gradient[2], LEFT_OF_POOLING | {"rectify": 0}
 
 
@@ -250,7 +259,9 @@ EXAMPLES = {
     "gradients_of_a_convolution_take_values_at_places": bias_after_pooling,
     "slope_of_values_at_places_is_needed_there_only": activation_before_pooling,
     "sum_of_values_at_places_is_the_sum_of_values": bias_before_pooling,
-    "bias_and_activation_join_a_pooled_convolution": bias_after_pooling,
+    "bias_joins_a_convolution": convolution_with_bias,
+    "bias_joins_a_pooled_convolution": bias_after_pooling,
+    "activation_joins_a_convolution": convolution_with_bias,
     "places_come_from_the_largest_op": bias_before_pooling,
     "slope_comes_from_the_largest_op": bias_after_pooling,
 }

@@ -11,8 +11,7 @@ import numpy as np
 
 from symgrad.backends.timing import Stopwatch
 from symgrad.graph.closed import ClosedGraph
-from symgrad.graph.op import Operand
-from symgrad.graph.variables import Container, Variable
+from symgrad.graph.variables import Container
 from symgrad.lowering import Step
 from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.plan import Plan, Traits

@@ -13,8 +13,9 @@ from typing import Protocol
 from symgrad.graph.op import Operand
 from symgrad.graph.source import Source
 from symgrad.graph.variables import Variable
-from symgrad.kernels.grammar import Evaluate, Fused, View
+from symgrad.kernels.grammar import Evaluate, View
 from symgrad.lowering import Step
+from symgrad.lowering.steps import Fused
 from symgrad.lowering.work import bytes_of_step, flops_of_step
 
 BEGAN, RUNS, TIMES = 0, 1, 2

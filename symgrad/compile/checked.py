@@ -21,10 +21,11 @@ from symgrad.debug.checks import CHECKS, FusedMeaning, Run
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import Constant, Container, SharedVariable, Variable
-from symgrad.kernels.grammar import Evaluate, Fused, View
+from symgrad.kernels.grammar import Evaluate, View
 from symgrad.lowering import Step
 from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.plan import Plan
+from symgrad.lowering.steps import Fused
 
 Types = Mapping[Variable, Operand]
 

@@ -55,12 +55,14 @@ def _candidates(
     kept = {root(variable) for variable in graph.roots}
     for target, value in zip(graph.targets, graph.values, strict=True):
         step = maker.get(value)
-        if target in kept or step is None or isinstance(step.kernel, View) or not traits.takes_out(step.kernel) or uses[value] != 1:
+        if step is None or target in kept or uses[value] != 1:
+            continue
+        if isinstance(step.kernel, View) or not traits.takes_out(step.kernel):
             continue
         kind, stored = types[value].type, types[target].type
-        if kind.is_static and kind.shape == stored.shape and kind.dtype == stored.dtype:
-            if _reads_safely(step, value, target, root, traits):
-                found[target] = step
+        is_alike = kind.is_static and kind.shape == stored.shape and kind.dtype == stored.dtype
+        if is_alike and _reads_safely(step, value, target, root, traits):
+            found[target] = step
     return found
 
 

@@ -5,9 +5,10 @@
            | View(how)                            the same memory, seen otherwise
            | Library(name, attributes)            a named routine of the backend: gemm, conv2d, pooling, softmax ...
            | Evaluate(name, evaluate)             no kernel: the op's own NumPy meaning
-           | Fused(steps, strides)                several kernels as one loop nest, made by `symgrad.lowering.fusion`
 
     how    = Permute(order) | Reshape(sizes) | Slice(index) | Broadcast(sizes) | Same(sizes)
+
+Fusion adds one more, `symgrad.lowering.steps.Fused`: several of these as one loop nest.
 
 A kernel says nothing about memory: the plan decides where each output lives, and which operand it may overwrite.
 """
@@ -17,12 +18,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from symgrad.lowering.steps import Step
 
 
 @dataclass(frozen=True)
@@ -195,23 +193,3 @@ class Evaluate(Kernel):
 
     name: str
     evaluate: Callable[..., Sequence[np.ndarray]]
-
-
-@dataclass(frozen=True)
-class Fused(Kernel):
-    """Several kernels as one loop nest; values that no output needs are never in memory.
-
-    Parameters
-    ----------
-    steps : tuple of Step
-        The kernels with their variables, causes first. A step may be part of several fused kernels, where it is
-        cheaper to compute its value again than to read it.
-    strides : tuple of (tuple of int or None)
-        For each operand of the step that has this kernel, its strides in elements; None if it is contiguous.
-    may_fail : bool
-        Whether it may find an index out of range, or an extreme of nothing.
-    """
-
-    steps: tuple[Step, ...]
-    strides: tuple[tuple[int | str, ...] | None, ...]
-    may_fail: bool = False

@@ -39,6 +39,26 @@ class Step:
     evaluate: Callable[..., Sequence[np.ndarray]] | None = None
 
 
+@dataclass(frozen=True)
+class Fused(Kernel):
+    """Several kernels as one loop nest; values that no output needs are never in memory.
+
+    Parameters
+    ----------
+    steps : tuple of Step
+        The kernels with their variables, causes first. A step may be part of several fused kernels, where it is
+        cheaper to compute its value again than to read it.
+    strides : tuple of (tuple of int or None)
+        For each operand of the step that has this kernel, its strides in elements; None if it is contiguous.
+    may_fail : bool
+        Whether it may find an index out of range, or an extreme of nothing.
+    """
+
+    steps: tuple[Step, ...]
+    strides: tuple[tuple[int | str, ...] | None, ...]
+    may_fail: bool = False
+
+
 def lower(graph: ClosedGraph) -> list[Step]:
     """Return the kernels of a graph, causes first."""
     return [

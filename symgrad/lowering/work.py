@@ -10,8 +10,8 @@ import numpy as np
 
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import Variable
-from symgrad.kernels.grammar import Fused, Library, Map, Reduction, View
-from symgrad.lowering.steps import Step
+from symgrad.kernels.grammar import Library, Map, Reduction, View
+from symgrad.lowering.steps import Fused, Step
 
 ROW_FUNCTIONS = frozenset(("softmax", "log_softmax", "softmax_gradient", "log_softmax_at", "label_gradient"))
 ROW_FUNCTION_FLOPS = 4

@@ -263,13 +263,3 @@ class AtPlaces(Op):
             size = reference.conv2d_output_shape(image.shape, filters.shape, parameters[0])[2:]
             yield cls(parameters[2]), Sample((values, places, number(size[0]), number(size[1])), differentiable=False)
         yield cls((2, 2)), Sample((values[:1], places, number(4), number(4)), ShapeError)
-
-
-def extends(one: ConvPool, other: ConvPool) -> bool:
-    """Whether `one` computes all that `other` does, with bias or activation added after."""
-    if (one.padding, one.flip, one.window) != (other.padding, other.flip, other.window) or one == other:
-        return False
-    if one.activation_first:
-        return False
-    has_bias = one.bias == other.bias or (other.bias == "none" and one.bias == "after" and other.activation == "none")
-    return has_bias and other.activation in (one.activation, "none")

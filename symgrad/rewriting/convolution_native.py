@@ -14,7 +14,8 @@ from symgrad.graph.variables import Apply, Variable
 from symgrad.kernels.reference_conv_pool import ACTIVATIONS
 from symgrad.ops.axes import DimShuffle
 from symgrad.ops.conv import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
-from symgrad.ops.conv_pool_fused import AtPlaces, ConvPool, ConvPoolFilterGradient, ConvPoolInputGradient, extends
+from symgrad.ops.conv_bias import ConvBias
+from symgrad.ops.conv_pool_fused import AtPlaces, ConvPool, ConvPoolFilterGradient, ConvPoolInputGradient
 from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.pool import MaxPoolGradient, Pool2d
 from symgrad.ops.reduction_op import Reduction
@@ -32,7 +33,7 @@ MOST_PLACES = 16
 def max_pooling_of_a_convolution_keeps_places(node: Apply, context: Context) -> Any:
     """``pool(conv2d(x, w))``, also with bias and activation inside, if nothing else needs the large images."""
     images = _images(node.inputs[0])
-    if images is None or not _is_plain_pooling(node):
+    if images is None or not _is_plain(images.convolution.op) or not _is_plain_pooling(node):
         return None
     op: Any = node.op
     if isinstance(op, Pool2d):
@@ -85,21 +86,35 @@ def sum_of_values_at_places_is_the_sum_of_values(node: Apply, context: Context) 
     return op(dense.inputs[0])
 
 
-@rule("specialize", Elementwise, functions=("add", *ACTIVATIONS), backends=NATIVE,
-      reason="bias and activation cost nothing while the maximum is still in a register")  # fmt: skip
-def bias_and_activation_join_a_pooled_convolution(node: Apply, context: Context) -> Any:
+@rule("specialize", Elementwise, functions=("add",), backends=NATIVE,
+      reason="a bias costs nothing while sums are in registers")  # fmt: skip
+def bias_joins_a_convolution(node: Apply, context: Context) -> Any:
+    """``conv2d(x, w) + b``; if that is pooled, pooling comes first and takes in both."""
+    images = _images(node.outputs[0])
+    if images is None or images.bias is None or context.uses(images.convolution.outputs[0]) > 1:
+        return None
+    return None if _is_pooled(node.outputs[0], context) else ConvBias(images.convolution.op)(*images.inputs)  # type: ignore[arg-type]
+
+
+@rule("specialize", Elementwise, functions=("add",), backends=NATIVE,
+      reason="a bias costs nothing while the maximum is still in a register")  # fmt: skip
+def bias_joins_a_pooled_convolution(node: Apply, context: Context) -> Any:
+    return _with_bias(node, context)
+
+
+@rule("specialize", Elementwise, functions=tuple(ACTIVATIONS), backends=NATIVE,
+      reason="an activation costs little while its operand is still in a register")  # fmt: skip
+def activation_joins_a_convolution(node: Apply, context: Context) -> Any:
     op: Any = node.op
-    if op.function == "add":
-        return _with_bias(node, context)
-    pooling = made_by(node.inputs[0], ConvPool)
+    pooling = made_by(node.inputs[0], ConvPool) or made_by(node.inputs[0], ConvBias)
     if pooling is None or pooling.op.activation != "none" or node.inputs[0] is not pooling.outputs[0]:  # type: ignore[attr-defined]
         return None
     users = context.users(node.inputs[0])
     others = [user for user, position in users if not _is_function_of(user, op.function)]
     if len(users) != context.uses(node.inputs[0]) or not all(_is_slope(user) for user in others):
         return None
-    has_linear = bool(others)
-    return replace(pooling.op, activation=op.function, has_linear=has_linear)(*pooling.inputs)[0]  # type: ignore[type-var]
+    made = replace(pooling.op, activation=op.function, has_linear=bool(others))(*pooling.inputs)  # type: ignore[type-var]
+    return made[0] if isinstance(made, tuple) else made
 
 
 @rule("specialize", AtPlaces, ConvPoolFilterGradient, ConvPoolInputGradient, backends=NATIVE,
@@ -120,7 +135,7 @@ def slope_comes_from_the_largest_op(node: Apply, context: Context) -> Any:
     larger = _larger(node.inputs[0], 0, context)
     if larger is None or not larger.op.has_linear:  # type: ignore[attr-defined]
         return None
-    return node.op(larger.outputs[2], *node.inputs[1:])
+    return node.op(larger.outputs[-1], *node.inputs[1:])
 
 
 # ---- parts of the patterns ----
@@ -171,7 +186,7 @@ class _Images:
 
 
 def _images(variable: Variable) -> _Images | None:
-    """Return the plain convolution that makes a variable, and what is done to it after."""
+    """Return the convolution that makes a variable, and what is done to it after."""
     activation = made_by_function(variable, *ACTIVATIONS)
     linear = variable if activation is None else activation.inputs[0]
     convolution, bias = made_by(linear, Conv2d), None
@@ -182,7 +197,7 @@ def _images(variable: Variable) -> _Images | None:
             if bias is not None and made_by(term, Conv2d) is not None:
                 convolution = made_by(term, Conv2d)
                 break
-    if convolution is None or not _is_plain(convolution.op) or not _is_float(convolution.inputs[0]):
+    if convolution is None or not _is_float(convolution.inputs[0]):
         return None
     if _type(convolution.inputs[0]).dtype != _type(convolution.inputs[1]).dtype:
         return None
@@ -271,16 +286,39 @@ def _is_slope(user: Apply) -> bool:
 
 
 def _larger(output: Variable, number: int, context: Context) -> Apply | None:
-    """Return the node that computes what `output`, output `number` of a pooled convolution, needs, and more.
+    """Return the node that computes what `output`, output `number` of a fused convolution, needs, and more.
 
     It must have the very same inputs: a node from before this pass may have others, until a later pass.
     """
-    pooling = made_by(output, ConvPool)
-    if pooling is None or output is not pooling.outputs[number] or (number and context.users(pooling.outputs[0])):
+    made = made_by(output, ConvPool) or made_by(output, ConvBias)
+    if made is None or output is not made.outputs[number] or (number and context.users(made.outputs[0])):
         return None
-    for user, _ in context.users(pooling.inputs[0]):
-        if not isinstance(user.op, ConvPool) or not extends(user.op, pooling.op):  # type: ignore[arg-type]
+    for user, _ in context.users(made.inputs[0]):
+        if type(user.op) is not type(made.op) or not _extends(user.op, made.op):
             continue
-        if all(one is other for one, other in zip(user.inputs, pooling.inputs, strict=False)):
+        if all(one is other for one, other in zip(user.inputs, made.inputs, strict=False)):
             return user
     return None
+
+
+def _extends(one: Any, other: Any) -> bool:
+    """Whether an op computes all that another of its class does, with bias or activation added after."""
+    if one == other or other.activation not in (one.activation, "none"):
+        return False
+    if isinstance(one, ConvBias):
+        return bool(one.convolution == other.convolution)
+    if (one.padding, one.flip, one.window) != (other.padding, other.flip, other.window) or one.activation_first:
+        return False
+    is_bias_added = other.bias == "none" and one.bias == "after" and other.activation == "none"
+    return bool(one.bias == other.bias or is_bias_added)
+
+
+def _is_pooled(images: Variable, context: Context) -> bool:
+    """Whether images are pooled, at once or after an activation."""
+    for user, _ in context.users(images):
+        if isinstance(user.op, Pool2d | MaxPoolGradient):
+            return True
+        is_activation = isinstance(user.op, Elementwise) and user.op.function in ACTIVATIONS
+        if is_activation and any(isinstance(after.op, Pool2d) for after, _ in context.users(user.outputs[0])):
+            return True
+    return False

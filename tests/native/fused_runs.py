@@ -18,10 +18,11 @@ from symgrad.backends.native.scalars import is_supported
 from symgrad.backends.numpy.views import make_view
 from symgrad.compile.binding import bind_types
 from symgrad.graph.variables import Constant, SharedVariable
-from symgrad.kernels.grammar import Fused, View
+from symgrad.kernels.grammar import View
 from symgrad.kernels.ir import grammar as ir
 from symgrad.kernels.ir.interpreter import interpret
 from symgrad.lowering.fusion import evaluate, fuse, in_place, kernel_ir
+from symgrad.lowering.steps import Fused
 
 ENTRY = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p

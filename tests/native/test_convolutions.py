@@ -20,6 +20,7 @@ from symgrad.backends.native.llvm.text import module_text
 from symgrad.graph.op import Op
 from symgrad.kernels.grammar import Library
 from symgrad.ops.conv import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
+from symgrad.ops.conv_bias import ConvBias
 from symgrad.ops.conv_pool_fused import AtPlaces, ConvPool, ConvPoolFilterGradient, ConvPoolInputGradient
 from symgrad.ops.pool import MODES, MaxPoolGradient, MaxPoolPushforward, Pool2d, SumPoolGradient
 
@@ -112,6 +113,19 @@ def test_convolution(case: Any, dtype: str, vector_bytes: int, seed: int, at_end
     parameters, image, filters = case
     operands = normal(seed, image, dtype), normal(seed + 1, filters, dtype)
     check(Conv2d(**parameters), operands, vector_bytes, at_end, tolerance=300)
+
+
+@few
+@given(
+    convolutions(), st.sampled_from(["none", "rectify", "tanh", "sigmoid"]), st.booleans(), dtypes, vectors, seeds,
+    st.booleans(),
+)  # fmt: skip
+def test_convolution_with_bias(
+    case: Any, activation: str, has_linear: bool, dtype: str, vector_bytes: int, seed: int, at_end: bool
+) -> None:
+    parameters, image, filters = case
+    operands = [eighths(seed, shape, dtype) for shape in (image, filters, filters[:1])]
+    check(ConvBias(Conv2d(**parameters), activation, has_linear), operands, vector_bytes, at_end)
 
 
 @few

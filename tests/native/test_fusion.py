@@ -20,11 +20,12 @@ import symgrad.tensor as T
 from symgrad.backends.native.scalars import is_supported
 from symgrad.compile.binding import bind_types
 from symgrad.graph.variables import SharedVariable
-from symgrad.kernels.grammar import Fused, Map, View
+from symgrad.kernels.grammar import Map, View
 from symgrad.kernels.ir.grammar import Kind, Loop, Role
 from symgrad.kernels.ir.interpreter import interpret
 from symgrad.kernels.ir.traversal import walk
 from symgrad.lowering.fusion import evaluate, fuse, in_place, kernel_ir, work_of
+from symgrad.lowering.steps import Fused
 
 
 def numbers(*shape: int, dtype: str = "float32") -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from symgrad.backends.base import Backend, Program, UnsupportedError
 from symgrad.backends.native.calls import Call
@@ -17,7 +17,6 @@ from symgrad.backends.native.selection import calls_of, fused_steps, has_kernel,
 from symgrad.backends.native.table import Table
 from symgrad.config import config
 from symgrad.graph.closed import ClosedGraph
-from symgrad.graph.op import Operand
 from symgrad.graph.variables import Container, Variable
 from symgrad.kernels.grammar import Evaluate, Kernel, View
 from symgrad.lowering import Step

@@ -147,7 +147,9 @@ def _sliced(
 ) -> tuple[Location, list[Start]]:
     """Return the location of a slice with all run-time starts at 0, and those starts."""
     given = iter(numbers)
-    offset, strides, starts, axis = source.offset, [], [], 0
+    offset, axis = source.offset, 0
+    strides: list[int] = []
+    starts: list[Start] = []
     for entry in how.index:
         size, stride = source.shape[axis], source.strides[axis]
         axis += 1

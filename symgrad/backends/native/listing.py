@@ -12,12 +12,13 @@ from symgrad.backends.native.table import Table
 from symgrad.backends.native.timing import readable_name
 from symgrad.backends.timing import lines_of
 from symgrad.graph.variables import Constant, Variable
-from symgrad.kernels.grammar import Fused, View
+from symgrad.kernels.grammar import View
 from symgrad.kernels.ir.printer import print_kernel
 from symgrad.lowering import Step
 from symgrad.lowering.fusion import kernel_ir
 from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.plan import Action, Home
+from symgrad.lowering.steps import Fused
 
 LOCAL_NAME = re.compile(r"[a-z]+\d+")
 """Names that a kernel may have given to its own values."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -48,7 +49,7 @@ def api_table() -> np.ndarray:
 
 
 def _numpy_functions() -> Any:
-    from numpy._core import _multiarray_umath
+    _multiarray_umath: Any = importlib.import_module("numpy._core._multiarray_umath")
 
     get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
     get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
@@ -70,7 +71,7 @@ def slot_offset(owner: type, name: str) -> int:
     definition = ctypes.c_int64.from_address(descriptor + 5 * WORD).value
     offset = ctypes.c_int64.from_address(definition + 2 * WORD).value
     marker = object()
-    probe = owner.__new__(owner)
+    probe: Any = object.__new__(owner)
     setattr(probe, name, marker)
     if not 0 < offset < 256 or ctypes.c_int64.from_address(id(probe) + offset).value != id(marker):
         raise RuntimeError("this Python keeps the slots of objects in an unknown place")

@@ -99,7 +99,7 @@ class NativeProgram:
 
         What isn't contiguous, aligned, writeable or apart from the rest is copied.
         """
-        arguments = [np.require(array, requirements="CA") for array in arrays[: self._argument_count]]
+        arguments = [np.require(array, requirements=["C", "A"]) for array in arrays[: self._argument_count]]
         self._tidy_containers()
         stored = [self._containers[number].value for number in self._written]
         arguments = [
@@ -131,7 +131,7 @@ class NativeProgram:
         return self._reference
 
     def _tidy_containers(self) -> None:
-        """Give shared variables whose arrays are views, or share memory with one that is updated, arrays of their own."""
+        """Give shared variables whose arrays aren't plain, or share memory with an updated one, arrays of their own."""
         for container in self._containers:
             if not (container.value.flags.c_contiguous and container.value.flags.aligned):
                 container.value = np.array(container.value, order="C")

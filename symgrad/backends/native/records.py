@@ -2,7 +2,7 @@
 
 A program is one array of words, `Header` first. Everything else is arrays that the header points to:
 
-    slots      the address of each memory that may move: arguments, shared variables, outputs, views with run-time starts
+    slots      the address of each memory that may move: arguments, shared variables, outputs, some views
     arrays     what is checked on each call, and where it goes: arguments, then shared variables
     outputs    what is allocated on each call
     steps      what is run, in order: kernels, views whose start only the call knows, copies

@@ -133,7 +133,8 @@ def _fits() -> Function:
 
 def _patch() -> Function:
     """Set a slot, and its address wherever kernels read it; returns whether it moved."""
-    f = Function("symgrad_patch", [("ptr", "slot"), ("ptr", "address"), ("ptr", "patches"), ("i64", "count")], "i1", True)
+    parameters = [("ptr", "slot"), ("ptr", "address"), ("ptr", "patches"), ("i64", "count")]
+    f = Function("symgrad_patch", parameters, "i1", True)
     slot, address, patches, count = f.parameters
     _leave_if(f, f.compare("eq", f.load(slot, POINTER), address), Value("false", "i1"))
     f.store(address, slot)
@@ -155,10 +156,10 @@ def _take_number() -> Function:
     is_int = f.compare("eq", number, index(Number.INT64))
     with _leaving(f, f.binary("and", is_int, f.compare("eq", kind, _pointer(f, api, Api.INT_TYPE)))):
         value = _call(f, api, Api.AS_LONG, INDEX, object_)
-        with f.when(f.compare("eq", value, index(-1))):
-            with _leaving(f, f.compare("ne", _call(f, api, Api.ERROR_OCCURRED, POINTER), NULL)):
-                _call(f, api, Api.ERROR_CLEAR, "void")
-                f.give(no)
+        error = _call(f, api, Api.ERROR_OCCURRED, POINTER)
+        with _leaving(f, f.compare("ne", error, NULL)):
+            _call(f, api, Api.ERROR_CLEAR, "void")
+            f.give(no)
         f.store(value, scalar)
         f.give(yes)
     with f.when(f.compare("eq", kind, _pointer(f, api, Api.FLOAT_TYPE))):

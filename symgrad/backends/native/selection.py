@@ -20,7 +20,6 @@ from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import (
     Evaluate,
     FromOperand,
-    Fused,
     IndexEntry,
     Kernel,
     Library,
@@ -35,7 +34,7 @@ from symgrad.lowering.fusion import in_place as fused_in_place
 from symgrad.lowering.fusion.copying import copies
 from symgrad.lowering.fusion.library import EXPANSIONS
 from symgrad.lowering.open_sizes import OpenSizes
-from symgrad.lowering.steps import Step
+from symgrad.lowering.steps import Fused, Step
 
 
 def fused_steps(graph: ClosedGraph, steps: Sequence[Step], sizes: OpenSizes) -> Sequence[Step]:

@@ -67,7 +67,8 @@ class Table:
 
     def __init__(
         self, plan: Plan, layouts: Layouts, calls: Mapping[PlannedStep, Sequence[Call]],
-        copies: Mapping[Variable, NativeKernel], functions: Mapping[str, int], containers: Sequence[Container], threads: int,
+        copies: Mapping[Variable, NativeKernel], functions: Mapping[str, int],
+        containers: Sequence[Container], threads: int,
     ) -> None:  # fmt: skip
         self.plan, self.layouts, self.functions, self.threads = plan, layouts, functions, threads
         self.containers, self.copies = containers, copies

@@ -207,6 +207,8 @@ def write_copy(
 @copying
 def make_vector(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
     """Scalars put together."""
+    if not step.inputs:
+        raise UnfusableError("a vector of nothing")
     for number in range(len(step.inputs)):
         w.output[number] = cast(w.scalar(number), w.output.buffer.dtype)
 

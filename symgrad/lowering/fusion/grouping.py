@@ -14,7 +14,7 @@ from math import prod
 
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import SharedVariable, Variable
-from symgrad.kernels.grammar import Fused, Library, Map, Reduction, Reshape, View
+from symgrad.kernels.grammar import Library, Map, Reduction, Reshape, View
 from symgrad.kernels.ir.grammar import Check
 from symgrad.kernels.ir.verifier import walk
 from symgrad.lowering.fusion.axes import UnfusableError
@@ -33,7 +33,7 @@ from symgrad.lowering.fusion.operands import (
 )
 from symgrad.lowering.fusion.parts import in_parts
 from symgrad.lowering.fusion.terms import CHEAP, COSTS, Apply, Leaf, Term
-from symgrad.lowering.steps import Step
+from symgrad.lowering.steps import Fused, Step
 
 MOST_STEPS = 32
 """So many steps wait for each other at most."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import Constant, Variable
-from symgrad.kernels.grammar import Fused, Library, Map, Reduction, Reshape, View
+from symgrad.kernels.grammar import Library, Map, Reduction, Reshape, View
 from symgrad.kernels.ir.grammar import Kernel
 from symgrad.lowering.fusion.axes import joined, leaves
 from symgrad.lowering.fusion.building import Builder, Facts, Shape
@@ -20,7 +20,7 @@ from symgrad.lowering.fusion.nest import MeetingError, Nest, Output, analyse, ma
 from symgrad.lowering.fusion.passes import last_passes
 from symgrad.lowering.fusion.terms import Apply, Leaf, Reduce
 from symgrad.lowering.fusion.writing import Writer
-from symgrad.lowering.steps import Step
+from symgrad.lowering.steps import Fused, Step
 
 LONGEST_NAME = 40
 

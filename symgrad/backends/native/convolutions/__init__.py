@@ -96,7 +96,7 @@ def convolution_kernel(
     symbol = f"{name}_{blake2b(identity, digest_size=6).hexdigest()}"
     request = Request(symbol, attributes, known, dtype, vector_bytes)
     if any(0 in shape for shape in known):
-        return _zeros(request) if prod(known[-1]) == 0 or name != "conv_pool" else None
+        return _zeros(request) if prod(known[-1]) == 0 or name not in ("conv_pool", "conv_bias") else None
     return _TEMPLATES[name](request)
 
 
@@ -130,6 +130,15 @@ def _conv2d(request: Request) -> NativeKernel:
     image, filters, _ = request.shapes
     geometry = Geometry.of(image, filters, request.attributes)
     return _sums(request, forward(geometry), Finish(), Buffers(0, 1, 2))
+
+
+@_template
+def _conv_bias(request: Request) -> NativeKernel:
+    image, filters = request.shapes[:2]
+    has_linear = request.attributes["has_linear"]
+    finish = Finish("after", request.attributes["activation"], has_linear=has_linear)
+    buffers = Buffers(0, 1, 3, bias=2, linear=4 if has_linear else None)
+    return _sums(request, forward(Geometry.of(image, filters, request.attributes)), finish, buffers)
 
 
 @_template

@@ -231,7 +231,8 @@ class SparseFilterGradient:
             with function.loop(index(0), here, hint="filter") as filter_:
                 number = affine(function, (some.index, 1), (filter_.index, 1))
                 entries = element_at(function, lists, "i8", (filter_.index, self.per_list))
-                count = self._list(entries, *self._of_filter(of_block, number), rows)
+                values, places = self._of_filter(of_block, number)
+                count = self._list(entries, values, places, rows)
                 function.store(count, function.offset(counts, filter_.index, "i64"))
             with (
                 function.loop(index(0), index(height), together, hint="tap") as tap,
@@ -246,8 +247,8 @@ class SparseFilterGradient:
                 for chunk in chunks:
                     vectors = [(row, vector * self.lanes) for row in range(together) for vector in chunk]
                     starts = [row * line + start for row, start in vectors]
-                    places = [row * self.patches.row + start for row, start in vectors]
-                    self._add_part(target, starts, under, places, entries, count)
+                    offsets = [row * self.patches.row + start for row, start in vectors]
+                    self._add_part(target, starts, under, offsets, entries, count)
 
     def _add_part(
         self, sums: Value, starts: Sequence[int], patches: Value, places: Sequence[int], entries: Value, count: Value
