@@ -205,7 +205,7 @@ class Profile:
 
         each = self.seconds / self.calls * 1e6
         yield (
-            f"{self.function}: {self.calls} calls, {self.seconds * 1e3:.3f} ms, {each:.1f} us a call; "
+            f"{self.function}: {self.calls} calls, {self.seconds * 1e3:.3f} ms, {each:.2f} us a call; "
             f"{size_text(self.memory)} of memory"
         )
         rows, left_out = _worth_showing(self.rows)

@@ -47,9 +47,7 @@ def _call(name: str, call: RecordedCall, start: int) -> Iterator[dict[str, Any]]
             yield from _run(run, runs, start, call.began, call.ended)
 
 
-def _run(
-    run: Run, runs: Mapping[Stopwatch, Run], start: int, began: float, ended: float
-) -> Iterator[dict[str, Any]]:
+def _run(run: Run, runs: Mapping[Stopwatch, Run], start: int, began: float, ended: float) -> Iterator[dict[str, Any]]:
     """Return the kernels of a program, one after the other, between two moments.
 
     They follow each other at once: what lies between them takes some nanoseconds.

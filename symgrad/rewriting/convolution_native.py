@@ -93,7 +93,8 @@ def bias_joins_a_convolution(node: Apply, context: Context) -> Any:
     images = _images(node.outputs[0])
     if images is None or images.bias is None or context.uses(images.convolution.outputs[0]) > 1:
         return None
-    return None if _is_pooled(node.outputs[0], context) else ConvBias(images.convolution.op)(*images.inputs)  # type: ignore[arg-type]
+    is_pooled = _is_plain(images.convolution.op) and _is_pooled(node.outputs[0], context)
+    return None if is_pooled else ConvBias(images.convolution.op)(*images.inputs)  # type: ignore[arg-type]
 
 
 @rule("specialize", Elementwise, functions=("add",), backends=NATIVE,
@@ -314,11 +315,8 @@ def _extends(one: Any, other: Any) -> bool:
 
 
 def _is_pooled(images: Variable, context: Context) -> bool:
-    """Whether images are pooled, at once or after an activation."""
-    for user, _ in context.users(images):
-        if isinstance(user.op, Pool2d | MaxPoolGradient):
-            return True
-        is_activation = isinstance(user.op, Elementwise) and user.op.function in ACTIVATIONS
-        if is_activation and any(isinstance(after.op, Pool2d) for after, _ in context.users(user.outputs[0])):
-            return True
-    return False
+    """Whether images are pooled, at once or after an activation, in a way that can take in what makes them."""
+    users = [user for user, _ in context.users(images)]
+    activated = [user for user in users if isinstance(user.op, Elementwise) and user.op.function in ACTIVATIONS]
+    users += [after for user in activated for after, _ in context.users(user.outputs[0])]
+    return any(isinstance(user.op, Pool2d | MaxPoolGradient) and _is_plain_pooling(user) for user in users)

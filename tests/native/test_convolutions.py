@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from symgrad.backends.native.convolutions import NAMES, convolution_kernel
 from symgrad.backends.native.kernel import NativeKernel
-from symgrad.backends.native.llvm.jit import load
+from symgrad.backends.native.llvm.host import target
+from symgrad.backends.native.llvm.jit import compile_object, load
 from symgrad.backends.native.llvm.text import module_text
 from symgrad.graph.op import Op
 from symgrad.kernels.grammar import Library
@@ -321,3 +322,21 @@ def test_channels_of_a_single_image_fall_into_parts(groups: int) -> None:
     kernel = kernel_of(op, [image, weights], [output], 64)
     assert kernel.units > 1
     check(op, [image, weights], 64, tolerance=100)
+
+
+@pytest.mark.parametrize("triple", ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "arm64-apple-darwin"])
+def test_kernels_compile_for_other_processors(triple: str) -> None:
+    plain: dict[str, Any] = {"padding": ((1, 1), (0, 0)), "flip": True, "window": (2, 2)}
+    image, filters, output = (2, 3, 9, 9), (8, 3, 3, 3), (2, 8, 4, 3)
+    processor = target(triple)
+    for op, shapes in (
+        (ConvPool(**plain, activation="tanh"), (image, filters, output, output)),
+        (ConvPoolFilterGradient(**plain), (image, output, output, (), (), filters)),
+        (ConvPoolInputGradient(**plain), (filters, output, output, (), (), image)),
+    ):
+        lowered: Any = op.lower(None)  # type: ignore[arg-type]
+        kernel = convolution_kernel(
+            lowered.name, dict(lowered.attributes), shapes, "float64", processor.vector_bytes
+        )  # fmt: skip
+        assert kernel is not None
+        assert compile_object(module_text(kernel.functions), processor)

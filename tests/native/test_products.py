@@ -124,7 +124,8 @@ def test_product_of_matrices(m: int, k: int, n: int, dtype: str, vector_bytes: i
     ("m", "k", "n", "left", "right"),
     [(10, 200, 300, "C", "C"), (10, 300, 200, "C", "F"), (120, 90, 10, "C", "C"), (90, 300, 256, "C", "C"),
      (90, 260, 120, "F", "F"), (256, 10, 300, "F", "C"), (300, 10, 64, "C", "F"), (70, 1100, 90, "F", "C"),
-     (200, 1200, 300, "F", "F"), (64, 4200, 65, "C", "C"), (100, 4200, 64, "C", "F")],
+     (200, 1200, 300, "F", "F"), (64, 4200, 65, "C", "C"), (100, 4200, 64, "C", "F"),
+     (10, 4100, 100, "C", "C"), (100, 4100, 9, "F", "C")],
 )  # fmt: skip
 def test_product_of_larger_matrices(m: int, k: int, n: int, left: str, right: str, vector_bytes: int) -> None:
     operands = guarded(spread((m, k), "float32", 1), left), guarded(spread((k, n), "float32", 2), right)

@@ -18,8 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from symgrad.backends.native.llvm.text import Function, Value, index
+if TYPE_CHECKING:
+    from symgrad.backends.native.llvm.text import Function, Value
 
 PARAMETERS = (("ptr noalias", "buffers"), ("ptr noalias", "sizes"), ("i64", "begin"), ("i64", "end"),
               ("ptr noalias", "scratch"))  # fmt: skip
@@ -30,14 +32,15 @@ SINGLE_THREAD_WORK = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class NativeKernel:
-    """A kernel as text.
+    """A kernel as text, or one that is compiled already.
 
     Attributes
     ----------
     name : str
         Its symbol: readable, and the same for the same text.
     functions : sequence of Function
-        Its functions; the first is the kernel, the others are internal and named after it.
+        Its functions; the first is the kernel, the others are internal and named after it. None where a program was
+        found in the cache: then nobody needs the text.
     units : int or str
         Into how many independent parts the work falls; or the name of an open size, which is cut into blocks of
         `unit_block`: then there are ``ceil(size / unit_block)`` units.
@@ -68,10 +71,13 @@ class NativeKernel:
 
 def kernel_function(name: str) -> Function:
     """Return a function to write a kernel into; its parameters are buffers, sizes, begin, end, scratch."""
+    from symgrad.backends.native.llvm.text import Function
+
     return Function(name, PARAMETERS)
 
 
 def buffer_pointer(function: Function, number: int) -> Value:
     """Load the address of buffer `number`."""
+    from symgrad.backends.native.llvm.text import index
 
     return function.load(function.offset(function.parameters[0], index(number), "ptr"), "ptr")

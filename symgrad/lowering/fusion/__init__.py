@@ -3,7 +3,7 @@
 It knows no device: what it returns is kernel IR, for any backend that has the scalar functions.
 """
 
-from symgrad.lowering.fusion.grouping import fuse
+from symgrad.lowering.fusion.grouping import fuse, grouped
 from symgrad.lowering.fusion.kernels import evaluate, in_place, kernel_ir, kernel_name, work_of
 
-__all__ = ["evaluate", "fuse", "in_place", "kernel_ir", "kernel_name", "work_of"]
+__all__ = ["evaluate", "fuse", "grouped", "in_place", "kernel_ir", "kernel_name", "work_of"]

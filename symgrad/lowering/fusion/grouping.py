@@ -31,8 +31,8 @@ from symgrad.lowering.fusion.operands import (
     slice_strides,
     with_views,
 )
-from symgrad.lowering.fusion.parts import in_parts
 from symgrad.lowering.fusion.terms import CHEAP, COSTS, Apply, Leaf, Term
+from symgrad.lowering.parts import in_parts
 from symgrad.lowering.steps import Fused, Step
 
 MOST_STEPS = 32
@@ -90,6 +90,18 @@ def fuse(
     if fusion and not dims:
         assert isinstance(types, MutableMapping)
         steps = in_parts(steps, types)
+    return grouped(steps, types, roots, is_supported, dims, fusion)
+
+
+def grouped(
+    steps: Sequence[Step],
+    types: Mapping[Variable, Operand],
+    roots: Iterable[Variable],
+    is_supported: IsSupported,
+    dims: Mapping[Variable, Shape] | None = None,
+    fusion: bool = True,
+) -> list[Step]:
+    """Do the same with steps whose large totals are in parts already, where they are to be."""
     return _Fuser(Facts(types, dims, is_supported), steps, fusion).run(roots)
 
 

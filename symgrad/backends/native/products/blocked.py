@@ -9,7 +9,7 @@ from symgrad.backends.native.llvm.text import Value, index
 from symgrad.backends.native.products.copies import copy_into
 from symgrad.backends.native.products.layout import Problem
 from symgrad.backends.native.products.tiles import Numbers, at, broadcast_tile, over_tiles, scaled
-from symgrad.backends.native.products.units import Buffers
+from symgrad.backends.native.products.units import Buffers, tile_cycles
 
 STEPS = 384
 """Of the inner size in one block: a tile's rows of left stay in the first cache, a block of right in the second."""
@@ -23,13 +23,14 @@ ROWS = 160
 
 def is_large(problem: Problem) -> bool:
     """Whether a product has so many steps, or reads left in such small parts, that blocks pay."""
-    if problem.stack or problem.output.columns != 1 or min(problem.m, problem.n) < 64:
+    if problem.stack or problem.n < 64:
         return False
-    return problem.k > (4096 if problem.left.columns == 1 else 1024)
+    scattered = problem.left.columns != 1 and problem.m >= 64
+    return problem.m >= 4 and problem.k > (1024 if scattered else 4096)
 
 
 def blocked_kernel(name: str, problem: Problem, numbers: Numbers) -> NativeKernel:
-    """Return the kernel of a large product, whose output has contiguous rows.
+    """Return the kernel of a large product.
 
     A unit is a block of the output. Its sums are collected in scratch memory, and written when they are complete. The
     last blocks overlap those before, so that all have the same size, but each unit writes its own part only.
@@ -44,9 +45,11 @@ class _Writer:
         self.function = kernel_function(name)
         self.problem, self.numbers = problem, numbers
         self.buffers = Buffers(self.function, problem, numbers)
-        self.rows, self.panel = (numbers.registers - 5) // 2, 2 * numbers.lanes
+        self.panel = 2 * numbers.lanes
+        most = min((numbers.registers - 5) // 2, problem.m)
+        self.rows = min(range(most, 0, -1), key=lambda rows: _cycles(problem.m, rows))
         self.height = _even_parts(problem.m, ROWS, self.rows)
-        self.width = _even_parts(problem.n, COLUMNS // numbers.bytes, self.panel)
+        self.width, self.copied = _columns(problem.n, COLUMNS // numbers.bytes, self.panel)
         self.padded = -(-self.rows // numbers.lanes) * numbers.lanes
         self.stride = self.width + numbers.lanes
         sizes = [STEPS * self.stride, STEPS * self.padded, self.height * self.width]
@@ -58,11 +61,11 @@ class _Writer:
     def kernel(self) -> NativeKernel:
         """Write the loop over units."""
         function, problem = self.function, self.problem
-        down, across = -(-problem.m // self.height), -(-problem.n // self.width)
+        down, across = -(-problem.m // self.height), -(-problem.n // self.copied)
         begin, end = function.parameters[2:4]
         with function.loop(begin, end, hint="unit") as loop:
             row = scaled(function, function.binary("udiv", loop.index, index(across)), self.height)
-            column = scaled(function, function.binary("urem", loop.index, index(across)), self.width)
+            column = scaled(function, function.binary("urem", loop.index, index(across)), self.copied)
             self.unit(row, column)
         function.give(Value("0", "i32"))
         units = down * across
@@ -72,7 +75,7 @@ class _Writer:
         """Write how a block's sums are formed and written; `row` and `column` are where the unit's own part starts."""
         function, numbers, problem = self.function, self.numbers, self.problem
         first_row = function.intrinsic("smin", "i64", row, index(problem.m - self.height))
-        first_column = function.intrinsic("smin", "i64", column, index(problem.n - self.width))
+        first_column = function.intrinsic("smin", "i64", column, index(problem.n - self.copied))
         with function.loop(index(0), index(self.height * self.width), numbers.lanes, hint="clear") as loop:
             function.store(numbers.zeros, function.offset(self.sums, loop.index, numbers.element))
         over_tiles(function, problem.k, STEPS, lambda step, count: self.add(first_row, first_column, step, count))
@@ -82,7 +85,7 @@ class _Writer:
         """Add the products of `count` steps to the sums."""
         function, numbers, problem = self.function, self.numbers, self.problem
         source = self.buffers.inside(self.buffers.right, problem.right, [], step, column)
-        copy_into(function, numbers, source, problem.right, (count, self.width), self.right, self.stride)
+        copy_into(function, numbers, source, problem.right, (count, self.copied), self.right, self.stride)
         with function.loop(index(0), index(self.height), self.rows, hint="tile") as loop:
             place = function.add(row, loop.index)
             source = self.buffers.inside(self.buffers.left, problem.left, [], place, step)
@@ -109,12 +112,13 @@ class _Writer:
     def put(self, row: Value, column: Value, before: Value, left_of: Value) -> None:
         """Write the unit's own part, in front of which are `before` rows and `left_of` columns of other units."""
         function, numbers, problem = self.function, self.numbers, self.problem
-        rows, columns = function.subtract(index(self.height), before), function.subtract(index(self.width), left_of)
+        rows, columns = function.subtract(index(self.height), before), function.subtract(index(self.copied), left_of)
         target = self.buffers.target
         single = replace(numbers, lanes=1)
         factors = [None if f is None else function.extract(f, 0) for f in (target.alpha, target.beta)]
         scalar = replace(target, numbers=single, alpha=factors[0], beta=factors[1])
-        whole = function.binary("and", columns, index(-numbers.lanes))
+        step = problem.output.columns
+        whole = function.binary("and", columns, index(-numbers.lanes if step == 1 else 0))
         with function.loop(index(0), rows, hint="row") as loop:
             start = function.add(scaled(function, function.add(loop.index, before), self.width), left_of)
             distance = self.buffers.distance(problem.output, [], function.add(row, loop.index), column)
@@ -122,8 +126,20 @@ class _Writer:
                 with function.loop(first, last, part.numbers.lanes, hint="put") as inner:
                     place = function.offset(self.sums, function.add(start, inner.index), numbers.element)
                     found = function.load(place, part.numbers.vector)
-                    goal = part.moved(function, function.add(distance, inner.index))
+                    goal = part.moved(function, function.add(distance, scaled(function, inner.index, step)))
                     goal.put(function, found, 0, part.numbers.lanes)
+
+
+def _cycles(m: int, rows: int) -> float:
+    """Return how long a step takes, for all tiles of `rows` rows, those that overlap included."""
+    height = _even_parts(m, ROWS, rows)
+    return -(-m // height) * height // rows * tile_cycles(rows, 2)
+
+
+def _columns(n: int, most: int, panel: int) -> tuple[int, int]:
+    """Return the columns of a block of sums, whole panels, and how many of them are columns of the matrix."""
+    width = -(-n // panel) * panel if n <= most else _even_parts(n, most, panel)
+    return width, min(width, n)
 
 
 def _even_parts(count: int, most: int, step: int) -> int:

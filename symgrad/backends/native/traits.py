@@ -1,0 +1,58 @@
+"""What plans have to know about native kernels, known without writing any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from weakref import WeakKeyDictionary
+
+from symgrad.kernels.grammar import Evaluate, FromOperand, Fused, IndexEntry, Kernel, Library, Range, Slice, View
+from symgrad.lowering.plan import Traits
+from symgrad.lowering.steps import Step
+
+FAILING = frozenset(("random_sample",))
+"""The routines whose kernels may find something that they can't do."""
+
+Pairs = Sequence[tuple[int, int]]
+"""Pairs (output, operand), by position: the output may take over the operand's memory."""
+
+_pairs: WeakKeyDictionary[Step, Pairs] = WeakKeyDictionary()
+
+
+def remember_in_place(step: Step, pairs: Iterable[Sequence[int]]) -> None:
+    """Note what `in_place` says of a fused step, so that its loops needn't be analysed for it."""
+    _pairs[step] = [(output, operand) for output, operand in pairs]
+
+
+def in_place(step: Step) -> Pairs:
+    """Return pairs (output, operand), by position: the output may take over the operand's memory."""
+    kernel = step.kernel
+    if isinstance(kernel, Library) and kernel.overwrites is not None:
+        return [(0, kernel.overwrites)]
+    if not isinstance(kernel, Fused):
+        return ()
+    if step not in _pairs:
+        from symgrad.lowering.fusion import in_place as fused_in_place
+
+        remember_in_place(step, fused_in_place(step))
+    return _pairs[step]
+
+
+def may_fail(kernel: Kernel) -> bool:
+    """Whether a kernel may find something that it can't do."""
+    if isinstance(kernel, Fused):
+        return kernel.may_fail
+    if isinstance(kernel, Library):
+        return kernel.name in FAILING
+    return isinstance(kernel, View) and isinstance(kernel.how, Slice) and any(map(_is_open, kernel.how.index))
+
+
+def _is_open(entry: IndexEntry) -> bool:
+    return isinstance(entry, FromOperand) or (isinstance(entry, Range) and isinstance(entry.start, FromOperand))
+
+
+def _takes_out(kernel: Kernel) -> bool:
+    return not isinstance(kernel, Evaluate)
+
+
+NATIVE_TRAITS = Traits(_takes_out, in_place, may_fail, is_one_call=True)
+"""What native kernels can do."""
