@@ -319,6 +319,7 @@ def test_an_interrupt_leaves_all_or_nothing(tmp_path):
         "signal.signal(signal.SIGALRM, interrupt)\n"
         "for attempt in range(400):\n"
         "    signal.setitimer(signal.ITIMER_REAL, 0.0002 + attempt % 40 * 0.00005)\n"
+        "    if attempt == 40: f(ones)\n"  # until then, interrupts come while it is being compiled
         "    try:\n"
         "        calling = True\n"
         "        f(ones)\n"

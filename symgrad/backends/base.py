@@ -34,6 +34,28 @@ class Number(enum.IntEnum):
     INT64 = 1
     FLOAT64 = 2
     FLOAT32 = 3
+    ARRAY = 4
+    """None, and none of NumPy's either: the input is strict."""
+
+
+class Turn(Protocol):
+    """Sees to it that only one thread at a time runs a program of a function."""
+
+    def take(self) -> None:
+        """Wait until no call runs, and let none begin but through Python. The caller holds the function's lock."""
+
+    def give_back(self) -> None:
+        """Let others have the turn, whoever had it."""
+
+
+class PythonsTurn:
+    """Nothing to wait for: all calls go through Python, and so through the function's lock."""
+
+    def take(self) -> None:
+        """It is free."""
+
+    def give_back(self) -> None:
+        """It always is."""
 
 
 class Program(Protocol):
@@ -47,7 +69,7 @@ class Program(Protocol):
     def run(self) -> Callable[..., Sequence[np.ndarray]]:
         """Computes the outputs from inputs and shared values, in order, and carries out the updates."""
 
-    def entry(self, numbers: Sequence[int], as_list: bool) -> Callable[..., Any] | None:
+    def entry(self, numbers: Sequence[int], as_list: bool, turn: Turn) -> Callable[..., Any] | None:
         """Return what answers a call at once, or with `MISS` where `run` must; None if there is no such thing.
 
         Parameters
@@ -56,6 +78,8 @@ class Program(Protocol):
             For each input, which Python numbers it takes.
         as_list : bool
             Whether it returns a list of results, or the only one itself.
+        turn : Turn
+            What all programs of the function share.
         """
 
     def repeat(self, sequences: Sequence[np.ndarray], results: Sequence[np.ndarray], count: int) -> int:
@@ -125,6 +149,9 @@ class Backend(Protocol):
         UnsupportedError
             If there is something that it can't run.
         """
+
+    def turn(self) -> Turn:
+        """Return what the programs of one function share."""
 
     def has_kernel(self, step: Step) -> bool:
         """Whether it may have a kernel for a step, once the sizes are known."""

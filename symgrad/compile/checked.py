@@ -13,7 +13,7 @@ from time import perf_counter_ns
 
 import numpy as np
 
-from symgrad.backends.base import Backend, Program, UnsupportedError
+from symgrad.backends.base import Backend, Program, Turn, UnsupportedError
 from symgrad.backends.numpy.views import make_view
 from symgrad.backends.timing import BEGAN, RUNS, TIMES, PythonStopwatch, timed_step
 from symgrad.compile.planner import make_plan
@@ -120,7 +120,7 @@ class CheckedProgram:
         deque(starmap(call, updates), maxlen=0)  # one call, so that no interrupt can come between the updates
         return outputs
 
-    def entry(self, numbers: Sequence[int], as_list: bool) -> None:
+    def entry(self, numbers: Sequence[int], as_list: bool, turn: Turn) -> None:
         """Every call goes through Python."""
 
     def repeat(self, sequences: Sequence[np.ndarray], results: Sequence[np.ndarray], count: int) -> int:

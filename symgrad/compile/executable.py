@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 from weakref import WeakSet
 
@@ -57,6 +59,10 @@ class Function:
 
     Call it with one value for each input, in order or by name. `symgrad.function` makes it.
 
+    Several threads may call one function: the calls are carried out one after the other, in some order, each with the
+    shared variables that the one before left. Nothing is promised about threads that call different functions of the
+    same shared variables; and one that sets or reads such a variable meanwhile may come before, after or amid a call.
+
     Attributes
     ----------
     graph : ClosedGraph
@@ -92,7 +98,10 @@ class Function:
         self._checks = list(zip(self._dtypes, self._ranks, self._open, strict=True))
         self._programs: dict[Any, tuple[Any, Any]] = {}
         self._lock = threading.Lock()
+        assert self._compiled is not None
+        self._turn = self._compiled.backend.turn()
         self._recorder: Recorder | None = None
+        _ALIVE.add(self)
 
     @property
     def rewritten(self) -> ClosedGraph:
@@ -144,9 +153,12 @@ class Function:
                 found = self._bind(key) if self._recorder is None else self._recorder.bind(key)
             self._fast = self._entry(found[1])
             try:
+                self._turn.take()
                 return found[1].run(*arrays)  # type: ignore[no-any-return]
             except Exception as error:
                 self._explain(error, arrays[:count])
+            finally:
+                self._turn.give_back()
 
     def _entry(self, program: Any) -> Any:
         """Return what answers the next call, if its arguments are like those of this one."""
@@ -158,11 +170,16 @@ class Function:
             self._numbers = [_numbers_for(spec) for spec in self.inputs]
             if Number.FLOAT32 in self._numbers:
                 _TAKING_FLOATS.add(self)
-        entry = program.entry(self._numbers, not self.single) or _always_miss
+        entry = program.entry(self._numbers, not self.single, self._turn) or _always_miss
         return entry if self._recorder is None else self._recorder.entry(entry)
 
     def _forget_numbers(self) -> None:
         self._numbers, self._fast = None, _always_miss
+
+    def _forget_threads(self) -> None:
+        """In a forked child, those that were in the middle of a call aren't there."""
+        self._lock = threading.Lock()
+        self._turn.give_back()
 
     def _bind(self, key: tuple[Any, ...]) -> tuple[Any, Any]:
         """Make the program for the sizes of the arguments."""
@@ -293,9 +310,12 @@ class Function:
             found = self._programs.get(self._key([row[0] for row in rows]))
             if found is None:
                 return 0
-            if self._recorder is not None:
-                return self._recorder.repeat(found[1], rows, results, len(rows[0]))
-            return int(found[1].repeat(rows, results, len(rows[0])))
+            repeat = found[1].repeat if self._recorder is None else partial(self._recorder.repeat, found[1])
+            try:
+                self._turn.take()
+                return int(repeat(rows, results, len(rows[0])))
+            finally:
+                self._turn.give_back()
 
     def convert(self, position: int, value: Any) -> np.ndarray:
         """Return an argument as the input at `position` takes it, or raise what a call would."""
@@ -413,6 +433,17 @@ def _floats_changed() -> None:
 
 config._on_change("floatX", _floats_changed)
 
+_ALIVE: WeakSet[Function] = WeakSet()
+
+
+def _forked() -> None:
+    for function in list(_ALIVE):
+        function._forget_threads()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
 
 def _always_miss(*args: Any) -> Any:
     return MISS
@@ -421,7 +452,9 @@ def _always_miss(*args: Any) -> Any:
 def _numbers_for(spec: InputSpec) -> Number:
     """Return which Python numbers an input takes at once: those that its conversion would take, to the same value."""
     kind = spec.variable.type
-    if spec.strict or kind.ndim:
+    if spec.strict:
+        return Number.ARRAY
+    if kind.ndim:
         return Number.NONE
     if kind.dtype == "int64":
         return Number.INT64

@@ -7,6 +7,7 @@ write may fail, and a backend whose steps can be interrupted one by one does it 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from heapq import heapify, heappop, heappush
 
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
@@ -37,10 +38,98 @@ def order_for_storage(
         What the backend's kernels can do.
     """
     writers = _candidates(graph, steps, types, root, traits)
-    late = {step for step in writers.values() if _only_updates(step, graph)}
-    ordered, last = [step for step in steps if step not in late], [step for step in steps if step in late]
-    ordered += _readers_first(last, writers, root)
-    return ordered, _allowed(ordered, writers, root, traits)
+    if not writers:
+        return list(steps), {}
+    return _Order(graph, steps, writers, root, traits).run()
+
+
+class _Order:
+    """Puts steps in order: causes first, then what reads a shared variable before what overwrites it.
+
+    Where both can't be had, the step doesn't write into storage. Steps that do nothing but update come last.
+    """
+
+    def __init__(
+        self, graph: ClosedGraph, steps: Sequence[Step], writers: Mapping[SharedVariable, Step], root: Root,
+        traits: Traits,
+    ) -> None:  # fmt: skip
+        self.steps, self.writers = steps, dict(writers)
+        self.position = {step: number for number, step in enumerate(steps)}
+        self.late = {step for step in writers.values() if _only_updates(step, graph)}
+        maker = {output: step for step in steps for output in step.outputs}
+        self.waits: dict[Step, int] = dict.fromkeys(steps, 0)
+        self.before: dict[Step, list[Step]] = {step: [] for step in steps}
+        self.failing = {step for step in steps if traits.may_fail(step.kernel)}
+        self.readers: dict[Variable, list[Step]] = {}
+        for step in steps:
+            for cause in {maker[variable] for variable in step.inputs if variable in maker}:
+                self._add(cause, step)
+            for variable in {root(v) for v in step.inputs}:
+                self.readers.setdefault(variable, []).append(step)
+        for target, step in writers.items():
+            for reader in self._others(target, step):
+                self._add(reader, step)
+        self.held = set(writers.values()) if self.failing else set()
+
+    def _add(self, first: Step, then: Step) -> None:
+        self.before[first].append(then)
+        self.waits[then] += 1
+
+    def _others(self, target: SharedVariable, step: Step) -> list[Step]:
+        return [reader for reader in self.readers.get(target, ()) if reader is not step]
+
+    def run(self) -> tuple[list[Step], dict[SharedVariable, Step]]:
+        """Return the order, and the writers that are left."""
+        ready = [self._entry(step) for step in self.steps if self._is_ready(step)]
+        heapify(ready)
+        ordered: list[Step] = []
+        failing = len(self.failing)
+        placed: set[Step] = set()
+        while len(ordered) < len(self.steps):
+            if not ready:
+                for step in self._give_up(placed):
+                    heappush(ready, self._entry(step))
+                continue
+            step = self.steps[heappop(ready)[1]]
+            ordered.append(step)
+            placed.add(step)
+            for then in self.before[step]:
+                self.waits[then] -= 1
+                if self._is_ready(then):
+                    heappush(ready, self._entry(then))
+            failing -= step in self.failing
+            if not failing and self.held:
+                freed, self.held = self.held, set()
+                for writer in sorted(freed - placed, key=self.position.__getitem__):
+                    if self._is_ready(writer):
+                        heappush(ready, self._entry(writer))
+        return ordered, self.writers
+
+    def _entry(self, step: Step) -> tuple[bool, int]:
+        return step in self.late, self.position[step]
+
+    def _is_ready(self, step: Step) -> bool:
+        return not self.waits[step] and step not in self.held
+
+    def _waits_for_readers_only(self, step: Step, placed: set[Step]) -> bool:
+        """Whether all that a writer is computed from is there."""
+        targets = [target for target, writer in self.writers.items() if writer is step]
+        readers = [reader for target in targets for reader in self._others(target, step)]
+        return self.waits[step] == sum(reader not in placed for reader in readers)
+
+    def _give_up(self, placed: set[Step]) -> list[Step]:
+        """Let the first writer that waits in vain compute its result elsewhere; return the steps that can run now."""
+        waiting = [step for step in self.writers.values() if step not in placed]
+        computable = [step for step in waiting if self._waits_for_readers_only(step, placed)]
+        writer = min(computable or waiting, key=self.position.__getitem__)
+        self.held.discard(writer)
+        for target in [target for target, step in self.writers.items() if step is writer]:
+            for reader in self._others(target, writer):
+                self.before[reader].remove(writer)
+                if reader not in placed:
+                    self.waits[writer] -= 1
+            del self.writers[target]
+        return [writer] if self._is_ready(writer) else []
 
 
 def _candidates(
@@ -80,47 +169,3 @@ def _only_updates(step: Step, graph: ClosedGraph) -> bool:
     """Whether all outputs of a step are values of updates."""
     values = set(graph.values)
     return all(output in values for output in step.outputs)
-
-
-def _readers_first(
-    steps: Sequence[Step], writers: Mapping[SharedVariable, Step], root: Root
-) -> list[Step]:
-    """Order steps so that each reads what it needs before another overwrites it, as far as that is possible."""
-    targets: dict[Step, list[SharedVariable]] = {}
-    for target, step in writers.items():
-        targets.setdefault(step, []).append(target)
-    readers: dict[Variable, list[Step]] = {}
-    for step in steps:
-        for variable in {root(v) for v in step.inputs}:
-            readers.setdefault(variable, []).append(step)
-    placed: dict[Step, None] = {}
-    waiting = list(reversed(steps))
-    opened: set[Step] = set()
-    while waiting:
-        step = waiting[-1]
-        before = [reader for target in targets[step] for reader in readers.get(target, ()) if reader is not step]
-        missing = [reader for reader in before if reader not in placed and reader not in opened]
-        if step in placed or not missing or step in opened:
-            waiting.pop()
-            placed.setdefault(step)
-            continue
-        opened.add(step)
-        waiting.extend(missing)
-    return list(placed)
-
-
-def _allowed(
-    ordered: Sequence[Step], writers: Mapping[SharedVariable, Step], root: Root, traits: Traits
-) -> dict[SharedVariable, Step]:
-    """Return the writers after which no step fails, and none reads what was overwritten."""
-    last_failure = max((n for n, step in enumerate(ordered) if traits.may_fail(step.kernel)), default=-1)
-    last_read: dict[Variable, int] = {}
-    position: dict[Step, int] = {}
-    for number, step in enumerate(ordered):
-        position[step] = number
-        for variable in step.inputs:
-            last_read[root(variable)] = number
-    return {
-        target: step for target, step in writers.items()
-        if position[step] > last_failure and last_read.get(target, -1) <= position[step]
-    }  # fmt: skip

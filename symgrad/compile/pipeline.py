@@ -21,7 +21,9 @@ from symgrad.compile.modes import Mode
 from symgrad.compile.planner import make_plan
 from symgrad.compile.segments import in_segments
 from symgrad.config import config
+from symgrad.errors import SymgradError
 from symgrad.graph.closed import ClosedGraph
+from symgrad.graph.op import Operand
 from symgrad.graph.variables import Container, Variable
 from symgrad.lowering import Step, lower
 from symgrad.lowering.open_sizes import OpenSizes, name_sizes
@@ -102,7 +104,7 @@ def program_for(
             if compiled.checks:
                 plan, program = _checked_program(compiled, backend, shapes, containers)
             else:
-                plan, program = _program(compiled, backend, shapes, containers, open_sizes)
+                plan, program = _own_program(compiled, shapes, containers, open_sizes)
         except UnsupportedError:
             parted = replace(compiled, steps=in_segments(compiled, _program))
             plan, program = _program(parted, backend.substitute, shapes, containers)
@@ -119,7 +121,7 @@ def _program(
 ) -> tuple[Plan, Program]:
     """Plan and write the program for one backend."""
     lengths = compiled.lengths if backend.checks_lengths else NO_LENGTHS
-    types = bind_types(compiled.rewritten, shapes, lengths)
+    types = _bound(compiled, shapes, lengths)
     sizes = OpenSizes(types)
     if open_sizes:
         inputs = set(compiled.rewritten.inputs)
@@ -134,6 +136,18 @@ def _program(
     return plan, backend.compile(plan, containers, explain)
 
 
+def _own_program(
+    compiled: Compiled, shapes: Mapping[Variable, Shape], containers: Sequence[Container], open_sizes: bool
+) -> tuple[Plan, Program]:
+    """Write the program for the graph's own backend; where its kernels need sizes, for these sizes only."""
+    if open_sizes:
+        try:
+            return _program(compiled, compiled.backend, shapes, containers, open_sizes)
+        except UnsupportedError:
+            pass
+    return _program(compiled, compiled.backend, shapes, containers)
+
+
 def _checked_program(
     compiled: Compiled, backend: Backend, shapes: Mapping[Variable, Shape], containers: Sequence[Container]
 ) -> tuple[Plan, Program]:
@@ -146,6 +160,18 @@ def _checked_program(
     return checked_program(
         compiled.checks, compiled.rewritten, compiled.steps, backend, types, open_types, containers
     )
+
+
+def _bound(
+    compiled: Compiled, shapes: Mapping[Variable, Shape], lengths: Mapping[Variable, Sequence[int | None]]
+) -> dict[Variable, Operand]:
+    """Bind the rewritten graph; raise `UnsupportedError` if only slices that are cut off by an end fit the rest."""
+    try:
+        return bind_types(compiled.rewritten, shapes, lengths)
+    except SymgradError as error:
+        if not lengths:
+            raise
+        raise UnsupportedError(f"slices of full length don't fit: {error}") from None
 
 
 @contextmanager
@@ -201,7 +227,7 @@ class _Stages:
             self._plan(plan, program.memory)
         if self.wants("source"):
             self.text("source", program.source)
-        if program.llvm:
+        if self.wants("llvm") and program.llvm:
             self.text("llvm", program.llvm)
 
     def _plan(self, plan: Plan, memory: int) -> None:

@@ -37,7 +37,7 @@ def repeat(function: Any, sequences: Sequence[Any]) -> Any:
 
 
 def _rows(function: Any, sequences: Sequence[Any]) -> list[np.ndarray]:
-    """Return the sequences as arrays of the inputs' dtypes, one row for each step."""
+    """Return the sequences as arrays of the inputs' dtypes, one row for each step; they don't change meanwhile."""
     if len(sequences) != len(function.inputs) or not sequences:
         raise CallError(
             f"repeat needs one sequence for each input: the function takes {len(function.inputs)}, got {len(sequences)}"
@@ -53,19 +53,20 @@ def _rows(function: Any, sequences: Sequence[Any]) -> list[np.ndarray]:
                 f"got {array.ndim}"
             )
         if len(array):
-            checked = function.convert(position, array[0]).dtype
+            checked = function.convert(position, array[0, ...]).dtype
             array = np.ascontiguousarray(array, checked if array.dtype.kind == checked.kind else None)
             if array.dtype != checked:
                 array = np.stack([function.convert(position, row) for row in array])
         rows.append(array)
     if len({len(array) for array in rows}) > 1:
         raise CallError(f"sequences of repeat differ in length: {', '.join(str(len(array)) for array in rows)}")
-    return rows
+    stored = [container.value for container in function.containers]
+    return [row.copy() if any(np.may_share_memory(row, value) for value in stored) else row for row in rows]
 
 
 def _call(function: Any, rows: Sequence[np.ndarray], number: int) -> list[np.ndarray]:
     """Return the results of one step, called from Python."""
-    results = function(*[row[number] for row in rows])
+    results = function(*[row[number, ...] for row in rows])
     if function.single:
         return [results]
     return list(results.values()) if function.keys is not None else list(results)

@@ -29,12 +29,14 @@ _SQUARE = ScalarFunction("sqr", np.square)
 def in_parts(steps: Sequence[Step], types: MutableMapping[Variable, Operand]) -> list[Step]:
     """Return steps in which large totals are taken in parts; `types` gets those of new variables."""
     found: list[Step] = []
+    known: dict[Any, Variable] = {}
     for step in steps:
-        found.extend(_parts_of(step, types))
+        found.extend(_parts_of(step, types, known))
     return found
 
 
-def _parts_of(step: Step, types: MutableMapping[Variable, Operand]) -> list[Step]:
+def _parts_of(step: Step, types: MutableMapping[Variable, Operand], known: dict[Any, Variable]) -> list[Step]:
+    """Return the steps of a large total; `known` are the parts' totals that are there already."""
     kernel = step.kernel
     is_square = isinstance(kernel, Library) and kernel.name == "sum_of_squares"
     if not is_square and not isinstance(kernel, Reduction):
@@ -47,21 +49,23 @@ def _parts_of(step: Step, types: MutableMapping[Variable, Operand]) -> list[Step
     if parts == 1:
         return [step]
     writer = _Writer(step, types)
-    operand = step.inputs[0]
-    if is_square:
-        operand = writer.add(Map(_SQUARE), operand, kind.shape, kind.dtype)
-        kernel = Reduction(_ADD, axes, False, kind.dtype)
-    assert isinstance(kernel, Reduction)
-    first = kind.shape[0]
-    shape = (parts, first // parts, *kind.shape[1:])
-    cut = writer.add(View(Reshape(shape)), operand, shape, kind.dtype)
+    reduction = kernel if isinstance(kernel, Reduction) else Reduction(_ADD, axes, False, kind.dtype)
+    function, dtype = reduction.function, reduction.dtype
+    key = step.inputs[0], is_square, function, axes, dtype
+    shape = (parts, kind.shape[0] // parts, *kind.shape[1:])
     inner = tuple([axis + 1 for axis in axes])
     rest = [size for axis, size in enumerate(shape) if axis not in inner]
-    totals = writer.add(Reduction(kernel.function, inner, False, kernel.dtype), cut, rest, kernel.dtype)
-    if not kernel.keepdims:
-        writer.finish(Reduction(kernel.function, (0,), False, kernel.dtype), totals)
+    if key not in known:
+        operand = step.inputs[0]
+        if is_square:
+            operand = writer.add(Map(_SQUARE), operand, kind.shape, dtype)
+        cut = writer.add(View(Reshape(shape)), operand, shape, kind.dtype)
+        known[key] = writer.add(Reduction(function, inner, False, dtype), cut, rest, dtype)
+    total = Reduction(function, (0,), False, dtype)
+    if not reduction.keepdims:
+        writer.finish(total, known[key])
         return writer.steps
-    whole = writer.add(Reduction(kernel.function, (0,), False, kernel.dtype), totals, rest[1:], kernel.dtype)
+    whole = writer.add(total, known[key], rest[1:], dtype)
     kept: Any = types[step.outputs[0]].type
     writer.finish(View(Reshape(tuple(kept.shape))), whole)
     return writer.steps

@@ -10,6 +10,7 @@ from symgrad.ops.axes import DimShuffle
 from symgrad.ops.fused_products import MatrixStep
 from symgrad.ops.linalg import Dot, Gemm
 from symgrad.ops.reduction_op import Reduction, SumOfSquares
+from symgrad.ops.sizes import Size
 from symgrad.rewriting.engine import Context, rule
 from symgrad.rewriting.patterns import made_by
 
@@ -77,11 +78,11 @@ def _parts(matrix: Variable, context: Context) -> tuple[Apply, Apply | None, App
 
 
 def _readers(matrix: Variable, context: Context) -> list[tuple[Apply, int]]:
-    """Return the nodes that read a matrix or its transpose, and at which position."""
+    """Return the nodes that read a matrix or its transpose, and at which position; not those that ask for its sizes."""
     readers = []
     for user, position in context.users(matrix):
         readers += context.users(user.outputs[0]) if _turns(user) else [(user, position)]
-    return readers
+    return [(reader, position) for reader, position in readers if not isinstance(reader.op, Size)]
 
 
 def _expected(variable: Variable) -> Any:

@@ -14,10 +14,10 @@ from functools import cache
 
 import numpy as np
 
+from symgrad.backends.native.entries import parallel
 from symgrad.backends.native.kernel import buffer_pointer, kernel_function
 from symgrad.backends.native.llvm.jit import load
 from symgrad.backends.native.llvm.text import Value, index, module_text
-from symgrad.backends.native.pool import parallel
 
 STRIDE = 256
 

@@ -240,14 +240,30 @@ def test_the_sizes_of_the_book(channels: int, filters: int, vector_bytes: int) -
 
 
 def test_large_images_are_computed_in_blocks() -> None:
-    image, weights = normal(1, (1, 8, 70, 70), "float32"), normal(2, (5, 8, 3, 3), "float32")
+    image, weights = normal(1, (1, 8, 111, 70), "float32"), normal(2, (5, 8, 3, 3), "float32")
     parameters: dict[str, Any] = {"padding": ((1, 1), (1, 1)), "flip": True}
+    output = guarded_array((1, 5, 111, 70), "float32")
+    assert kernel_of(Conv2d(**parameters), [image, weights], [output], 64).units > 1
     check(Conv2d(**parameters), [image, weights], 64, tolerance=300)
-    cotangent = normal(3, (1, 5, 70, 70), "float32")
+    cotangent = normal(3, (1, 5, 111, 70), "float32")
     check(Conv2dFilterGradient(**parameters), [image, cotangent, *sizes_of((3, 3))], 64, tolerance=500)
-    sparse = cotangent_and_places(4, (1, 5, 35, 23), (2, 3), 0.5, "float32")
+    sparse = cotangent_and_places(4, (1, 5, 55, 23), (2, 3), 0.5, "float32")
     parameters["window"] = (2, 3)
     check(ConvPoolFilterGradient(**parameters), [image, *sparse, *sizes_of((3, 3))], 64, tolerance=500)
+    check(ConvPoolInputGradient(**parameters), [weights, *sparse, *sizes_of((111, 70))], 64, tolerance=500)
+
+
+def test_an_infinite_cotangent_reaches_only_the_pixels_under_its_filter() -> None:
+    op = ConvPoolInputGradient(((0, 0), (0, 0)), True, (2, 2))
+    weights, values = normal(1, (2, 5, 3, 3), "float32"), normal(2, (1, 2, 3, 3), "float32")
+    values[0, 1, 1, 0] = np.inf
+    places = np.full(values.shape, 2, "uint8")
+    (expected,) = op.evaluate(weights, values, places, *sizes_of((8, 8)))
+    for vector_bytes in (16, 32, 64):
+        output = guarded_array(expected.shape, "float32")
+        operands = [weights, values, places, *sizes_of((8, 8))]
+        call(kernel_of(op, operands, [output], vector_bytes), [*operands, output])
+        np.testing.assert_array_equal(np.isfinite(output), np.isfinite(expected))
 
 
 # ---- pooling alone ----

@@ -368,3 +368,31 @@ def test_what_stays_as_it_is_isnt_copied_in_place() -> None:
     _, types, (step,) = fused_of(function, [numbers(5, 4), np.array([0, 0])])
     assert in_place(step) == [(0, 0)]
     assert len(loops_of(kernel_ir(step, types))) == len(loops_of(kernel_ir(step, types, in_place=True))) + 1
+
+
+@settings(max_examples=15)
+@given(st.integers(30, 70), st.integers(1, 9), st.booleans())
+def test_many_short_rows_are_reduced_side_by_side(rows: int, columns: int, native: bool) -> None:
+    x = T.fmatrix("x")
+    function = symgrad.function([x], [T.softmax(x), T.argmax(x, axis=1), x - x.sum(axis=1, keepdims=True)])
+    arguments = [numbers(rows, columns)]
+    steps = check_function(function, arguments, native=native)
+    _, types = bound(function, arguments)
+    for step in fused_steps(steps):
+        outer = loops_of(kernel_ir(step, types))[0]
+        assert (outer.kind is Kind.VECTOR) == (columns <= 8 and rows >= 32) or columns == 1
+
+
+def test_nothing_is_stored_that_nobody_reads() -> None:
+    x = T.fmatrix("x")
+    normalised = (x - x.mean(axis=0)) / T.sqrt(x.var(axis=0) + np.float32(1e-3))
+    for function, arguments in (
+        (symgrad.function([x], normalised), [numbers(2048, 200)]),
+        (perceptron(True), [numbers(8, 12), (np.arange(8) % 5).astype("int32")]),
+    ):
+        steps = check_function(function, arguments, native=True)
+        read = {variable for step in steps for variable in step.inputs} | set(function.rewritten.roots)
+        assert all(output in read for step in fused_steps(steps) for output in step.outputs)
+    _, types, steps = fused_of(symgrad.function([x], normalised), [numbers(2048, 200)])
+    large = [v for step in steps for v in step.outputs if np.prod(types[v].type.shape) == 2048 * 200]
+    assert len(large) == 1

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pool_calls import Calls, functions, stress
 
-from symgrad.backends.native import pool
+from symgrad.backends.native import entries, pool
 from symgrad.backends.native.llvm.host import target
 from symgrad.backends.native.llvm.jit import assembly, load
 from symgrad.backends.native.llvm.text import module_text
@@ -93,9 +93,9 @@ def test_workers_leave_signals_to_the_threads_of_python_but_not_their_own_faults
 
 
 def test_without_threads_one_does_all(monkeypatch):
-    monkeypatch.setattr(pool, "_has_threads", bool)
+    monkeypatch.setattr(entries, "has_threads", bool)
     (single,) = pool.pool_functions()
-    assert pool.pool_symbols() == {}
+    assert entries.pool_symbols() == {}
     monkeypatch.undo()
     address = load(module_text([single]), ["symgrad_parallel"])["symgrad_parallel"]
     call, kernel = functions()

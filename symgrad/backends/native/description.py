@@ -8,18 +8,17 @@ address and no name of a variable; variables are numbers, in the order in which 
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from symgrad.backends.native.llvm.cache import key_of
 from symgrad.backends.native.llvm.host import host
+from symgrad.backends.native.llvm.library import fingerprint, source_files
 from symgrad.config import config
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
@@ -47,14 +46,14 @@ class Ingredients:
         The lowered graph, large totals in parts.
     variables : sequence of Variable
         Its variables, by number.
-    numbers : mapping
+    numbers : dict
         Their numbers.
     """
 
     key: str
     steps: Sequence[Step]
     variables: Sequence[Variable]
-    numbers: Mapping[Variable, int]
+    numbers: dict[Variable, int]
 
 
 def ingredients(graph: ClosedGraph, steps: Sequence[Step], sizes: OpenSizes) -> Ingredients:
@@ -69,8 +68,8 @@ def ingredients(graph: ClosedGraph, steps: Sequence[Step], sizes: OpenSizes) -> 
     leaves = (graph.inputs, graph.shared(), graph.targets, graph.values, graph.outputs)
     described.parts += [described.variables(group) for group in leaves]
     for step in steps:
-        kernel = described.content(step.kernel)
-        described.parts.append(f"{step.name} {kernel} {described.variables(step.inputs)}>{described.variables(step.outputs)}")
+        operands, results = described.variables(step.inputs), described.variables(step.outputs)
+        described.parts.append(f"{step.name} {described.content(step.kernel)} {operands} to {results}")
     for variable in list(described.numbers):
         described.parts.append(described.known(variable, sizes.types[variable], sizes.dims.get(variable)))
     described.parts.append(repr(sorted(sizes.values.items())))
@@ -124,46 +123,21 @@ def _array(array: np.ndarray) -> str:
     if array.dtype.hasobject:
         raise IndescribableError("objects")
     digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-    return f"{array.dtype.str}{array.shape}{array.strides}{digest}"
+    return f"{array.dtype.str}{array.shape}{digest}"
 
 
 def surroundings() -> tuple[str, ...]:
-    """Return what besides the steps decides about a program: symgrad itself, Python, NumPy, settings, the processor.
+    """Return what besides the steps decides about a program: symgrad, llvmlite, Python, NumPy, settings, the processor.
 
     Raises
     ------
     IndescribableError
-        If symgrad's source files aren't files.
+        If symgrad's sources or llvmlite's library aren't files.
     """
-    sources = source_files()
-    if not sources:
-        raise IndescribableError("symgrad's sources")
+    sources, compiler = source_files(), fingerprint()
+    if not sources or not compiler:
+        raise IndescribableError("symgrad, or llvmlite")
     processor = host()
     details = (processor.vector_bytes, processor.masked, processor.registers)
-    return (sources, sys.version, np.__version__, processor.triple, processor.name, processor.features, repr(details),
+    return (sources, compiler, sys.version, np.__version__, processor.triple, processor.name, processor.features, repr(details),
             f"fusion={config.fusion}")  # fmt: skip
-
-
-@cache
-def source_files() -> str:
-    """Return a text that is another one for every other state of symgrad's source files; empty if there are none.
-
-    Names, sizes and dates are enough: this is read on every start, and a cached program from before a change of the
-    sources would be wrong code.
-    """
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    digest, count = hashlib.sha256(root.encode()), 0
-    pending = [root]
-    try:
-        while pending:
-            with os.scandir(pending.pop()) as found:
-                for entry in sorted(found, key=os.fspath):
-                    if entry.name.endswith(".py"):
-                        about = entry.stat()
-                        digest.update(f"{entry.path} {about.st_size} {about.st_mtime_ns}\n".encode())
-                        count += 1
-                    elif entry.name != "__pycache__" and entry.is_dir():
-                        pending.append(entry.path)
-    except OSError:
-        return ""
-    return digest.hexdigest() if count else ""

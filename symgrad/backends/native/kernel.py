@@ -38,7 +38,7 @@ class NativeKernel:
     ----------
     name : str
         Its symbol: readable, and the same for the same text.
-    functions : sequence of Function
+    functions : sequence of Function, or None
         Its functions; the first is the kernel, the others are internal and named after it. None where a program was
         found in the cache: then nobody needs the text.
     units : int or str
@@ -59,7 +59,7 @@ class NativeKernel:
     """
 
     name: str
-    functions: Sequence[Function]
+    functions: Sequence[Function] | None
     units: int | str = 1
     unit_block: int = 1
     scratch: int = 0

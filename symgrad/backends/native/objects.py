@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import importlib
 import sys
-import sysconfig
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -28,8 +27,14 @@ class _MethodDefinition(ctypes.Structure):
 
 def is_supported() -> bool:
     """Whether this Python's objects are laid out as the entry expects: CPython with a global lock, 64 bits."""
-    is_free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
-    return sys.implementation.name == "cpython" and sys.maxsize > 2**32 and not is_free_threaded
+    is_usual = sys.implementation.name == "cpython" and sys.maxsize > 2**32
+    return is_usual and not (sys.version_info >= (3, 13) and _is_free_threaded())
+
+
+def _is_free_threaded() -> bool:
+    import sysconfig  # its table of settings takes a millisecond
+
+    return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
 @cache

@@ -14,15 +14,11 @@ On Windows there are no threads of this kind: one thread does all units.
 
 from __future__ import annotations
 
-import ctypes
-import os
 import sys
-from collections.abc import Mapping
-from functools import cache
 
+from symgrad.backends.native import entries
 from symgrad.backends.native.llvm.host import Processor, host
-from symgrad.backends.native.llvm.jit import load
-from symgrad.backends.native.llvm.text import INDEX, POINTER, Function, Value, index, module_text
+from symgrad.backends.native.llvm.text import INDEX, POINTER, Function, Value, index
 
 MOST_THREADS = 256
 
@@ -43,54 +39,14 @@ _ROUNDS = 32  # between two looks at the clock
 _NULL, _ZERO, _FAILED = Value("null", POINTER), Value("0", "i32"), Value("1", "i32")
 _CLOCK, _SET_MASK = ("6", "3") if sys.platform == "darwin" else ("1", "2")  # CLOCK_MONOTONIC, SIG_SETMASK
 _FAULTS = sum(1 << (number - 1) for number in (4, 6, 7, 8, 10, 11))  # SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV
-_FORK_HOOKS = ("pthread_atfork", "__register_atfork")  # the C library has one of them
-_LIBRARY = {
-    "symgrad_at_fork": ["ptr", "ptr", "ptr", "ptr"],
-    "pthread_create": ["ptr", "ptr", "ptr", "ptr"],
-    "pthread_detach": ["ptr"],
-    "pthread_sigmask": ["i32", "ptr", "ptr"],
-    "pthread_mutex_init": ["ptr", "ptr"],
-    "pthread_mutex_lock": ["ptr"],
-    "pthread_mutex_unlock": ["ptr"],
-    "pthread_cond_init": ["ptr", "ptr"],
-    "pthread_cond_wait": ["ptr", "ptr"],
-    "pthread_cond_signal": ["ptr"],
-    "sched_yield": [],
-    "clock_gettime": ["i32", "ptr"],
-}
-
-
-@cache
-def parallel() -> int:
-    """Return the address of ``symgrad_parallel`` for this machine.
-
-    ``i32 symgrad_parallel(ptr kernel, ptr buffers, ptr sizes, i64 units, i64 threads, ptr scratch, i64 stride)`` runs
-    a kernel's units on that many threads. Thread t gets the scratch memory at ``scratch + t * stride``.
-    The result is 0, or the code of the first thread that has another.
-    """
-    return load(module_text(pool_functions()), ["symgrad_parallel"], pool_symbols())["symgrad_parallel"]
 
 
 def pool_functions(processor: Processor | None = None) -> list[Function]:
     """Return the functions of the pool; the first is ``symgrad_parallel``."""
-    if not _has_threads():
+    if not entries.has_threads():
         return [_single()]
     wait = _wait((processor or host()).architecture)
     return [_parallel(), _ensure(), _create(), _forked(), _worker(), wait, _sleep(), _wake()]
-
-
-def pool_symbols() -> Mapping[str, int]:
-    """Return the addresses of the functions that the pool's module needs from the C library."""
-    if not _has_threads():
-        return {}
-    library = ctypes.CDLL(None)
-    hook = next(name for name in _FORK_HOOKS if hasattr(library, name))
-    named = {"symgrad_at_fork": hook} | {name: name for name in _LIBRARY if name != "symgrad_at_fork"}
-    return {name: ctypes.cast(library[symbol], ctypes.c_void_p).value or 0 for name, symbol in named.items()}
-
-
-def _has_threads() -> bool:
-    return os.name == "posix"
 
 
 _PAUSES = {  # tells the processor that this is a waiting loop
@@ -118,7 +74,7 @@ def _write(f: Function, value: Value, base: Value, offset: int, order: str = "se
 
 def _library(f: Function, name: str, *operands: Value) -> Value:
     """Call a function of the C library."""
-    f.declare(name, "i32", _LIBRARY[name])
+    f.declare(name, "i32", entries.LIBRARY[name])
     return f.call(name, "i32", *operands)
 
 

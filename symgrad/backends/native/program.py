@@ -5,22 +5,23 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from symgrad.backends.base import MISS, Program
-from symgrad.backends.native.listing import listing
-from symgrad.backends.native.objects import api_table, builtin, drop_reference
-from symgrad.backends.native.pool import parallel
+from symgrad.backends.base import MISS, Number, Program, Turn
+from symgrad.backends.native.entries import parallel, runtime
+from symgrad.backends.native.making import Making
+from symgrad.backends.native.objects import api_table, builtin
 from symgrad.backends.native.records import Api, Array, Header, Move, Output
-from symgrad.backends.native.runtime import runtime
 from symgrad.backends.native.table import Table
-from symgrad.backends.native.timing import NativeStopwatch
+from symgrad.backends.native.turns import NativeTurn
 from symgrad.graph.variables import Container
 from symgrad.lowering.plan import Plan
 
-BUSY_WAIT = 5e-5
+if TYPE_CHECKING:
+    from symgrad.backends.native.timing import NativeStopwatch
+
 CHUNK_SECONDS = 0.02
 """About how long repeated steps run before Python may react to an interrupt."""
 
@@ -34,8 +35,8 @@ class NativeProgram:
         What it does.
     table : Table
         Its records.
-    text : str
-        Its kernels.
+    making : Making
+        How it was made, for those who want to read it.
     containers : sequence of Container
         Of the shared variables, in the plan's order.
     reference : callable
@@ -43,10 +44,15 @@ class NativeProgram:
     """
 
     def __init__(
-        self, plan: Plan, table: Table, text: str, containers: Sequence[Container], reference: Callable[[], Program]
+        self,
+        plan: Plan,
+        table: Table,
+        making: Making,
+        containers: Sequence[Container],
+        reference: Callable[[], Program],
     ) -> None:
         self.table = table
-        self.llvm = text
+        self._making = making
         self._containers = containers
         self._argument_count = len(plan.graph.inputs)
         self._written = [plan.shared.index(target) for target in plan.graph.targets]
@@ -59,14 +65,25 @@ class NativeProgram:
         words[Header.CALLS] = self._api.ctypes.data
         words[Header.MISS] = id(MISS)
         words[Header.AS_LIST] = 1
-        self._call = builtin(addresses["symgrad_entry"], words)
+        self.take_turns(NativeTurn())
+        handle = table.handle()
+        self._call = builtin(addresses["symgrad_entry"], handle)
+        self._taken_call = builtin(addresses["symgrad_taken_entry"], handle)
 
     # ---- looking inside ----
 
     @property
     def source(self) -> str:
         """The kernels in order, with the user's lines."""
+        from symgrad.backends.native.listing import listing
+
+        self._making.recall(self.table.plan)
         return listing(self.table)
+
+    @property
+    def llvm(self) -> str:
+        """The LLVM text of its kernels."""
+        return self._making.llvm(self.table.plan, self.table.layouts)
 
     @property
     def memory(self) -> int:
@@ -75,11 +92,18 @@ class NativeProgram:
 
     def timed(self) -> NativeStopwatch:
         """Time its kernels from now on, until the stopwatch is stopped."""
+        from symgrad.backends.native.timing import NativeStopwatch
+
         return NativeStopwatch(self.table)
 
     # ---- calling ----
 
-    def entry(self, numbers: Sequence[int], as_list: bool) -> Callable[..., Any]:
+    def take_turns(self, turn: NativeTurn) -> None:
+        """Never run at the same time as the other programs that take turns with it."""
+        self._turn = turn
+        self.table.words[Header.BUSY] = turn.address
+
+    def entry(self, numbers: Sequence[int], as_list: bool, turn: Turn) -> Callable[..., Any]:
         """Return what answers a call, or `MISS`.
 
         Parameters
@@ -88,39 +112,37 @@ class NativeProgram:
             For each input, which Python numbers it takes (`symgrad.backends.native.records.Number`).
         as_list : bool
             Whether the results come as a list; if not, the only one comes itself.
+        turn : Turn
+            What all programs of the function share.
         """
         for position, number in enumerate(numbers):
             self.table.array_records[position, Array.NUMBER] = number
+            if number == Number.ARRAY:
+                self.table.array_records[position, Array.SCALAR_TYPE] = 0
         self.table.words[Header.AS_LIST] = int(as_list)
+        if isinstance(turn, NativeTurn) and turn is not self._turn:
+            self.take_turns(turn)
         return self._call
 
     def run(self, *arrays: np.ndarray) -> Sequence[np.ndarray]:
         """Compute the outputs from inputs and shared values, and carry out the updates: any arrays of the right sizes.
 
-        What isn't contiguous, aligned, writeable or apart from the rest is copied.
+        What isn't contiguous, aligned, writeable or apart from the rest is copied. The caller has the turn.
         """
-        arguments = [np.require(array, requirements=["C", "A"]) for array in arrays[: self._argument_count]]
+        arguments = [_plain(np.require(array, requirements=["C", "A"])) for array in arrays[: self._argument_count]]
         self._tidy_containers()
         stored = [self._containers[number].value for number in self._written]
         arguments = [
             array.copy() if any(np.may_share_memory(array, other) for other in stored) else array
             for array in arguments
         ]  # fmt: skip
-        words = self.table.words
-        while True:
-            words[Header.ERROR] = 0
-            results = self._call(*arguments)
-            if results is not MISS:
-                return results if words[Header.AS_LIST] else (results,)
-            if words[Header.ERROR]:
-                return self._explained(arguments)
-            if not words[Header.BUSY]:
-                return self._explained(arguments)
-            time.sleep(BUSY_WAIT)
-
-    def _explained(self, arguments: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        """Run the reference program: it raises the error that native code found, or does what native code can't."""
-        values = [container.value for container in self._containers]
+        results = self._taken_call(*arguments)
+        if results is not MISS:
+            return results if self.table.words[Header.AS_LIST] else (results,)
+        # The reference program raises the error that native code found, or does what native code can't.
+        values, bound = [container.value for container in self._containers], arrays[self._argument_count :]
+        if any(value.shape != array.shape for value, array in zip(values, bound, strict=True)):
+            values = list(bound)  # another thread has just put a value of other sizes there
         return self.reference.run(*arguments, *values)
 
     @property
@@ -133,6 +155,7 @@ class NativeProgram:
     def _tidy_containers(self) -> None:
         """Give shared variables whose arrays aren't plain, or share memory with an updated one, arrays of their own."""
         for container in self._containers:
+            container.value = _plain(container.value)
             if not (container.value.flags.c_contiguous and container.value.flags.aligned):
                 container.value = np.array(container.value, order="C")
         for number in self._written:
@@ -144,8 +167,8 @@ class NativeProgram:
     def repeat(self, sequences: Sequence[np.ndarray], results: Sequence[np.ndarray], count: int) -> int:
         """Run `count` steps; step k gets row k of each sequence and writes row k of each result.
 
-        The program must have been called just before, with the same shared variables. Returns how many steps were
-        done: fewer if one found something that it can't do.
+        The program must have been called just before, with the same shared variables; the caller has the turn. Returns
+        how many steps were done: fewer if one found something that it can't do.
         """
         moves = self._moves(sequences, results)
         words = self.table.words
@@ -155,45 +178,27 @@ class NativeProgram:
         if self.table.moved(held):
             return 0
         finished, done, chunk = ctypes.c_int64(0), 0, 1
-        words[Header.BUSY] = 1
-        try:
-            while done < count:
-                now = min(chunk, count - done)
-                finished.value, before = 0, time.perf_counter()
-                code = function(words.ctypes.data, now, moves.ctypes.data, len(moves), ctypes.byref(finished))
-                done += finished.value
-                moves[:, Move.ADDRESS] += finished.value * moves[:, Move.STRIDE]
-                if code:
-                    break
-                if time.perf_counter() - before < CHUNK_SECONDS:
-                    chunk *= 2
-        finally:
-            words[Header.BUSY] = 0
-            del held
+        while done < count:
+            now = min(chunk, count - done)
+            finished.value, before = 0, time.perf_counter()
+            code = function(words.ctypes.data, now, moves.ctypes.data, len(moves), ctypes.byref(finished))
+            done += finished.value
+            moves[:, Move.ADDRESS] += finished.value * moves[:, Move.STRIDE]
+            if code:
+                break
+            if time.perf_counter() - before < CHUNK_SECONDS:
+                chunk *= 2
         return done
 
     def _moves(self, sequences: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> np.ndarray:
         """Return the words of `Move` of everything that steps on."""
-        moves = np.zeros((len(sequences) + len(results), Move.SIZE), np.int64)
-        arrays, outputs = self.table.array_records, self.table.output_records
-        for number, array in enumerate(sequences):
-            record = arrays[number]
-            scalar = record[Array.SCALAR]
-            moves[number, Move.TARGET] = scalar or record[Array.SLOT]
-            moves[number, Move.SCALAR_BYTES] = record[Array.BYTES] if scalar else 0
-            moves[number, Move.PATCHES : Move.PATCH_COUNT + 1] = record[[Array.PATCHES, Array.PATCH_COUNT]]
-            moves[number, Move.ADDRESS], moves[number, Move.STRIDE] = array.ctypes.data, array.strides[0]
-        for number, array in enumerate(results, len(sequences)):
-            record = outputs[number - len(sequences)]
-            moves[number, Move.TARGET] = record[Output.SLOT]
-            moves[number, Move.PATCHES : Move.PATCH_COUNT + 1] = record[[Output.PATCHES, Output.PATCH_COUNT]]
-            moves[number, Move.ADDRESS], moves[number, Move.STRIDE] = array.ctypes.data, array.strides[0]
+        moves = self.table.moves()
+        for move, array in zip(moves, [*sequences, *results], strict=True):
+            move[Move.ADDRESS], move[Move.STRIDE] = array.ctypes.data, array.strides[0]
         return moves
 
-    def __del__(self) -> None:
-        table = getattr(self, "table", None)
-        if table is not None:
-            for kept in table.output_records[:, Output.KEPT]:
-                if kept:
-                    drop_reference(int(kept))
-            table.output_records[:, Output.KEPT] = 0
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """Return an array whose dtype is NumPy's own object for it, as the entry expects: files give equal ones."""
+    dtype = np.dtype(array.dtype.type)
+    return array if array.dtype is dtype or array.dtype != dtype else array.view(dtype)

@@ -37,7 +37,7 @@ class Header(enum.IntEnum):
     MISS = 11
     """The object that the entry returns where only Python can go on."""
     BUSY = 12
-    """1 while a thread runs this program."""
+    """Address of a word that isn't 0 while a thread runs a program of the same function, see `Turn`."""
     RELEASES = 13
     """1 if the work is worth letting other Python threads run meanwhile."""
     AS_LIST = 14
@@ -48,7 +48,19 @@ class Header(enum.IntEnum):
     SCRATCH_STRIDE = 17
     TIMES = 18
     """Address of a reading (`symgrad.backends.timing`) to add to, while the program is profiled; else 0."""
-    SIZE = 19
+    ROUNDS = 19
+    """How many rounds of a region were finished."""
+    SIZE = 20
+
+
+class Turn(enum.IntEnum):
+    """Who runs a program of a function: one thread at a time."""
+
+    FREE = 0
+    ENTERED = 1
+    """A call that came in by the entry, and that lets other Python threads run meanwhile."""
+    TAKEN = 2
+    """A call that went through Python: the function's lock is held."""
 
 
 class Api(enum.IntEnum):
@@ -135,6 +147,13 @@ class Step(enum.IntEnum):
     TERM_COUNT = 5
     PATCHES = 6
     PATCH_COUNT = 7
+    PROGRAM = 1
+    """Address of a region's words."""
+    MOVES = 2
+    MOVE_COUNT = 3
+    COUNT = 4
+    """Address of the slot of the int64 number of rounds."""
+    COUNT_OFFSET = 5
     SIZE = 8
 
 
@@ -144,6 +163,8 @@ class StepKind(enum.IntEnum):
     KERNEL = 0
     VIEW = 1
     COPY = 2
+    REGION = 3
+    """Another program, run as often as a number in memory says: a loop's body, or one side of a choice."""
 
 
 class Term(enum.IntEnum):
@@ -190,4 +211,6 @@ class Move(enum.IntEnum):
     STRIDE = 4
     SCALAR_BYTES = 5
     """Bytes to copy, for a scalar argument; else 0."""
-    SIZE = 6
+    BASE = 6
+    """Address of a word that is added to `ADDRESS`: the slot of a memory that may move, or a zero."""
+    SIZE = 7

@@ -21,8 +21,6 @@ from symgrad.lowering.steps import Step
 
 ROUTINES = PRODUCTS | NAMES | {"random_sample"}
 """The names of all routines here."""
-FAILING = frozenset(("random_sample",))
-"""Those whose kernels may find something that they can't do."""
 
 Found = Sequence[tuple[NativeKernel, Sequence[int]]] | None
 """Kernels, and which of the operands and outputs are their buffers; None if there are none."""

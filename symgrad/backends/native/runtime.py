@@ -7,14 +7,12 @@ converts, copies or explains.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from functools import cache
 
 from symgrad.backends.base import Number
-from symgrad.backends.native.llvm.jit import load
-from symgrad.backends.native.llvm.text import INDEX, POINTER, Function, Value, index, module_text
+from symgrad.backends.native.llvm.text import INDEX, POINTER, Function, Value, index
 from symgrad.backends.native.records import (
     WORD,
     Api,
@@ -27,29 +25,23 @@ from symgrad.backends.native.records import (
     Step,
     StepKind,
     Term,
+    Turn,
 )
 from symgrad.backends.timing import BEGAN, RUNS, TIMES
 
-NAMES = ("symgrad_entry", "symgrad_run", "symgrad_repeat", "symgrad_counter")
-
 # Where PyArrayObject keeps its fields; this is NumPy's stable binary interface.
 OBJECT_TYPE, FLOAT_VALUE, SCALAR_VALUE = 8, 16, 16
-DATA, RANK, DIMENSIONS, DESCRIPTOR, FLAGS = 16, 24, 32, 56, 64
+DATA, RANK, DIMENSIONS, BASE, DESCRIPTOR, FLAGS, WEAK_REFERENCES = 16, 24, 32, 48, 56, 64, 72
 C_CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400
 NULL = Value("null", POINTER)
-
-
-@cache
-def runtime() -> Mapping[str, int]:
-    """Return the addresses of the entry, and of what runs a program once or many times."""
-    return load(module_text(runtime_functions()), NAMES)
 
 
 def runtime_functions() -> list[Function]:
     """Return the functions of the runtime's module."""
     return [
-        _entry(), _run(), _repeat(), _take(), _argument(), _take_number(), _fits(), _patch(), _overlap(), _make(),
-        _new_output(), _drop(), _results(), _go(), _view(), _read_counter(),
+        _entry(), _taken_entry(), _take_turn(), _answer(), _run(), _repeat(), _take(), _argument(), _take_number(),
+        _fits(), _patch(), _overlap(), _make(), _new_output(), _drop(), _new_results(), _results(), _go(), _view(),
+        _read_counter(),
     ]  # fmt: skip
 
 
@@ -218,7 +210,9 @@ def _new_output() -> Function:
         alone = f.compare("eq", f.load(kept, "i32"), Value("1", "i32"))
         flags = index(C_CONTIGUOUS | ALIGNED | WRITEABLE)
         same = f.call("symgrad_fits", "i1", kept, kind, output, flags)
-        with _leaving(f, f.binary("and", alone, same)):
+        own = _is_null(f, _member(f, kept, BASE, POINTER))
+        unwatched = _is_null(f, _member(f, kept, WEAK_REFERENCES, POINTER))
+        with _leaving(f, f.binary("and", f.binary("and", alone, same), f.binary("and", own, unwatched))):
             _call(f, api, Api.INCREF, "void", kept)
             f.give(kept)
         _set(f, output, Output.KEPT, NULL)
@@ -316,8 +310,8 @@ def _cycles(f: Function, timed: Value) -> Value:
 
 def _run_step(f: Function, api: Value, step: Value, scratch: Value, stride: Value) -> Value:
     """Write the choice between the kinds of steps; the value is the code."""
-    names = [f.new_block(name) for name in ("kernel", "other", "view", "copy", "done")]
-    kernel, other, view, copy, done = names
+    names = [f.new_block(name) for name in ("kernel", "other", "view", "rest", "region", "copy", "done")]
+    kernel, other, view, rest, region, copy, done = names
     kind = _word(f, step, Step.KIND)
     f.branch(f.compare("eq", kind, index(StepKind.KERNEL)), kernel, other)
     f.start(kernel)
@@ -325,9 +319,14 @@ def _run_step(f: Function, api: Value, step: Value, scratch: Value, stride: Valu
     end_of_kernel = f.block
     f.jump(done)
     f.start(other)
-    f.branch(f.compare("eq", kind, index(StepKind.VIEW)), view, copy)
+    f.branch(f.compare("eq", kind, index(StepKind.VIEW)), view, rest)
     f.start(view)
     of_view = f.call("symgrad_view", INDEX, step)
+    f.jump(done)
+    f.start(rest)
+    f.branch(f.compare("eq", kind, index(StepKind.REGION)), region, copy)
+    f.start(region)
+    of_region = _run_region(f, step)
     f.jump(done)
     f.start(copy)
     source = f.offset(f.load(_pointer(f, step, Step.SOURCE), POINTER), _word(f, step, Step.SOURCE_OFFSET), "i8")
@@ -335,7 +334,16 @@ def _run_step(f: Function, api: Value, step: Value, scratch: Value, stride: Valu
     _copy_bytes(f, target, source, _word(f, step, Step.BYTES))
     f.jump(done)
     f.start(done)
-    return f.phi(INDEX, (of_kernel, end_of_kernel), (of_view, view), (index(0), copy))
+    return f.phi(INDEX, (of_kernel, end_of_kernel), (of_view, view), (of_region, region), (index(0), copy))
+
+
+def _run_region(f: Function, step: Value) -> Value:
+    """Run another program, with its arguments and outputs stepping on, as often as a number in memory says."""
+    program, moves = _pointer(f, step, Step.PROGRAM), _pointer(f, step, Step.MOVES)
+    memory = f.load(_pointer(f, step, Step.COUNT), POINTER)
+    count = f.load(f.offset(memory, _word(f, step, Step.COUNT_OFFSET), "i8"), INDEX)
+    finished = _address(f, program, Header.ROUNDS)
+    return f.call("symgrad_repeat", INDEX, program, count, moves, _word(f, step, Step.MOVE_COUNT), finished)
 
 
 def _run_kernel(f: Function, api: Value, step: Value, scratch: Value, stride: Value) -> Value:
@@ -367,7 +375,9 @@ def _repeat() -> Function:
         with f.loop(index(0), moved) as each:
             move = _record(f, moves, each.index, Move.SIZE)
             distance = f.multiply(step.index, _word(f, move, Move.STRIDE))
-            address = f.offset(_pointer(f, move, Move.ADDRESS), distance, "i8")
+            base = f.load(_pointer(f, move, Move.BASE), INDEX)
+            place = f.add(f.add(base, _word(f, move, Move.ADDRESS)), distance)
+            address = f.convert("inttoptr", place, POINTER)
             size = _word(f, move, Move.SCALAR_BYTES)
             with f.when(f.compare("ne", size, index(0))):
                 _copy_bytes(f, _pointer(f, move, Move.TARGET), address, size)
@@ -466,16 +476,27 @@ def _drop() -> Function:
     return f
 
 
-def _results() -> Function:
-    """Return the outputs as Python gets them: the only one itself, or a list."""
-    f = Function("symgrad_results", [("ptr", "program")], POINTER, True)
+def _new_results() -> Function:
+    """Return a list for the outputs; null if the only one is returned itself, or if there is no memory."""
+    f = Function("symgrad_new_results", [("ptr", "program")], POINTER, True)
     (program,) = f.parameters
+    api = _pointer(f, program, Header.CALLS)
+    _leave_if(f, f.compare("eq", _word(f, program, Header.AS_LIST), index(0)), NULL)
+    results = _call(f, api, Api.NEW_LIST, POINTER, _word(f, program, Header.OUTPUT_COUNT))
+    with f.when(_is_null(f, results)):
+        _call(f, api, Api.ERROR_CLEAR, "void")
+    f.give(results)
+    return f
+
+
+def _results() -> Function:
+    """Return the outputs as Python gets them: the only one itself, or the list, filled."""
+    f = Function("symgrad_results", [("ptr", "program"), ("ptr", "list")], POINTER, True)
+    program, results = f.parameters
     api, outputs = _pointer(f, program, Header.CALLS), _pointer(f, program, Header.OUTPUTS)
-    single = f.compare("eq", _word(f, program, Header.AS_LIST), index(0))
-    with _leaving(f, single):
+    with _leaving(f, _is_null(f, results)):
         f.give(_pointer(f, outputs, Output.CURRENT))
     count = _word(f, program, Header.OUTPUT_COUNT)
-    results = _call(f, api, Api.NEW_LIST, POINTER, count)
     with f.loop(index(0), count) as each:
         output = _record(f, outputs, each.index, Output.SIZE)
         _call(f, api, Api.SET_ITEM, "i32", results, each.index, _pointer(f, output, Output.CURRENT))
@@ -490,13 +511,16 @@ def _go() -> Function:
     api = _pointer(f, program, Header.CALLS)
     with _leaving(f, f.compare("eq", _word(f, program, Header.RELEASES), index(0))):
         f.give(f.call("symgrad_run", INDEX, program))
-    _set(f, program, Header.BUSY, index(1))
+    turn = _pointer(f, program, Header.BUSY)
+    before = f.load(turn, INDEX)
+    free = f.compare("eq", before, index(Turn.FREE))
+    f.store(f.select(free, index(Turn.ENTERED), before), turn)
     _hold(f, program, api)
     state = _call(f, api, Api.SAVE_THREAD, POINTER)
     code = f.call("symgrad_run", INDEX, program)
     _call(f, api, Api.RESTORE_THREAD, "void", state)
     _let_go(f, program, api)
-    _set(f, program, Header.BUSY, index(0))
+    f.store(before, turn)
     f.give(code)
     return f
 
@@ -520,14 +544,56 @@ def _let_go(f: Function, program: Value, api: Value) -> None:
         _call(f, api, Api.DECREF, "void", _pointer(f, array, Array.HELD))
 
 
+_CALL = (("ptr", "self"), ("ptr", "arguments"), ("i64", "count"))
+
+
 def _entry() -> Function:
     """A call from Python: ``METH_FASTCALL``, with the program's array of words as ``self``."""
-    f = Function("symgrad_entry", [("ptr", "self"), ("ptr", "arguments"), ("i64", "count")], POINTER)
+    f = Function("symgrad_entry", _CALL, POINTER)
     self, arguments, count = f.parameters
     program = _member(f, self, DATA, POINTER)
-    miss = f.new_block("miss")
+    turn = f.load(_pointer(f, program, Header.BUSY), INDEX)
+    with _leaving(f, f.compare("ne", turn, index(Turn.FREE))):
+        answer = _pointer(f, program, Header.MISS)
+        _call(f, _pointer(f, program, Header.CALLS), Api.INCREF, "void", answer)
+        f.give(answer)
+    f.give(f.call("symgrad_answer", POINTER, program, arguments, count))
+    return f
+
+
+def _taken_entry() -> Function:
+    """A call from Python by one who has taken the turn."""
+    f = Function("symgrad_taken_entry", _CALL, POINTER)
+    self, arguments, count = f.parameters
+    f.give(f.call("symgrad_answer", POINTER, _member(f, self, DATA, POINTER), arguments, count))
+    return f
+
+
+def _take_turn() -> Function:
+    """Take the turn unless a call has entered; returns whether that was possible.
+
+    Who holds the function's lock calls this: so a turn that is taken already was left behind by an interrupt.
+    """
+    f = Function("symgrad_take_turn", [("ptr", "turn")], INDEX)
+    (turn,) = f.parameters
+    _leave_if(f, f.compare("eq", f.load(turn, INDEX), index(Turn.ENTERED)), index(0))
+    f.store(index(Turn.TAKEN), turn)
+    f.give(index(1))
+    return f
+
+
+def _answer() -> Function:
+    """Check the arguments, run, and return the results, or *miss*.
+
+    The list of results is made first: that may set Python's garbage collection off, which may call this function.
+    """
+    f = Function("symgrad_answer", [("ptr", "program"), ("ptr", "arguments"), ("i64", "count")], POINTER, True)
+    program, arguments, count = f.parameters
+    nothing, miss = f.new_block("nothing"), f.new_block("miss")
+    results = f.call("symgrad_new_results", POINTER, program)
+    wanted = f.compare("ne", _word(f, program, Header.AS_LIST), index(0))
+    _go_if(f, f.binary("and", wanted, _is_null(f, results)), nothing)
     _go_if(f, f.compare("ne", count, _word(f, program, Header.ARGUMENT_COUNT)), miss)
-    _go_if(f, f.compare("ne", _word(f, program, Header.BUSY), index(0)), miss)
     taken = f.call("symgrad_take", INDEX, program, arguments)
     # Memory is searched for overlaps only when some of it moved; so the slots of a call that missed are forgotten.
     moved, apart, mixed = f.new_block("moved"), f.new_block("apart"), f.new_block("mixed")
@@ -542,7 +608,7 @@ def _entry() -> Function:
     code = f.call("symgrad_go", INDEX, program)
     _set(f, program, Header.ERROR, code)
     _go_if(f, f.compare("ne", code, index(0)), short)
-    f.give(f.call("symgrad_results", POINTER, program))
+    f.give(f.call("symgrad_results", POINTER, program, results))
     f.start(short)
     f.call("symgrad_drop", INDEX, program, made)
     f.jump(miss)
@@ -550,6 +616,10 @@ def _entry() -> Function:
     _forget_slots(f, program)
     f.jump(miss)
     f.start(miss)
+    with f.when(f.compare("ne", results, NULL)):
+        _call(f, _pointer(f, program, Header.CALLS), Api.DECREF, "void", results)
+    f.jump(nothing)
+    f.start(nothing)
     answer = _pointer(f, program, Header.MISS)
     _call(f, _pointer(f, program, Header.CALLS), Api.INCREF, "void", answer)
     f.give(answer)

@@ -3,49 +3,77 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from symgrad.backends.base import UnsupportedError
 from symgrad.backends.native.calls import Call
+from symgrad.backends.native.copies import copy_kernel
 from symgrad.backends.native.emit import emit_kernel
+from symgrad.backends.native.kernel import NativeKernel
 from symgrad.backends.native.layouts import Layouts
 from symgrad.backends.native.llvm.host import host
-from symgrad.backends.native.routines import FAILING, ROUTINES, routine_calls
+from symgrad.backends.native.llvm.text import module_text
+from symgrad.backends.native.routines import ROUTINES, routine_calls
 from symgrad.backends.native.scalars import ELEMENTS, is_supported
-from symgrad.config import config
+from symgrad.backends.native.traits import in_place, may_fail
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import (
     Evaluate,
-    FromOperand,
-    IndexEntry,
-    Kernel,
     Library,
     Map,
-    Range,
     Reduction,
-    Slice,
     View,
 )
-from symgrad.lowering.fusion import fuse, kernel_ir, work_of
-from symgrad.lowering.fusion import in_place as fused_in_place
+from symgrad.lowering.fusion import grouped, kernel_ir, share_nest, work_of
 from symgrad.lowering.fusion.copying import copies
 from symgrad.lowering.fusion.library import EXPANSIONS
 from symgrad.lowering.open_sizes import OpenSizes
+from symgrad.lowering.plan import Change, Plan
 from symgrad.lowering.steps import Fused, Step
 
 
-def fused_steps(graph: ClosedGraph, steps: Sequence[Step], sizes: OpenSizes) -> Sequence[Step]:
-    """Return the steps, fused; raise `UnsupportedError` if one can't have a native kernel."""
-    fused = fuse(steps, sizes.types, graph.roots, _has_function, sizes.dims, config.fusion)
+def fused_steps(graph: ClosedGraph, steps: Sequence[Step], sizes: OpenSizes, fusion: bool) -> Sequence[Step]:
+    """Return steps, whose large totals are in parts, fused; raise `UnsupportedError` if one can't have a kernel."""
+    fused = grouped(steps, sizes.types, graph.roots, _has_function, sizes.dims, fusion)
     for step in fused:
         kinds: list[Any] = [sizes.types[variable].type for variable in (*step.inputs, *step.outputs)]
         odd = [kind for kind in kinds if getattr(kind, "dtype", None) not in ELEMENTS]
         if odd or isinstance(step.kernel, Evaluate | Map | Reduction):
             raise UnsupportedError(f"{step.name} has no native kernel")
+        in_place(step)  # while nobody has asked for the kernel itself
     return fused
+
+
+def recall(steps: Sequence[Step], fused: Sequence[Step]) -> None:
+    """Let fused steps from the cache know what has been found about the same steps in this process."""
+    for step, same in zip(steps, fused, strict=True):
+        share_nest(step, same)
+
+
+def selected(plan: Plan, layouts: Layouts) -> tuple[dict[Step, Sequence[Call]], dict[Variable, NativeKernel]]:
+    """Return the kernels of each step that isn't a view, and those that copy what leaves the plan."""
+    sizes = plan.sizes or OpenSizes(plan.types)
+    steps = [action.step for action in plan.actions if not isinstance(action.step.kernel, View)]
+    return {step: calls_of(step, layouts, sizes) for step in steps}, _copies(plan, layouts)
+
+
+def text_of(kernels: Iterable[NativeKernel]) -> str:
+    """Return the module of some kernels."""
+    return module_text([function for kernel in kernels for function in kernel.functions or ()])
+
+
+def _copies(plan: Plan, layouts: Layouts) -> dict[Variable, NativeKernel]:
+    """Return a copying kernel for everything that leaves the plan and isn't contiguous."""
+    leaving = [*plan.graph.outputs, *[commit.value for commit in plan.commits if commit.change is not Change.WRITTEN]]
+    found = {}
+    for variable in leaving:
+        location = layouts.of(variable)
+        if not location.is_contiguous:
+            found[variable] = copy_kernel(location, plan.types[variable].type.dtype)  # type: ignore[attr-defined]
+    return found
 
 
 def has_kernel(step: Step) -> bool:
@@ -65,27 +93,6 @@ def has_kernel(step: Step) -> bool:
 def _has_function(name: str, dtypes: Sequence[str], dtype: str) -> bool:
     """Whether kernels can have a scalar function, and hold its operands and results in memory."""
     return all(found in ELEMENTS for found in (*dtypes, dtype)) and is_supported(name, dtypes, dtype)
-
-
-def in_place(step: Step) -> Sequence[tuple[int, int]]:
-    """Return pairs (output, operand), by position: the output may take over the operand's memory."""
-    kernel = step.kernel
-    if isinstance(kernel, Library) and kernel.overwrites is not None:
-        return [(0, kernel.overwrites)]
-    return fused_in_place(step) if isinstance(kernel, Fused) else ()
-
-
-def may_fail(kernel: Kernel) -> bool:
-    """Whether a kernel may find something that it can't do."""
-    if isinstance(kernel, Fused):
-        return kernel.may_fail
-    if isinstance(kernel, Library):
-        return kernel.name in FAILING
-    return isinstance(kernel, View) and isinstance(kernel.how, Slice) and any(map(_is_open, kernel.how.index))
-
-
-def _is_open(entry: IndexEntry) -> bool:
-    return isinstance(entry, FromOperand) or (isinstance(entry, Range) and isinstance(entry.start, FromOperand))
 
 
 def calls_of(step: Step, layouts: Layouts, sizes: OpenSizes) -> Sequence[Call]:

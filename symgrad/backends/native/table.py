@@ -12,11 +12,12 @@ from symgrad.backends.base import UnsupportedError
 from symgrad.backends.native.calls import Call, Label, Temporary
 from symgrad.backends.native.kernel import SINGLE_THREAD_WORK, NativeKernel
 from symgrad.backends.native.layouts import Layouts, Location, bytes_of, contiguous
-from symgrad.backends.native.objects import slot_offset
+from symgrad.backends.native.objects import drop_reference, slot_offset
 from symgrad.backends.native.records import (
     WORD,
     Array,
     Header,
+    Move,
     Output,
     Overlap,
     Patch,
@@ -42,6 +43,12 @@ class _Memory:
     slot: int
     is_fixed: bool
     patches: list[tuple[int, int]] = field(default_factory=list)
+
+
+class Words(np.ndarray):
+    """A program's words, for those who only hold these: with its table, and so with all memory that they point to."""
+
+    table: Table
 
 
 class Table:
@@ -86,6 +93,7 @@ class Table:
         scratch = max((call.kernel.scratch for each in calls.values() for call in each), default=0)
         self.scratch_stride = _aligned_size(scratch) + CACHE_LINE
         self._scratch = self._allocate(self.scratch_stride * threads)
+        self._zero = self._array([0])
         self._place_leaves()
         self._place_results()
         self._steps: list[list[int]] = []
@@ -300,11 +308,44 @@ class Table:
 
     # ---- the whole ----
 
+    def handle(self) -> Words:
+        """Return the program's words; whoever holds them holds all its records."""
+        words = self.words.view(Words)
+        words.table = self
+        return words
+
+    def __del__(self) -> None:
+        records = getattr(self, "output_records", None)
+        if records is not None:
+            for kept in records[:, Output.KEPT]:
+                if kept:
+                    drop_reference(int(kept))
+
+    def moves(self) -> np.ndarray:
+        """Return a `Move` for each argument and then each output; where they start and step to is to be filled in."""
+        arguments = self.array_records[: len(self.plan.graph.inputs)]
+        results = self.output_records[: len(self.plan.graph.outputs)]
+        moves = np.zeros((len(arguments) + len(results), Move.SIZE), np.int64)
+        for move, record in zip(moves, arguments, strict=False):
+            scalar = record[Array.SCALAR]
+            move[Move.TARGET] = scalar or record[Array.SLOT]
+            move[Move.SCALAR_BYTES] = record[Array.BYTES] if scalar else 0
+            move[Move.PATCHES], move[Move.PATCH_COUNT] = record[Array.PATCHES], record[Array.PATCH_COUNT]
+        for move, record in zip(moves[len(arguments) :], results, strict=True):
+            move[Move.TARGET] = record[Output.SLOT]
+            move[Move.PATCHES], move[Move.PATCH_COUNT] = record[Output.PATCHES], record[Output.PATCH_COUNT]
+        moves[:, Move.BASE] = self._zero
+        return moves
+
     def moved(self, arrays: Sequence[np.ndarray]) -> bool:
-        """Whether a shared variable's array isn't where the last call found it."""
+        """Whether a shared variable's array isn't where, or what, the last call found."""
         records = self.array_records[len(self.plan.graph.inputs) :, Array.SLOT]
-        found = [self._slots[(slot - self._slots.ctypes.data) // WORD] for slot in records[: len(arrays)]]
-        return found != [array.ctypes.data for array in arrays]
+        for slot, shared, array in zip(records.tolist(), self.plan.shared, arrays, strict=False):
+            found = self._slots[(slot - self._slots.ctypes.data) // WORD]
+            is_plain = array.flags.c_contiguous and array.shape == self.layouts.shape(shared)
+            if found != array.ctypes.data or not is_plain:
+                return True
+        return False
 
     def _patches(self, memory: _Memory) -> tuple[int, int]:
         rows = []

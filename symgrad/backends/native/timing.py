@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from symgrad.backends.native.calls import Label
+from symgrad.backends.native.entries import runtime
 from symgrad.backends.native.records import Header
-from symgrad.backends.native.runtime import runtime
 from symgrad.backends.native.table import Table
 from symgrad.backends.timing import TIMES, Clock, TimedKernel, lines_of
 from symgrad.graph.variables import Variable

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from weakref import WeakKeyDictionary
 
-from symgrad.kernels.grammar import Evaluate, FromOperand, Fused, IndexEntry, Kernel, Library, Range, Slice, View
+from symgrad.kernels.grammar import Evaluate, FromOperand, IndexEntry, Kernel, Library, Range, Slice, View
 from symgrad.lowering.plan import Traits
-from symgrad.lowering.steps import Step
+from symgrad.lowering.steps import Fused, Step
 
 FAILING = frozenset(("random_sample",))
 """The routines whose kernels may find something that they can't do."""

@@ -35,7 +35,8 @@ def dot(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     def run(x: Array, y: Array, out: Array | None = None) -> Array:
         if out is None:
             return np.asarray(np.dot(x, y))
-        return np.dot(x, y, out)
+        np.dot(x, y, out)  # which doesn't return `out` itself, if that has no axes
+        return out
 
     return run
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.backends.base import WRITTEN_PROGRAMS, Program
+from symgrad.backends.base import WRITTEN_PROGRAMS, Program, PythonsTurn, Turn
 from symgrad.backends.numpy.convolution import Workspace
 from symgrad.backends.numpy.library import ROUTINES, gemm_calls
 from symgrad.backends.numpy.threads import BlasThreads
@@ -51,6 +51,10 @@ class NumpyBackend:
     ) -> Sequence[Step]:
         """Return the steps; those with other backends' routines are evaluated as their ops say."""
         return [self._own(step) for step in steps]
+
+    def turn(self) -> Turn:
+        """All calls go through Python."""
+        return PythonsTurn()
 
     def has_kernel(self, step: Step) -> bool:
         """It has one for every step."""
@@ -115,7 +119,7 @@ class NumpyProgram:
         """Time the lines of the program from now on, until the stopwatch is stopped."""
         return timed_lines(self, self._text, self._filename, self._namespace, self._plan)
 
-    def entry(self, numbers: Sequence[int], as_list: bool) -> None:
+    def entry(self, numbers: Sequence[int], as_list: bool, turn: Turn) -> None:
         """Every call goes through Python."""
 
     def repeat(self, sequences: Sequence[np.ndarray], results: Sequence[np.ndarray], count: int) -> int:

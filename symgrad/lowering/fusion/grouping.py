@@ -9,7 +9,6 @@ order: each depends on earlier ones only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
 from math import prod
 
 from symgrad.graph.op import Operand
@@ -20,9 +19,9 @@ from symgrad.kernels.ir.verifier import walk
 from symgrad.lowering.fusion.axes import UnfusableError
 from symgrad.lowering.fusion.building import Builder, Facts, IsSupported, Shape
 from symgrad.lowering.fusion.copying import copies, write_copy
-from symgrad.lowering.fusion.kernels import remember_nest
+from symgrad.lowering.fusion.groups import Group, Groups, as_step
 from symgrad.lowering.fusion.library import EXPANSIONS
-from symgrad.lowering.fusion.nest import LevelError, MeetingError, Nest, analyse, output_of
+from symgrad.lowering.fusion.nest import Nest, analyse
 from symgrad.lowering.fusion.operands import (
     is_contiguous,
     is_free,
@@ -31,29 +30,14 @@ from symgrad.lowering.fusion.operands import (
     slice_strides,
     with_views,
 )
-from symgrad.lowering.fusion.terms import CHEAP, COSTS, Apply, Leaf, Term
+from symgrad.lowering.fusion.terms import CHEAP, COSTS
 from symgrad.lowering.parts import in_parts
 from symgrad.lowering.steps import Fused, Step
 
 MOST_STEPS = 32
 """So many steps wait for each other at most."""
-MOST_CALLS = 56
-MOST_BUFFERS = 14
 LARGEST_SERIAL = 1 << 12
 """Columns longer than this are summed by a kernel of their own."""
-MUCH_SMALLER = 8
-"""A value that has this many times fewer elements is worth storing rather than computing again."""
-
-
-@dataclass(eq=False)
-class _Group:
-    """Steps that become one kernel, and those of their results that are stored."""
-
-    steps: dict[Step, None]
-    outputs: dict[Variable, None]
-    nest: Nest
-    own: set[Step] = field(default_factory=set)
-    """Without those computed again."""
 
 
 def fuse(
@@ -105,26 +89,33 @@ def grouped(
     return _Fuser(Facts(types, dims, is_supported), steps, fusion).run(roots)
 
 
-class _Fuser:
+class _Fuser(Groups):
     def __init__(self, facts: Facts, steps: Sequence[Step], fusion: bool) -> None:
-        self.facts = facts
-        self.steps = steps
+        super().__init__(facts, steps)
         self.fusion = fusion
-        self.maker = {output: step for step in steps for output in step.outputs}
-        self.position = {step: number for number, step in enumerate(steps)}
         self.waiting: dict[Step, frozenset[Step]] = {}
-        self.placed: dict[Step, int] = {}
-        self.entries: list[_Group | Step] = []
-        self.reader: dict[Variable, int] = {}
-        self.read: dict[Step, list[Variable]] = {}
-        self.producers: dict[Step, list[Step]] = {}
 
     def run(self, roots: Iterable[Variable]) -> list[Step]:
+        roots = list(roots)
         for step in self.steps:
             self._take(step)
         for root in roots:
             self._need(root)
-        return [_as_step(self.facts, e) if isinstance(e, _Group) else e for e in self.entries]
+        return self._read_by_others(roots)
+
+    def _read_by_others(self, roots: Sequence[Variable]) -> list[Step]:
+        """Return the steps of all groups, which store only what others read, after all."""
+        read: set[Variable] = set(roots)
+        found: list[Step] = []
+        for entry in reversed(self.entries):
+            if isinstance(entry, Group):
+                self.store_only(entry, read)
+                if not entry.outputs:
+                    continue
+            made = as_step(self.facts, entry) if isinstance(entry, Group) else entry
+            read.update(made.inputs)
+            found.append(made)
+        return found[::-1]
 
     # ---- taking steps one by one ----
 
@@ -135,11 +126,11 @@ class _Fuser:
         if not self._can_wait(step):
             self._place_alone(step)
             return
-        waiting = [self.waiting[s] for s in self._producers(step) if s in self.waiting]
+        waiting = [self.waiting[s] for s in self.producers_of(step) if s in self.waiting]
         closure = frozenset((step,)).union(*waiting)
         closure = frozenset([s for s in closure if s not in self.placed])
         if len(closure) > MOST_STEPS or (not self.fusion and not isinstance(step.kernel, View)):
-            for producer in self._producers(step):
+            for producer in self.producers_of(step):
                 if producer in self.waiting and producer not in self.placed and not is_free(producer):
                     self._place(producer)
             closure = frozenset([s for s in closure if s not in self.placed and (s is step or is_free(s))])
@@ -207,19 +198,6 @@ class _Fuser:
         except UnfusableError:
             self.facts.opaque.add(output)
 
-    def _memories(self, step: Step) -> list[Variable]:
-        found = self.read.get(step)
-        if found is None:
-            found = self.read[step] = memories(self.facts, step)
-        return found
-
-    def _producers(self, step: Step) -> list[Step]:
-        found = self.producers.get(step)
-        if found is None:
-            makers = [self.maker.get(variable) for variable in self._memories(step)]
-            found = self.producers[step] = [maker for maker in dict.fromkeys(makers) if maker is not None]
-        return found
-
     # ---- placing ----
 
     def _need(self, variable: Variable) -> None:
@@ -231,20 +209,8 @@ class _Fuser:
             self._place(step)
             return
         entry = self.entries[self.placed[step]]
-        if isinstance(entry, _Group) and variable not in entry.outputs and not self._store(entry, variable):
-            self._make(step, {step}, self._computed_again({step}, None), limited=False)
-
-    def _store(self, group: _Group, variable: Variable) -> bool:
-        """Make a value of a group one of its outputs; whether that is possible."""
-        nest = group.nest
-        try:
-            term = nest.builder.term(variable)
-            output = output_of(nest, variable, Term(nest.become[term.node], term.axes))
-        except (UnfusableError, KeyError):
-            return False
-        nest.outputs.append(output)
-        group.outputs[variable] = None
-        return True
+        if isinstance(entry, Group) and variable not in entry.outputs and not self.store(entry, variable):
+            self._make(step, {step}, self.computed_again({step}, None), limited=False)
 
     def _place_alone(self, step: Step) -> None:
         for variable in step.inputs:
@@ -252,7 +218,7 @@ class _Fuser:
         self.placed[step] = len(self.entries)
         self.entries.append(self._as_copy(step) or step)
 
-    def _as_copy(self, step: Step) -> _Group | None:
+    def _as_copy(self, step: Step) -> Group | None:
         """Return the kernel that copies, if a step is a reshape of what isn't contiguous."""
         how, output = getattr(step.kernel, "how", None), step.outputs[0]
         if not isinstance(how, Reshape) or output not in self.facts.views:
@@ -263,7 +229,7 @@ class _Fuser:
         del self.facts.views[output]
         self.read.clear()
         self.producers.clear()
-        return _Group({step: None}, {output: None}, nest, {step})
+        return Group({step: None}, {output: None}, nest, {step})
 
     def _place(self, step: Step) -> None:
         """Make a kernel of a waiting step and of what waits before it."""
@@ -274,7 +240,7 @@ class _Fuser:
             closure = self._unplaced(step)
             if self._join(step, closure):
                 return
-            extra = self._computed_again(closure, None)
+            extra = self.computed_again(closure, None)
             try:
                 self._make(step, closure, extra)
             except UnfusableError as error:
@@ -284,42 +250,21 @@ class _Fuser:
         """Return the step and what it needs that isn't placed yet."""
         allowed, found, pending = self.waiting[step], {step}, [step]
         while pending:
-            for producer in self._producers(pending.pop()):
+            for producer in self.producers_of(pending.pop()):
                 if producer not in found and producer not in self.placed and producer in allowed:
                     found.add(producer)
                     pending.append(producer)
         return found
 
-    def _analysed(self, steps: Iterable[Step], outputs: Iterable[Variable], limited: bool = True) -> Nest:
-        ordered = sorted(steps, key=self.position.__getitem__)
-        try:
-            nest = self._nest(ordered, list(outputs), shared=True)
-        except MeetingError:
-            nest = self._nest(ordered, list(outputs), shared=False)
-        calls = sum(isinstance(node, Apply) for node in nest.nodes)
-        buffers = len({node.variable for node in nest.nodes if isinstance(node, Leaf)}) + len(nest.outputs)
-        if limited and (calls > MOST_CALLS or buffers > MOST_BUFFERS):
-            raise LevelError("too much for one kernel", None)
-        return nest
-
-    def _nest(self, steps: Sequence[Step], outputs: Sequence[Variable], shared: bool) -> Nest:
-        builder = Builder(self.facts, shared)
-        for step in steps:
-            try:
-                builder.add(step)
-            except UnfusableError as error:
-                raise LevelError(str(error), step) from None
-        return analyse(builder, outputs, len(steps) == 1)
-
     def _make(self, step: Step, closure: set[Step], extra: set[Step], limited: bool = True) -> None:
         steps = closure | extra
         outputs = {step.outputs[0]: None}
-        nest = self._analysed(steps, outputs, limited)
+        nest = self.analysed(steps, outputs, limited)
         ordered = dict.fromkeys(sorted(steps, key=self.position.__getitem__))
-        self._note_readers(nest, len(self.entries))
+        self.note_readers(nest, len(self.entries))
         for member in closure:
             self.placed[member] = len(self.entries)
-        self.entries.append(_Group(ordered, outputs, nest, closure))
+        self.entries.append(Group(ordered, outputs, nest, closure))
 
     def _give_way(self, step: Step, closure: set[Step], error: UnfusableError) -> None:
         """Place before a step what doesn't fit into one kernel with it."""
@@ -327,14 +272,33 @@ class _Fuser:
         if len(closure) == 1:
             self._place_alone(step)
             return
-        first = [producer for producer in self._producers(blamed) if producer in closure]
+        first = [producer for producer in self.producers_of(blamed) if producer in closure]
         if getattr(error, "alone", False) or not first:
             first = [blamed]
         if first == [step]:
-            first = [producer for producer in self._producers(step) if producer in closure]
+            first = self._reductions_before(step, closure) or [
+                producer for producer in self.producers_of(step) if producer in closure
+            ]
         for producer in sorted(first, key=self.position.__getitem__):
             if producer not in self.placed:
                 self._place(producer)
+
+    def _reductions_before(self, step: Step, closure: set[Step]) -> list[Step]:
+        """Return the reductions that a step needs, if what lies between costs little; else none."""
+        found, cost, pending, seen = [], 0, [step], {step}
+        while pending:
+            for producer in self.producers_of(pending.pop()):
+                if producer not in closure or producer in seen:
+                    continue
+                seen.add(producer)
+                if isinstance(producer.kernel, Reduction):
+                    found.append(producer)
+                elif isinstance(producer.kernel, Map):
+                    cost += COSTS.get(producer.kernel.function.name, 1)
+                    pending.append(producer)
+                elif not is_free(producer):
+                    return []
+        return found if cost <= CHEAP else []
 
     # ---- joining ----
 
@@ -345,23 +309,23 @@ class _Fuser:
         """
         if not self.fusion:
             return False
-        before = [self.placed[p] for s in closure for p in self._producers(s) if p in self.placed]
+        before = [self.placed[p] for s in closure for p in self.producers_of(s) if p in self.placed]
         number = max(before, default=-1)
         together = self._reads_the_same(step, closure)
         number = max(number, together)
         group = self.entries[number] if number >= 0 else None
-        if not isinstance(group, _Group):
+        if not isinstance(group, Group):
             return False
-        extra = self._computed_again(closure, group)
+        extra = self.computed_again(closure, group)
         try:
-            nest = self._analysed({*group.steps, *closure, *extra}, (*group.outputs, step.outputs[0]))
+            nest = self.analysed({*group.steps, *closure, *extra}, (*group.outputs, step.outputs[0]))
         except UnfusableError:
             return False
         if nest.inner and not group.nest.inner and not _is_short(nest):
             return False
         if number == together and nest.elements > group.nest.elements:
             return False
-        self._note_readers(nest, number)
+        self.note_readers(nest, number)
         group.steps = dict.fromkeys(sorted({*group.steps, *closure, *extra}, key=self.position.__getitem__))
         group.outputs[step.outputs[0]] = None
         group.nest = nest
@@ -375,85 +339,16 @@ class _Fuser:
 
         What may become an update in place of a shared variable stays alone.
         """
-        size, found = self._elements(step.outputs[0]), -1
-        for variable in {variable for member in closure for variable in self._memories(member)}:
-            elements = self._elements(variable)
+        size, found = self.elements(step.outputs[0]), -1
+        for variable in {variable for member in closure for variable in self.memories_of(member)}:
+            elements = self.elements(variable)
             if isinstance(variable, SharedVariable) and elements == size:
                 return -1
             if elements >= size:
                 found = max(found, self.reader.get(variable, -1))
         return found
 
-    def _note_readers(self, nest: Nest, number: int) -> None:
-        for node in nest.nodes:
-            if isinstance(node, Leaf):
-                self.reader[node.variable] = max(number, self.reader.get(node.variable, -1))
-
-    # ---- values of earlier groups ----
-
-    def _computed_again(self, closure: Iterable[Step], target: _Group | None) -> set[Step]:
-        """Return steps of earlier groups that are computed once more, after all else is stored that is read."""
-        found: set[Step] = set()
-        pending = [variable for step in closure for variable in self._memories(step)]
-        while pending:
-            variable = pending.pop()
-            step = self.maker.get(variable)
-            if step is None or step not in self.placed or step in found:
-                continue
-            group = self.entries[self.placed[step]]
-            if not isinstance(group, _Group) or group is target or variable in group.outputs:
-                continue
-            if step in group.own and not self._is_cheap(step, group) and self._store(group, variable):
-                continue
-            found.add(step)
-            pending.extend(self._memories(step))
-        return found
-
-    def _is_cheap(self, step: Step, group: _Group) -> bool:
-        """Whether to compute a value again: a few additions of what is in memory anyway, or is much smaller."""
-        size, cost, large = self._elements(step.outputs[0]), 0, set()
-        pending, seen = [step], {step}
-        while pending:
-            current = pending.pop()
-            if not isinstance(current.kernel, Map):
-                return False
-            cost += COSTS.get(current.kernel.function.name, 1)
-            if cost > CHEAP:
-                return False
-            for variable in self._memories(current):
-                maker = self.maker.get(variable)
-                if self._elements(variable) * MUCH_SMALLER <= size:
-                    continue
-                if maker in group.own and variable not in group.outputs:
-                    assert maker is not None
-                    if maker not in seen:
-                        seen.add(maker)
-                        pending.append(maker)
-                else:
-                    large.add(variable)
-        return len(large) <= 2
-
-    def _elements(self, variable: Variable) -> int:
-        shape = self.facts.shape(variable)
-        return prod([size if isinstance(size, int) else 1000 for size in shape])
-
-
 def _is_short(nest: Nest) -> bool:
     """Whether the inner loops are short, or go over neighbours in memory."""
     rounds = prod([dim.size if isinstance(dim.size, int) else 1000 for dim in nest.inner])
     return rounds <= LARGEST_SERIAL
-
-
-def _as_step(facts: Facts, group: _Group) -> Step:
-    """Return the step of a group."""
-    variables = dict.fromkeys(node.variable for node in group.nest.nodes if isinstance(node, Leaf))
-    made = {output for step in group.steps for output in step.outputs}
-    for step in group.steps:  # an operand may be unused: a product along an axis of size 1 doesn't need its factors
-        variables.update(dict.fromkeys(v for v in memories(facts, step) if v not in made))
-    inputs, outputs = tuple(variables), tuple(group.outputs)
-    steps = with_views(facts, group.steps)
-    name = "+".join(dict.fromkeys(step.name for step in steps if not is_free(step)))
-    kernel = Fused(tuple(steps), operand_strides(facts, inputs), bool(group.nest.checks))
-    made_step = Step(kernel, name, inputs, outputs, steps[-1].source)
-    remember_nest(made_step, group.nest)
-    return made_step

@@ -33,6 +33,10 @@ def remember_nest(step: Step, nest: Nest) -> None:
     _nests[step] = nest
 
 
+def share_nest(step: Step, other: Step) -> None:
+    """Keep for a step what has been found about another with the same parts."""
+    if other in _nests:
+        _nests[step] = _nests[other]
 
 def kernel_ir(
     step: Step,

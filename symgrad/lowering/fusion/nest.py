@@ -19,11 +19,15 @@ from typing import Any
 from symgrad.graph.variables import Variable
 from symgrad.lowering.fusion.axes import Axis, Dim, Size, UnfusableError, joined, leaves, times
 from symgrad.lowering.fusion.building import Builder
-from symgrad.lowering.fusion.terms import CHEAP, Apply, At, Leaf, Node, Position, Reduce, Term
+from symgrad.lowering.fusion.terms import Apply, At, Leaf, Node, Position, Reduce, Term
 
 Dims = frozenset[Dim]
 LARGEST_SCRATCH = 1 << 15
 """Elements of a row that are kept between passes; longer rows are computed anew."""
+REPEATABLE = 2
+"""A function of a row that costs more than this isn't computed anew for each column, or the other way round."""
+SHORT_ROW, MANY_ROWS = 8, 32
+"""Many rows of so few elements are reduced side by side, as columns are."""
 LARGEST_OUTER_TOTAL = 1 << 15
 """Totals over the kept dims need one thread: only groups with fewer elements than this have some."""
 
@@ -284,7 +288,7 @@ def _refuse_repeated_work(nest: Nest) -> None:
     for node in nest.nodes:
         if isinstance(node, Reduce) and node not in nest.after and nest.dims[node] != nest.kept:
             raise LevelError("a reduction would be repeated", node.step, alone=True)
-        if node.cost > CHEAP and nest.level[node]:
+        if node.cost > REPEATABLE and nest.level[node]:
             around = full if nest.level[node] == 2 else nest.kept
             if nest.dims[node] < around and nest.dims[node] and not _is_outermost(nest, nest.dims[node], around):
                 raise LevelError("an expensive function would be repeated", node.step, alone=True)
@@ -363,6 +367,15 @@ def make_loops(nest: Nest) -> None:
             barred.update(leaves(node.axis))
     nest.kept_loops = _merged([dim for dim in order if dim in nest.kept], accesses, barred)
     nest.inner_loops = _merged([dim for dim in order if dim in nest.inner], accesses, barred)
+    last = nest.last
+    if last in nest.inner_loops and nest.kept_loops and _is_at_most(last.size, SHORT_ROW):  # type: ignore[union-attr]
+        many = nest.kept_loops[-1]
+        if not _is_at_most(many.size, MANY_ROWS - 1):
+            nest.last_dim = many.dims[-1]
+
+
+def _is_at_most(size: Size, limit: int) -> bool:
+    return isinstance(size, int) and size <= limit
 
 
 def _merged(order: Sequence[Dim], accesses: Sequence[dict[Dim, Size]], barred: set[Dim]) -> list[Loop]:

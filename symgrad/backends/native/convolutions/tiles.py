@@ -10,8 +10,11 @@ from symgrad.backends.native.convolutions.planes import Planes
 from symgrad.backends.native.kernel import SINGLE_THREAD_WORK
 from symgrad.backends.native.llvm.text import byte_size
 
-PLANE_BYTES = 1 << 18
+PLANE_BYTES = 1 << 19
 """Images whose planes take more are computed in blocks of rows, so that planes stay in the cache."""
+
+LEAST_ROWS = 4
+"""Neighbouring blocks share rows of pixels: with fewer rows, blocks may take twice as much."""
 
 ENOUGH_UNITS = 4
 """With so many parts, threads can share the work."""
@@ -68,11 +71,12 @@ def choose(of: Correlation, element: str, vector_bytes: int) -> Tiling:
 
 
 def _rows_of_a_block(of: Correlation, element: str, lanes: int) -> int:
-    """Return how many rows of windows have planes of at most `PLANE_BYTES`; blocks are of equal size but the last."""
+    """Return how many rows of windows have planes that fit into the cache; all blocks are of this size."""
     rows = of.result[0]
     for blocks in range(1, rows + 1):
         size = -(-rows // blocks)
-        if Planes(of, size, element, lanes).size <= PLANE_BYTES:
+        limit = PLANE_BYTES if size >= LEAST_ROWS else 2 * PLANE_BYTES
+        if Planes(of, size, element, lanes).size <= limit:
             return size
     return 1
 

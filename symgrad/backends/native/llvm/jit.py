@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from symgrad.backends.native.llvm.cache import configured_cache, key_of
 from symgrad.backends.native.llvm.host import Processor, detect, host
 from symgrad.backends.native.llvm.image import Image, address_of
-from symgrad.backends.native.llvm.library import binding, fingerprint
+from symgrad.backends.native.llvm.library import binding, fingerprint, source_files
 
 OPTIONS = "codegen 1, pic, small, no passes; image 1"
 """All that changes the code and isn't in the text or the processor: part of every key."""
@@ -48,12 +48,61 @@ def load(
     """
     processor = processor or host()
     symbols = symbols or {}
-    key = key_of(OPTIONS, fingerprint(), detect().llvm, processor.triple, processor.name, processor.features, text)
-    identity = (key, tuple(sorted(symbols.items())))
-    found = _loaded.get(identity)
+    key = code_key(text, processor)
+    found = _loaded.get(_identity(key, symbols))
     if found is None:
-        found = _loaded.setdefault(identity, _load(key, text, symbols, processor))
+        found = _loaded.setdefault(_identity(key, symbols), _load(key, text, symbols, processor))
     return {name: found[name] for name in names}
+
+
+def code_key(text: str, processor: Processor | None = None) -> str:
+    """Return what the cache keeps a module's machine code under."""
+    known = processor or host()
+    return key_of(OPTIONS, fingerprint(), detect().llvm, known.triple, known.name, known.features, text)
+
+
+def load_kept(key: str, names: Sequence[str], symbols: Mapping[str, int] | None = None) -> Mapping[str, int] | None:
+    """Return the addresses of functions whose machine code the cache has under `key`; None if it hasn't."""
+    symbols = symbols or {}
+    found = _loaded.get(_identity(key, symbols))
+    if found is None:
+        packed = configured_cache().get(key)
+        if packed is None or packed[:1] != _IMAGE:
+            return None
+        found = _loaded.setdefault(_identity(key, symbols), Image.unpack(packed[1:]).load(symbols))
+    return {name: found[name] for name in names} if found.keys() >= set(names) else None
+
+
+def load_written(
+    name: str, names: Sequence[str], write: Callable[[], str], symbols: Mapping[str, int] | None = None
+) -> Mapping[str, int]:
+    """Load a module that depends on nothing but symgrad's sources and the processor; its text is made only if it must.
+
+    Parameters
+    ----------
+    name : str
+        The module's name.
+    names : sequence of str
+        Functions of it.
+    write : callable
+        Returns its text.
+    symbols : mapping of str to int
+        See `load`.
+    """
+    store, processor = configured_cache(), host()
+    key = key_of("module", name, source_files(), fingerprint(), processor.triple, processor.name, processor.features)
+    known = store.get(key) if source_files() and fingerprint() else None
+    found = None if known is None else load_kept(known.decode(errors="replace"), names, symbols)
+    if found is None:
+        text = write()
+        found = load(text, names, symbols)
+        if source_files() and fingerprint():
+            store.put(key, code_key(text).encode(), f"which code is the {name}'s")
+    return found
+
+
+def _identity(key: str, symbols: Mapping[str, int]) -> tuple[str, tuple[tuple[str, int], ...]]:
+    return key, tuple(sorted(symbols.items()))
 
 
 def _load(key: str, text: str, symbols: Mapping[str, int], processor: Processor) -> Mapping[str, int]:

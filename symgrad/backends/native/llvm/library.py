@@ -1,13 +1,19 @@
-"""The library llvmlite: imported only when something has to be compiled, for that takes as long as a warm start."""
+"""The library llvmlite, imported only when something has to be compiled; and which symgrad and which llvmlite it is."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import sys
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
+from threading import Thread
 from typing import Any
 
 from symgrad.errors import MissingLibraryError, render
+
+LIBRARY_NAMES = ("libllvmlite.so", "libllvmlite.dylib", "llvmlite.dll")
 
 
 @cache
@@ -20,7 +26,7 @@ def binding() -> Any:
         If it can't be imported; says why and what to do.
     """
     try:
-        import llvmlite.binding as llvm
+        llvm = imported("llvmlite.binding")
     except (ImportError, OSError) as error:
         remedy = "Install it: pip install llvmlite. Or set backend=numpy, which needs no compiler."
         raise MissingLibraryError(render(f"the native backend needs llvmlite: {error}", remedy=remedy)) from error
@@ -29,18 +35,65 @@ def binding() -> Any:
     return llvm
 
 
+def imported(name: str) -> Any:
+    """Return a module; import it on a thread of its own, so that no interrupt comes in the middle of that."""
+    if name in sys.modules:
+        return import_module(name)
+    errors: list[BaseException] = []
+    thread = Thread(target=_import, args=(name, errors), daemon=True)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return import_module(name)
+
+
+def _import(name: str, errors: list[BaseException]) -> None:
+    try:
+        import_module(name)
+    except BaseException as error:  # it is raised where the module was asked for
+        errors.append(error)
+
+
 @cache
 def fingerprint() -> str:
     """Return a text that is another one for every other build of llvmlite, without importing LLVM; empty if unknown."""
     try:
-        from llvmlite import __version__
-        from llvmlite.utils import get_library_name
-
         specification = find_spec("llvmlite")
         folders = specification.submodule_search_locations if specification else None
         if not folders:
             return ""
-        about = os.stat(os.path.join(folders[0], "binding", get_library_name()))
-    except (ImportError, OSError):
+        with os.scandir(os.path.join(folders[0], "binding")) as found:
+            libraries = [entry.stat() for entry in found if entry.name in LIBRARY_NAMES]
+        versions = os.stat(os.path.join(folders[0], "_version.py"))
+    except (ImportError, OSError, ValueError):
         return ""
-    return f"llvmlite {__version__}, {about.st_size} bytes of {about.st_mtime_ns}"
+    known = [(about.st_size, about.st_mtime_ns) for about in (versions, *libraries)]
+    return f"llvmlite {folders[0]} {known}" if libraries else ""
+
+
+@cache
+def source_files() -> str:
+    """Return a text that is another one for every other state of symgrad's source files; empty if there are none.
+
+    Names, sizes and dates are enough: this is read on every start, and a cached program from before a change of the
+    sources would be wrong code.
+    """
+    root = os.path.abspath(__file__)
+    for _ in ("llvm", "native", "backends", "symgrad"):
+        root = os.path.dirname(root)
+    digest, count = hashlib.sha256(root.encode()), 0
+    pending = [root]
+    try:
+        while pending:
+            with os.scandir(pending.pop()) as found:
+                for entry in sorted(found, key=os.fspath):
+                    if entry.name.endswith(".py"):
+                        about = entry.stat()
+                        digest.update(f"{entry.path} {about.st_size} {about.st_mtime_ns}\n".encode())
+                        count += 1
+                    elif entry.name != "__pycache__" and entry.is_dir():
+                        pending.append(entry.path)
+    except OSError:
+        return ""
+    return digest.hexdigest() if count else ""

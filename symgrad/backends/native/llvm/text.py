@@ -299,6 +299,12 @@ class Function:
         self.declare(name, "void", [value.type, "ptr", "i32 immarg", mask.type])
         self.do(f"call void @{name}({value.typed}, ptr {pointer}, i32 {align}, {mask.typed})")
 
+    def prefetch(self, pointer: Value) -> None:
+        """Ask for a cache line that will be read soon; any address will do."""
+        name = "llvm.prefetch.p0"
+        self.declare(name, "void", ["ptr", "i32 immarg", "i32 immarg", "i32 immarg"])
+        self.do(f"call void @{name}(ptr {pointer}, i32 0, i32 3, i32 1)")
+
     # ---- vectors ----
 
     def splat(self, value: Value, lanes: int) -> Value:

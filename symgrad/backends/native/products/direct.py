@@ -27,6 +27,10 @@ PACKED_SIZE = 1 << 15
 """Elements of a matrix that each thread may copy into scratch memory as a whole."""
 
 
+STREAMED_BYTES = 1 << 19
+"""Operands of this size may come from memory, where the processor's own guesses end with each page."""
+
+
 def empty_kernel(name: str, problem: Problem, numbers: Numbers) -> NativeKernel:
     """Return the kernel of a product without elements."""
     function = kernel_function(name)
@@ -121,13 +125,14 @@ def dot_kernel(name: str, problem: Problem, numbers: Numbers) -> NativeKernel:
         buffers.left, problem = function.parameters[4], replace(problem, left=packed)
         scratch = problem.m * padded * numbers.bytes
     overlap = problem.added is None
+    is_streamed = problem.n * problem.k * numbers.bytes > STREAMED_BYTES
     _, (rows, columns) = dot_tile_shape(problem, numbers)
 
     def tile(indices: list[Value], row: Value, column: Value, height: int, width: int) -> None:
         left = buffers.inside(buffers.left, problem.left, indices, row, index(0))
         right = buffers.inside(buffers.right, problem.right, indices, index(0), column)
         sums = dot_tile(function, numbers, left, right, problem.k, height, width,
-                        problem.left.rows, problem.right.columns)  # fmt: skip
+                        problem.left.rows, problem.right.columns, is_streamed)  # fmt: skip
         target = buffers.target.moved(function, buffers.distance(problem.output, indices, row, column))
         put_sums(function, target, sums, (problem.output.rows, problem.output.columns))
 

@@ -141,9 +141,12 @@ def broadcast_tile(
 
 def dot_tile(
     function: Function, numbers: Numbers, left: Value, right: Value, steps: int,
-    rows: int, columns: int, left_stride: int, right_stride: int,
+    rows: int, columns: int, left_stride: int, right_stride: int, is_streamed: bool = False,
 ) -> Rows:  # fmt: skip
-    """Write inner products of `rows` rows of left with `columns` rows of right; returns vectors of partial sums."""
+    """Write inner products of `rows` rows of left with `columns` rows of right; returns vectors of partial sums.
+
+    If right is streamed from memory, the rows of the next tile are asked for meanwhile.
+    """
     carried = [left, right, *[numbers.zeros] * (rows * columns)]
 
     def add_products(pointers: Sequence[Value], sums: list[Value], width: int) -> list[Value]:
@@ -160,6 +163,8 @@ def dot_tile(
 
     full, rest = divmod(steps, numbers.lanes)
     with function.loop(index(0), index(full), 1, carried, hint="k") as loop:
+        for column in range(columns, 2 * columns if is_streamed else columns):
+            function.prefetch(at(function, loop.carried[1], column * right_stride, numbers.element))
         sums = add_products(loop.carried[:2], loop.carried[2:], numbers.lanes)
         loop.next = [*[at(function, p, numbers.lanes, numbers.element) for p in loop.carried[:2]], *sums]
     sums = loop.results[2:]

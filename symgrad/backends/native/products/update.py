@@ -18,7 +18,6 @@ from symgrad.backends.native.products.units import Buffers, choose_tile, over_un
 LONGEST_STEP = 512
 """With more columns of a than these, copying its factors doesn't pay."""
 
-
 NARROWEST = 64
 """A narrower c is better updated as its transpose."""
 
@@ -33,7 +32,7 @@ def is_suited(step: Problem) -> bool:
 def update_kernel(
     name: str, step: Problem, numbers: Numbers, product: Matrix | None = None, squares: Matrix | None = None
 ) -> NativeKernel:
-    """Return the kernel of ``c + (beta * c + alpha * a @ b)``, and of ``b @ c.T``.
+    """Return the kernel of ``c + (beta * c + alpha * a @ b)``, and of what else is wanted of c.
 
     Parameters
     ----------
