@@ -17,8 +17,7 @@ from symgrad.graph.op import Operand, describe_operands
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Evaluate, Map
 from symgrad.lowering import Step
-from symgrad.lowering.fusion import evaluate
-from symgrad.lowering.fusion.kernels import evaluate_part
+from symgrad.lowering.meaning import evaluate, evaluate_part
 from symgrad.lowering.steps import Fused
 
 Array = np.ndarray[Any, Any]

@@ -148,15 +148,13 @@ def ptp(x: Any, axis: Any = None) -> Any:
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """``log(sum(exp(x)))`` over axes, without overflow.
 
-    Computed as ``m + log(sum(exp(x - m)))`` with the largest element m, which counts as 0 where it is infinite, so
-    that a slice of -inf gives -inf.
+    Computed as ``m + log(sum(exp(x - m)))`` with the largest element m, which is the result where it is infinite.
     """
     x = as_operand(x)
     axis = checked_axes(axis, x, "logsumexp")
-    largest = max(x, axis, keepdims=True)
-    shift = switch(isinf(largest), scalar_constant(0, largest.type.dtype), largest)
-    shift = StopGradient()(shift)
-    total = log(sum(exp_(x - shift), axis, keepdims=True)) + shift
+    largest = StopGradient()(max(x, axis, keepdims=True))
+    total = log(sum(exp_(x - largest), axis, keepdims=True)) + largest
+    total = switch(isinf(largest), largest, total)
     if keepdims:
         return total
     return dimshuffle(total, *[number for number in range(x.type.ndim) if number not in axis])

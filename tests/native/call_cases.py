@@ -296,7 +296,7 @@ def drawn() -> Case:
 def convolved() -> Case:
     w = symgrad.shared(numbers(2, 1, 3, 3), name="w")
     x = T.ftensor4("x")
-    y = T.nnet.relu(T.nnet.conv2d(x, w))
+    y = T.relu(T.conv2d(x, w))
     f = symgrad.function([x], [y.sum(), symgrad.grad(T.sum(y), w)], updates=[(w, w * 0.9)])
     return Case(f, [Wanted("float32", (2, 1, 6, 6))], [w])
 

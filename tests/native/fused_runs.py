@@ -21,7 +21,8 @@ from symgrad.graph.variables import Constant, SharedVariable
 from symgrad.kernels.grammar import View
 from symgrad.kernels.ir import grammar as ir
 from symgrad.kernels.ir.interpreter import interpret
-from symgrad.lowering.fusion import evaluate, fuse, in_place, kernel_ir
+from symgrad.lowering.fusion import fuse, in_place, kernel_ir
+from symgrad.lowering.meaning import evaluate
 from symgrad.lowering.steps import Fused
 
 ENTRY = ctypes.CFUNCTYPE(

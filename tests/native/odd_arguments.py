@@ -208,7 +208,8 @@ def memory(value: np.ndarray, random: np.random.Generator, shared: Sequence[Any]
 
 @maker
 def pythons_array(value: np.ndarray, random: np.random.Generator, shared: Sequence[Any]) -> Any:
-    return array.array(value.dtype.char if value.dtype.char in "bBhHiIlLqQfd" else "d", value.reshape(-1).tolist())
+    code = value.dtype.char if value.dtype.char in "bBhHiIlLqQfd" else "d"
+    return array.array(code, value.real.reshape(-1).tolist())
 
 
 # ---- other values ----

@@ -24,7 +24,8 @@ from symgrad.kernels.grammar import Map, View
 from symgrad.kernels.ir.grammar import Kind, Loop, Role
 from symgrad.kernels.ir.interpreter import interpret
 from symgrad.kernels.ir.traversal import walk
-from symgrad.lowering.fusion import evaluate, fuse, in_place, kernel_ir, work_of
+from symgrad.lowering.fusion import fuse, in_place, kernel_ir, work_of
+from symgrad.lowering.meaning import evaluate
 from symgrad.lowering.steps import Fused
 
 

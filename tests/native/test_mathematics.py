@@ -20,7 +20,7 @@ from symgrad.backends.native.scalars import emit_scalar
 from symgrad.ops.elementwise_op import rows
 
 EXACT = ("floor", "ceil", "trunc", "rint", "mod", "floor_divide")  # test_scalars.py has these
-NAMES = [name for name in FUNCTIONS if name not in EXACT]
+NAMES = [name for name in FUNCTIONS if name not in (*EXACT, "exp_below_one")]
 DTYPES = ["float32", pytest.param("float64", marks=pytest.mark.skipif(not IS_WIDER, reason="no wider numbers"))]
 
 SPECIAL = [0.0, 0.25, 0.5, 0.75, 0.8, 1.0, 1.5, 2.0, 3.0, 17.0, 2.0**23, 2.0**24 + 1, 2.0**53, 2.0**60, np.inf]
@@ -65,6 +65,20 @@ def largest_error(name: str, arrays: list[np.ndarray], lanes: int, cap: str | No
 def test_two_units_in_the_last_place(name: str, dtype: str) -> None:
     arrays = operands(name, dtype, 5000)
     assert largest_error(name, arrays, 16 if dtype == "float32" else 8) <= 2
+
+
+@pytest.mark.parametrize("cap", [None, "sse2"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_exponential_of_what_is_at_most_zero(dtype: str, cap: str | None) -> None:
+    lowest = -86.0 if dtype == "float32" else -707.0
+    x = np.random.default_rng(3).uniform(lowest, 0, 5000).astype(dtype)
+    x = np.concatenate([x, np.array([0.0, -0.0, lowest, -1e-30, np.nan], dtype)])
+    lanes = 16 if dtype == "float32" else 8
+    processor = host(cap) if cap else None
+    errors = units_in_the_last_place(apply("exp_below_one", [x], dtype, lanes, processor), exact("exp", x))
+    assert errors.max() <= (2 if cap is None else 3)
+    far = np.array([2 * lowest, -1e4, -np.inf, np.finfo(dtype).min], dtype)
+    assert apply("exp_below_one", [far], dtype, lanes, processor).tolist() == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

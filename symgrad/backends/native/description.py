@@ -139,5 +139,7 @@ def surroundings() -> tuple[str, ...]:
         raise IndescribableError("symgrad, or llvmlite")
     processor = host()
     details = (processor.vector_bytes, processor.masked, processor.registers)
-    return (sources, compiler, sys.version, np.__version__, processor.triple, processor.name, processor.features, repr(details),
-            f"fusion={config.fusion}")  # fmt: skip
+    return (
+        sources, compiler, sys.version, np.__version__, processor.triple, processor.name, processor.features,
+        repr(details), f"fusion={config.fusion}",
+    )  # fmt: skip

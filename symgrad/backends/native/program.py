@@ -13,7 +13,7 @@ from symgrad.backends.base import MISS, Number, Program, Turn
 from symgrad.backends.native.entries import parallel, runtime
 from symgrad.backends.native.making import Making
 from symgrad.backends.native.objects import api_table, builtin
-from symgrad.backends.native.records import Api, Array, Header, Move, Output
+from symgrad.backends.native.records import Api, Array, Header, Move
 from symgrad.backends.native.table import Table
 from symgrad.backends.native.turns import NativeTurn
 from symgrad.graph.variables import Container
@@ -58,11 +58,12 @@ class NativeProgram:
         self._written = [plan.shared.index(target) for target in plan.graph.targets]
         self._make_reference = reference
         self._reference: Program | None = None
-        self._api = api_table().copy()
+        api = api_table().copy()
+        table.kept.append(api)
         addresses = runtime()
-        self._api[Api.PARALLEL] = parallel()
+        api[Api.PARALLEL] = parallel()
         words = table.words
-        words[Header.CALLS] = self._api.ctypes.data
+        words[Header.CALLS] = api.ctypes.data
         words[Header.MISS] = id(MISS)
         words[Header.AS_LIST] = 1
         self.take_turns(NativeTurn())
@@ -101,6 +102,7 @@ class NativeProgram:
     def take_turns(self, turn: NativeTurn) -> None:
         """Never run at the same time as the other programs that take turns with it."""
         self._turn = turn
+        self.table.kept.append(turn)
         self.table.words[Header.BUSY] = turn.address
 
     def entry(self, numbers: Sequence[int], as_list: bool, turn: Turn) -> Callable[..., Any]:

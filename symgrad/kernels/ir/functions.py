@@ -17,9 +17,9 @@ class Rule(enum.Enum):
 
 _UNARY = (
     "negative", "reciprocal", "abs", "sign", "sqr", "sqrt", "floor", "ceil", "trunc", "rint", "exp", "exp2", "expm1",
-    "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh",
-    "arcsinh", "arccosh", "arctanh", "deg2rad", "rad2deg", "sigmoid", "softplus", "rectify", "step", "erf", "erfc",
-    "invert",
+    "exp_below_one", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh",
+    "tanh", "arcsinh", "arccosh", "arctanh", "deg2rad", "rad2deg", "sigmoid", "softplus", "rectify", "step", "erf",
+    "erfc", "invert",
 )  # fmt: skip
 _BINARY = (
     "add", "subtract", "multiply", "true_divide", "floor_divide", "mod", "power", "logaddexp", "arctan2", "maximum",
@@ -35,8 +35,9 @@ FUNCTIONS: dict[str, tuple[int, Rule]] = {
     "switch": (3, Rule.SELECTION),
     "bitcast": (1, Rule.BITS),
 }
-"""Number of operands and rule of each function. ``multiply_high`` is the upper half of a product of unsigned integers,
-``bitcast`` the same bits read as another dtype."""
+"""Number of operands and rule of each function. ``exp_below_one`` is ``exp`` of what is never above 0, and may be 0
+where the exponential is subnormal. ``multiply_high`` is the upper half of a product of unsigned integers, ``bitcast``
+the same bits read as another dtype."""
 
 ASSOCIATIVE = ("add", "multiply", "maximum", "minimum", "and", "or")
 """What may combine the values of rounds that run in any order."""

@@ -39,7 +39,8 @@ _NUMPY_NAMES = {
     "shift_left": "left_shift", "shift_right": "right_shift",
 }  # fmt: skip
 _ELSEWHERE = {
-    "sigmoid": "scipy.special:expit", "erf": "scipy.special:erf", "erfc": "scipy.special:erfc",
+    "exp_below_one": "numpy:exp", "sigmoid": "scipy.special:expit",
+    "erf": "scipy.special:erf", "erfc": "scipy.special:erfc",
     "softplus": "symgrad.kernels.scalar_functions:softplus", "rectify": "symgrad.kernels.scalar_functions:relu",
     "step": "symgrad.kernels.scalar_functions:step",
     "rectify_gradient": "symgrad.kernels.scalar_functions:rectify_gradient",

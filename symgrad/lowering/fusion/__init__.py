@@ -4,6 +4,6 @@ It knows no device: what it returns is kernel IR, for any backend that has the s
 """
 
 from symgrad.lowering.fusion.grouping import fuse, grouped
-from symgrad.lowering.fusion.kernels import evaluate, in_place, kernel_ir, kernel_name, share_nest, work_of
+from symgrad.lowering.fusion.kernels import in_place, kernel_ir, kernel_name, share_nest, work_of
 
-__all__ = ["evaluate", "fuse", "grouped", "in_place", "kernel_ir", "kernel_name", "share_nest", "work_of"]
+__all__ = ["fuse", "grouped", "in_place", "kernel_ir", "kernel_name", "share_nest", "work_of"]

@@ -230,6 +230,8 @@ class Builder:
         dtypes = tuple([node.dtype for node in nodes])
         if not self.facts.allows(name, dtypes, dtype):
             raise UnfusableError(f"{name} of {', '.join(dtypes)} isn't supported")
+        if name == "exp" and _is_below_its_maximum(nodes[0]):
+            name = "exp_below_one"
         node: Node = self.noted(Apply(name, nodes, dtype))
         return node
 
@@ -342,3 +344,11 @@ def _result(name: str, dtypes: Sequence[str]) -> str | None:
         return result_dtype(name, dtypes)
     except ValueError:
         return None
+
+
+def _is_below_its_maximum(node: Node) -> bool:
+    """Whether a scalar is something less the largest of it: never above 0."""
+    if not isinstance(node, Apply) or node.function != "subtract":
+        return False
+    whole, largest = node.operands
+    return isinstance(largest, Reduce) and largest.function == "maximum" and largest.operands[0] is whole

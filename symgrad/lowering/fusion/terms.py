@@ -21,7 +21,8 @@ from symgrad.graph.variables import Variable
 from symgrad.lowering.fusion.axes import Axis, Size, UnfusableError, axis_of, joined, leaves, unify
 
 _EXPENSIVE = (
-    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan",
+    "exp", "exp_below_one", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos",
+    "arctan",
     "arctan2", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "sigmoid", "softplus", "logaddexp", "power",
     "erf", "erfc",
 )  # fmt: skip

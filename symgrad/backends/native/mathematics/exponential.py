@@ -114,6 +114,13 @@ def exp(m: Arithmetic, x: Value) -> Value:
     return _scaled(m, _exponential_of_remainder(m, r), exponent)
 
 
+def exp_below_one(m: Arithmetic, x: Value) -> Value:
+    """Exponential of what is at most 0, such as logits less the largest of them; 0 where it would be subnormal."""
+    r, exponent = _reduced(m, x)
+    value = m.multiply(_exponential_of_remainder(m, r), m.power_of_two(exponent))
+    return m.select(m.less(x, -86.0 if m.is_single else -707.0), 0.0, value)
+
+
 def exp_of_sum(m: Arithmetic, high: Value, low: Value, factor: Value) -> Value:
     """Return ``factor * exp(high + low)`` for a `low` that is small, with hardly the error of the factor more."""
     table = _table(m)
@@ -197,5 +204,6 @@ def sinh(m: Arithmetic, x: Value) -> Value:
 
 
 FUNCTIONS: dict[str, Callable[..., Value]] = {
-    "exp": exp, "exp2": exp2, "expm1": expm1, "sigmoid": sigmoid, "tanh": tanh, "cosh": cosh, "sinh": sinh,
+    "exp": exp, "exp_below_one": exp_below_one, "exp2": exp2, "expm1": expm1, "sigmoid": sigmoid, "tanh": tanh,
+    "cosh": cosh, "sinh": sinh,
 }  # fmt: skip
