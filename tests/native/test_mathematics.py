@@ -89,7 +89,7 @@ def test_without_fused_operations(name: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", [*NAMES, *EXACT])
 def test_every_width_gives_the_same_bits(name: str, dtype: str) -> None:
     arrays = operands(name, dtype, 200, seed=2)
     integer = f"u{np.dtype(dtype).itemsize}"

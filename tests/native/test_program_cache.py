@@ -149,7 +149,7 @@ def test_what_has_no_native_program_is_known_to_have_none(nothing_written: Calla
 
 def key_of(**changes: Any) -> str:
     """Return the key of a program that `changes` alter in one way each."""
-    given = {"factor": 2.0, "shape": (3, 4), "dtype": "float32", "axis": 1, "function": T.tanh, "names": "xw",
+    given: dict[str, Any] = {"factor": 2.0, "shape": (3, 4), "dtype": "float32", "axis": 1, "function": T.tanh, "names": "xw",
              "open": False, "updates": True, "width": 4, "indices": [0, 2]} | changes  # fmt: skip
     x = T.tensor(given["dtype"], (None, None), given["names"][0])
     w = symgrad.shared(np.zeros(given["width"], given["dtype"]), given["names"][1])
