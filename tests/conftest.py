@@ -9,6 +9,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from combinations import COMBINATIONS, Combination, is_possible, names_for, share_of
 
 hypothesis.settings.register_profile("symgrad", deadline=None)  # timings on shared machines mean nothing
 hypothesis.settings.load_profile("symgrad")
@@ -24,6 +25,7 @@ GOLDEN = Path(__file__).parent / "golden"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files instead of comparing")
     parser.addoption("--graphs", type=int, default=2000, help="how many random programs are tried")
+    parser.addoption("--all-combinations", action="store_true", help="run everything on all backends and settings")
     parser.addoption("--calls", type=int, default=10_000, help="how many random calls of native functions are made")
 
 
@@ -46,10 +48,32 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Random programs are tried in batches of 50, as many as ``--graphs`` asks for."""
+    """Tests run on combinations of settings; random programs in batches of 50, as many as ``--graphs`` asks for."""
+    everything = metafunc.config.getoption("--all-combinations")
     if "batch" in metafunc.fixturenames:
-        graphs = metafunc.config.getoption("--graphs")
-        metafunc.parametrize("batch", range(-(-graphs // 50)))
+        batches = range(-(-metafunc.config.getoption("--graphs") // 50))
+        pairs = [(batch, name) for batch in batches for name in names_for(batch, everything)]
+        metafunc.parametrize(("batch", "combination"), pairs, indirect=["combination"])
+    elif "combination" in metafunc.fixturenames:
+        metafunc.parametrize("combination", list(COMBINATIONS), indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only ``--all-combinations`` runs, unless it was asked for by its name."""
+    if config.getoption("--all-combinations") or any("::" in argument for argument in config.args):
+        return
+    items[:], others = share_of(items)
+    config.hook.pytest_deselected(items=others)
+
+
+@pytest.fixture
+def combination(request: pytest.FixtureRequest) -> Iterator[Combination]:
+    """Run the test with the settings of a combination."""
+    found = COMBINATIONS[request.param]
+    if not is_possible(found):
+        pytest.skip(f"this machine can't run {found.name}")
+    with found.used():
+        yield found
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import oracle
 import pytest
+from combinations import Combination
 
 import symgrad
 import symgrad.tensor as T
@@ -77,7 +78,7 @@ def test_infer_says_what_evaluate_returns(name: str) -> None:
 
 @pytest.mark.parametrize("mode", ["none", "default"])
 @pytest.mark.parametrize("name", SUBJECTS)
-def test_backend_equals_evaluate(name: str, mode: str) -> None:
+def test_backend_equals_evaluate(name: str, mode: str, combination: Combination) -> None:
     for op, sample in good(name):
         expected = op.evaluate(*sample.arguments)
         for static in (True, False):
@@ -177,7 +178,7 @@ def test_forward_and_reverse_mode_agree(name: str) -> None:
 
 @pytest.mark.parametrize("mode", ["none", "default"])
 @pytest.mark.parametrize("name", SUBJECTS)
-def test_compiled_gradient_equals_the_walk(name: str, mode: str) -> None:
+def test_compiled_gradient_equals_the_walk(name: str, mode: str, combination: Combination) -> None:
     for op, sample in differentiable(name):
         d = Derivatives(op, sample, static=False)
         function = symgrad.function(d.variables, d.cotangents, mode=mode, on_unused_input="ignore")
@@ -186,7 +187,7 @@ def test_compiled_gradient_equals_the_walk(name: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
-def test_bad_samples_raise_what_they_say(name: str) -> None:
+def test_bad_samples_raise_what_they_say(name: str, combination: Combination) -> None:
     for op, sample in samples_of(name):
         if sample.error is None:
             continue

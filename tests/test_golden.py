@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from combinations import Combination
 
 import symgrad
 from symgrad.data import Mnist, load_mnist
@@ -37,14 +38,15 @@ ACTIVATIONS = {"sigmoid": sigmoid, "relu": ReLU}
 
 # In this case inputs of ReLU units come within 1e-6 of zero in steps 42, 53 and 65. On which side they fall is decided
 # by the rounding of float32, and the wrong side makes another trajectory. (PyTorch's float32 does so too with some of
-# its kernels.) So besides the whole trajectory, each step is tested by itself.
-SENSITIVE = ["two_conv_relu"]
+# its kernels.) So the trajectory is only compared up to there, and each step is tested by itself.
+SENSITIVE = {"two_conv_relu": 42}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A case: its entry in ``cases.json``, and what was recorded."""
+    """A case: its name, its entry in ``cases.json``, and what was recorded."""
 
+    name: str
     layers: list[Any]
     eta: float
     lmbda: float
@@ -98,7 +100,7 @@ def load_case(name: str) -> Case:
     folder = Path(str(FOLDER))
     with np.load(folder / f"{name}.npz") as recorded:
         arrays = dict(recorded)
-    return Case(**json.loads((folder / "cases.json").read_text())[name], recorded=arrays)
+    return Case(name, **json.loads((folder / "cases.json").read_text())[name], recorded=arrays)
 
 
 def values(net: Network) -> list[np.ndarray]:
@@ -114,7 +116,7 @@ def test_every_case_is_tested() -> None:
 
 
 @symgrad.config.change_flags(floatX="float64")
-def test_float64(case: Case, mode: str, mnist: Mnist) -> None:
+def test_float64(case: Case, mode: str, mnist: Mnist, combination: Combination) -> None:
     training_data, validation_data, _ = map(share, mnist)
     net, recorded = case.network(), case.recorded
     cost = net.regularized_cost(case.lmbda / (len(mnist.training.labels) // case.mini_batch_size))
@@ -135,16 +137,17 @@ def test_float64(case: Case, mode: str, mnist: Mnist) -> None:
     np.testing.assert_allclose(net.each_image(net.output, few)(), recorded["validation_probabilities"], atol=1e-9)
 
 
-def test_float32(case: Case, mode: str, mnist: Mnist) -> None:
+def test_float32(case: Case, mode: str, mnist: Mnist, combination: Combination) -> None:
     net = case.network()
     assert {value.dtype for value in values(net)} == {np.dtype("float32")}
     train = case.training_function(net, share(mnist.training))
-    costs = [float(train(step)) for step in range(case.steps)]
-    np.testing.assert_allclose(costs, case.recorded["costs"], rtol=1e-3)
+    steps = SENSITIVE.get(case.name, case.steps)
+    costs = [float(train(step)) for step in range(steps)]
+    np.testing.assert_allclose(costs, case.recorded["costs"][:steps], rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", SENSITIVE)
-def test_float32_step_by_step(name: str, mode: str, mnist: Mnist) -> None:
+def test_float32_step_by_step(name: str, mode: str, mnist: Mnist, combination: Combination) -> None:
     """From the float64 run's parameters at each step, float32 computes the same cost and the same update."""
     case = load_case(name)
     with symgrad.config.change_flags(floatX="float64"):

@@ -9,6 +9,7 @@ import numpy as np
 import productions
 import productions_of_shapes
 import pytest
+from combinations import Combination
 from program_checks import check, shrunk
 from random_programs import PRODUCTIONS, Program, random_program
 
@@ -34,14 +35,14 @@ def rules_of(seed: int) -> list[str]:
     )
 
 
-def test_random_programs_agree(batch: int) -> None:
+def test_random_programs_agree(batch: int, combination: Combination) -> None:
     for seed in range(batch * BATCH, (batch + 1) * BATCH):
         program = random_program(seed)
         failure = failure_of(program, rules_of(seed))
         if failure is not None:
             smaller = shrunk(program, lambda candidate, seed=seed: failure_of(candidate, rules_of(seed)))
             text = smaller.script(failure_of(smaller, rules_of(seed)) or failure)
-            pytest.fail(f"the random program of seed {seed} disagrees:\n\n{text}", pytrace=False)
+            pytest.fail(f"the random program of seed {seed} disagrees, {combination}:\n\n{text}", pytrace=False)
 
 
 def test_every_production_is_used() -> None:

@@ -9,19 +9,21 @@ from collections.abc import Callable, Sequence
 
 from symgrad.backends.base import Backend, Program, Turn, UnsupportedError
 from symgrad.backends.native.layouts import Layouts
-from symgrad.backends.native.making import making_of, schedule
+from symgrad.backends.native.making import has_kernel, making_of, schedule
 from symgrad.backends.native.objects import is_supported
 from symgrad.backends.native.program import NativeProgram
 from symgrad.backends.native.table import Table
-from symgrad.backends.native.turns import NativeTurn
 from symgrad.backends.native.traits import NATIVE_TRAITS
+from symgrad.backends.native.turns import NativeTurn
 from symgrad.config import config
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.variables import Container
-from symgrad.kernels.grammar import View
 from symgrad.lowering import Step
 from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.plan import Plan
+
+MOST_STEPS = 4000
+"""Graphs with more steps run through NumPy: machine code for them would take longer than most calls can win back."""
 
 
 class NativeBackend:
@@ -44,6 +46,8 @@ class NativeBackend:
         """Return the steps, fused; raise `UnsupportedError` if one has no native kernel."""
         if not is_supported():
             raise UnsupportedError("this Python keeps its objects in another way")
+        if len(steps) > MOST_STEPS:
+            raise UnsupportedError("compiling so many kernels would take too long")
         return schedule(graph, steps, sizes)
 
     def turn(self) -> Turn:
@@ -52,16 +56,11 @@ class NativeBackend:
 
     def has_kernel(self, step: Step) -> bool:
         """Whether a step isn't one of those that only its op's own NumPy meaning can do."""
-        from symgrad.backends.native.selection import has_kernel
-
         return has_kernel(step)
 
     def compile(self, plan: Plan, containers: Sequence[Container], explain: Callable[[], Program]) -> NativeProgram:
         """Choose and compile the kernels, and lay out the records."""
         layouts = Layouts(plan.types)
-        for action in plan.actions:
-            if isinstance(action.step.kernel, View):
-                layouts.add_view(action.step)
         making = making_of(plan)
         recipe, addresses = making.finish(plan, layouts)
         table = Table(plan, layouts, recipe.calls, recipe.copies, addresses, containers, config.threads)

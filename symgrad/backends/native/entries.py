@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
 
+from symgrad.backends.native.llvm.background import Background
 from symgrad.backends.native.llvm.jit import load_written
 from symgrad.backends.native.llvm.library import imported
+from symgrad.config import config
 
 NAMES = (
     "symgrad_entry", "symgrad_taken_entry", "symgrad_take_turn", "symgrad_run", "symgrad_repeat", "symgrad_counter"
@@ -36,13 +38,11 @@ LIBRARY = {
 _FORK_HOOKS = ("pthread_atfork", "__register_atfork")  # the C library has one of them
 
 
-@cache
 def runtime() -> Mapping[str, int]:
     """Return the addresses of the entry, and of what runs a program once or many times."""
-    return load_written("runtime", NAMES, _runtime_text)
+    return _loaded.get("runtime") or _load("runtime", NAMES, _runtime_text, {})
 
 
-@cache
 def parallel() -> int:
     """Return the address of ``symgrad_parallel`` for this machine.
 
@@ -50,7 +50,31 @@ def parallel() -> int:
     a kernel's units on that many threads. Thread t gets the scratch memory at ``scratch + t * stride``.
     The result is 0, or the code of the first thread that has another.
     """
-    return load_written("pool", ["symgrad_parallel"], _pool_text, pool_symbols())["symgrad_parallel"]
+    name = "symgrad_parallel"
+    return (_loaded.get("pool") or _load("pool", [name], _pool_text, pool_symbols()))[name]
+
+
+def prepare() -> None:
+    """Begin to load both on another thread, if they aren't there: they may have to be compiled."""
+    if not _loaded:
+        with Background() as background:
+            background.add(runtime)
+            if config.threads > 1:
+                background.add(parallel)
+
+
+_loaded: dict[str, Mapping[str, int]] = {}
+_loading = Lock()
+
+
+def _load(
+    module: str, names: Sequence[str], write: Callable[[], str], symbols: Mapping[str, int]
+) -> Mapping[str, int]:
+    """Load a module, unless another thread has just done so."""
+    with _loading:
+        if module not in _loaded:
+            _loaded[module] = load_written(module, names, write, symbols)
+        return _loaded[module]
 
 
 def pool_symbols() -> Mapping[str, int]:

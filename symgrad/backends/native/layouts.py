@@ -5,7 +5,7 @@ A memory is what a variable that isn't a view lives in. A view whose start only 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -107,6 +107,12 @@ class Layouts:
         if not getattr(kind, "is_static", False):
             raise UnsupportedError(f"{variable} has sizes that only the call knows")
         return tuple(kind.shape)
+
+    def add_views(self, steps: Sequence[Step]) -> None:
+        """Note where the outputs of those steps are that are views, or raise `UnsupportedError`."""
+        for step in steps:
+            if isinstance(step.kernel, View):
+                self.add_view(step)
 
     def add_view(self, step: Step) -> None:
         """Note where the output of a view is, or raise `UnsupportedError`."""

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from symgrad.backends.base import UnsupportedError
 from symgrad.backends.native.description import IndescribableError, Ingredients, ingredients
+from symgrad.backends.native.entries import prepare
+from symgrad.backends.native.llvm.background import Background
 from symgrad.backends.native.llvm.jit import code_key, load, load_kept
 from symgrad.backends.native.llvm.library import imported
 from symgrad.backends.native.recipes import Recipe, find_recipe, keep_recipe, keep_refusal
+from symgrad.backends.native.traits import is_native
 from symgrad.config import config
 from symgrad.lowering.parts import in_parts
 
 if TYPE_CHECKING:
+    from symgrad.backends.native.kernel import NativeKernel
     from symgrad.backends.native.layouts import Layouts
     from symgrad.graph.closed import ClosedGraph
     from symgrad.lowering.open_sizes import OpenSizes
     from symgrad.lowering.plan import Plan
     from symgrad.lowering.steps import Step
+
+MODULE_LINES = 1500
+"""Kernels are compiled together until they have so many lines."""
 
 
 @dataclass(eq=False)
@@ -41,8 +49,6 @@ class Making:
         What the cache knows the program by, as long as it may have to be put there.
     found : Recipe or None
         What the cache had.
-    text : str
-        The LLVM text of the kernels, once it has been written.
     """
 
     graph: ClosedGraph
@@ -51,10 +57,9 @@ class Making:
     fusion: bool = True
     made_from: Ingredients | None = None
     found: Recipe | None = None
-    text: str = ""
 
     def finish(self, plan: Plan, layouts: Layouts) -> tuple[Recipe, Mapping[str, int]]:
-        """Return the recipe, and the addresses of its kernels.
+        """Return the recipe, and the addresses of its kernels; enter the plan's views into `layouts`.
 
         Raises
         ------
@@ -63,28 +68,20 @@ class Making:
         """
         found, made_from = self.found, self.made_from
         self.made_from = None
-        if found is not None:
-            addresses = load_kept(found.code, list(found.kernels)) if found.kernels else {}
-            if addresses is not None:
-                return found, addresses
         try:
-            recipe = self._written(plan, layouts)
+            layouts.add_views([action.step for action in plan.actions])
+            if found is not None:
+                addresses = _kept(found)
+                if addresses is not None:
+                    return found, addresses
+            self.recall(plan)
+            recipe, addresses = _compiled(self.steps, plan, layouts)
         except UnsupportedError as error:
             _refuse(made_from, error)
             raise
-        addresses = load(self.text, list(recipe.kernels)) if recipe.kernels else {}
         if made_from is not None:
             keep_recipe(made_from, recipe)
         return recipe, addresses
-
-    def _written(self, plan: Plan, layouts: Layouts) -> Recipe:
-        """Choose the kernels, and write them."""
-        self.recall(plan)
-        calls, copies = _selection().selected(plan, layouts)
-        recipe = Recipe(self.steps, calls, copies)
-        self.text = _selection().text_of(recipe.kernels.values())
-        recipe.code = code_key(self.text)
-        return recipe
 
     # ---- for people ----
 
@@ -98,9 +95,65 @@ class Making:
 
     def llvm(self, plan: Plan, layouts: Layouts) -> str:
         """Return the LLVM text of the kernels."""
-        if not self.text:
-            self._written(plan, layouts)
-        return self.text
+        self.recall(plan)
+        kernels: dict[str, NativeKernel] = {}
+
+        def written(kernel: NativeKernel) -> None:
+            kernels.setdefault(kernel.name, kernel)
+
+        _selection().selected(plan, layouts, written)
+        return str(_selection().text_of(kernels.values()))
+
+
+def _kept(recipe: Recipe) -> dict[str, int] | None:
+    """Return the addresses of a recipe's kernels; None if the cache hasn't all of them."""
+    addresses: dict[str, int] = {}
+    for code in recipe.codes:
+        addresses |= load_kept(code) or {}
+    return addresses if addresses.keys() >= recipe.kernels.keys() else None
+
+
+def _compiled(steps: Sequence[Step], plan: Plan, layouts: Layouts) -> tuple[Recipe, dict[str, int]]:
+    """Choose, write and compile the kernels: some are compiled while the next ones are being written."""
+    with Background() as background:
+        modules = _Modules(background)
+        calls, copies = _selection().selected(plan, layouts, modules.add)
+        modules.end()
+        found = background.results()
+    addresses = {name: address for _, each in found for name, address in each.items()}
+    return Recipe(steps, calls, copies, [code for code, _ in found]), addresses
+
+
+class _Modules:
+    """Puts kernels together into modules of some size, for LLVM takes some time for each, and compiles these."""
+
+    def __init__(self, background: Background) -> None:
+        self.background = background
+        self.known: set[str] = set()
+        self.kernels: list[NativeKernel] = []
+        self.lines = 0
+
+    def add(self, kernel: NativeKernel) -> None:
+        """Add a kernel, unless it is there."""
+        if kernel.name in self.known:
+            return
+        self.known.add(kernel.name)
+        self.kernels.append(kernel)
+        self.lines += sum(len(function.lines) for function in kernel.functions or ())
+        if self.lines >= MODULE_LINES:
+            self.end()
+
+    def end(self) -> None:
+        """Compile what there is."""
+        if self.kernels:
+            names = [kernel.name for kernel in self.kernels]
+            self.background.add(partial(_load, _selection().text_of(self.kernels), names))
+        self.kernels, self.lines = [], 0
+
+
+def _load(text: str, names: Sequence[str]) -> tuple[str, Mapping[str, int]]:
+    """Return under which key a module's code is kept, and the addresses of its functions."""
+    return code_key(text), load(text, names)
 
 
 def _selection() -> Any:
@@ -125,6 +178,7 @@ def schedule(graph: ClosedGraph, steps: Sequence[Step], sizes: OpenSizes) -> Seq
     if found is not None:
         making = Making(graph, steps, found.steps, fusion, made_from, found)
     else:
+        prepare()
         try:
             fused = _selection().fused_steps(graph, steps, sizes, fusion)
             making = Making(graph, steps, fused, fusion, made_from)
@@ -145,6 +199,12 @@ def making_of(plan: Plan) -> Making:
 
 
 def _refuse(made_from: Ingredients | None, error: UnsupportedError) -> None:
-    """Note for the next time that there is no such program."""
+    """Note for the next time that there is no such program, and which of its steps can be native for themselves."""
     if made_from is not None:
-        keep_refusal(made_from, error)
+        keep_refusal(made_from, error, [has_kernel(step) for step in made_from.steps])
+
+
+def has_kernel(step: Step) -> bool:
+    """Whether a step may have a native kernel, once the sizes are known."""
+    known = is_native(step)
+    return bool(_selection().has_kernel(step)) if known is None else known

@@ -61,7 +61,7 @@ class NativeProgram:
         api = api_table().copy()
         table.kept.append(api)
         addresses = runtime()
-        api[Api.PARALLEL] = parallel()
+        api[Api.PARALLEL] = parallel() if table.is_parallel else 0
         words = table.words
         words[Header.CALLS] = api.ctypes.data
         words[Header.MISS] = id(MISS)

@@ -1,8 +1,8 @@
 """How programs are made of kernels, as the cache keeps it: a later process needs neither fusion nor kernels' texts.
 
-A recipe says which steps are fused, which kernels do each step on which buffers, and under which key their machine code
-is kept. It holds numbers and names only, as JSON. Steps are taken from the lowered graph by their positions, so they
-lead to the user's lines as ever.
+A recipe says which steps are fused, which kernels do each step on which buffers, and under which keys their machine
+code is kept. It holds numbers and names only, as JSON. Steps are taken from the lowered graph by their positions, so
+they lead to the user's lines as ever.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from symgrad.backends.native.calls import Call, Temporary
 from symgrad.backends.native.description import Ingredients
 from symgrad.backends.native.kernel import NativeKernel
 from symgrad.backends.native.llvm.cache import configured_cache
-from symgrad.backends.native.traits import in_place, remember_in_place
+from symgrad.backends.native.traits import in_place, remember_in_place, remember_native
 from symgrad.graph.variables import Variable
 from symgrad.lowering.steps import Fused, Step
 
@@ -37,14 +37,14 @@ class Recipe:
         The kernels of each step that isn't a view.
     copies : mapping
         The kernels that copy variables which aren't contiguous to where they are handed out.
-    code : str
+    codes : sequence of str
         What the kernels' machine code is kept under, once it has been compiled.
     """
 
     steps: Sequence[Step]
     calls: Calls
     copies: Copies
-    code: str = ""
+    codes: Sequence[str] = ()
 
     @property
     def kernels(self) -> dict[str, NativeKernel]:
@@ -69,6 +69,8 @@ def find_recipe(made_from: Ingredients) -> Recipe | None:
         reason = words.get("unsupported")
         if reason is None:
             return _Reader(words, made_from).recipe()
+        for step, native in zip(made_from.steps, words["native"], strict=True):
+            remember_native(step, native)
     except (ValueError, LookupError, TypeError, AttributeError):
         return None  # it isn't what this version of symgrad writes: it is made, and written, again
     raise UnsupportedError(reason)
@@ -84,9 +86,10 @@ def keep_recipe(made_from: Ingredients, recipe: Recipe) -> None:
         configured_cache().put(made_from.key, json.dumps(words, separators=(",", ":")).encode(), "a program")
 
 
-def keep_refusal(made_from: Ingredients, error: UnsupportedError) -> None:
-    """Note in the cache that there is no such program."""
-    configured_cache().put(made_from.key, json.dumps({"unsupported": str(error)}).encode(), "no program")
+def keep_refusal(made_from: Ingredients, error: UnsupportedError, native: Sequence[bool]) -> None:
+    """Note in the cache that there is no such program, and which of its steps may be native for themselves."""
+    words = {"unsupported": str(error), "native": native}
+    configured_cache().put(made_from.key, json.dumps(words).encode(), "no program")
 
 
 class _Writer:
@@ -100,7 +103,7 @@ class _Writer:
         """Return the recipe as JSON has it."""
         recipe = self.recipe
         return {
-            "code": recipe.code,
+            "codes": list(recipe.codes),
             "kernels": [_kernel_words(kernel) for kernel in recipe.kernels.values()],
             "steps": [self._step(step) for step in recipe.steps],
             "calls": [self._calls(recipe.calls[step]) if step in recipe.calls else None for step in recipe.steps],
@@ -149,7 +152,7 @@ class _Reader:
         steps = [self._step(step) for step in words["steps"]]
         calls = {step: self._calls(step, found) for step, found in zip(steps, words["calls"], strict=True) if found}
         copies = {self.variables[variable]: self.kernels[kernel] for variable, kernel in words["copies"]}
-        return Recipe(steps, calls, copies, words["code"])
+        return Recipe(steps, calls, copies, words["codes"])
 
     def _step(self, found: Any) -> Step:
         if isinstance(found, int):

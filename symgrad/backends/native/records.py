@@ -14,12 +14,10 @@ All are written by `symgrad.backends.native.table` and read by `symgrad.backends
 
 from __future__ import annotations
 
-import enum
-
 WORD = 8
 
 
-class Header(enum.IntEnum):
+class Header:
     """The words at the start of a program."""
 
     CALLS = 0
@@ -53,7 +51,7 @@ class Header(enum.IntEnum):
     SIZE = 20
 
 
-class Turn(enum.IntEnum):
+class Turn:
     """Who runs a program of a function: one thread at a time."""
 
     FREE = 0
@@ -63,7 +61,7 @@ class Turn(enum.IntEnum):
     """A call that went through Python: the function's lock is held."""
 
 
-class Api(enum.IntEnum):
+class Api:
     """The C functions and objects of Python and NumPy that the entry uses."""
 
     SAVE_THREAD = 0
@@ -83,7 +81,7 @@ class Api(enum.IntEnum):
     SIZE = 14
 
 
-class Array(enum.IntEnum):
+class Array:
     """One argument or shared variable."""
 
     SOURCE = 0
@@ -109,7 +107,7 @@ class Array(enum.IntEnum):
     SIZE = 13
 
 
-class Output(enum.IntEnum):
+class Output:
     """One result."""
 
     DESCRIPTOR = 0
@@ -127,7 +125,7 @@ class Output(enum.IntEnum):
     SIZE = 9
 
 
-class Step(enum.IntEnum):
+class Step:
     """One step; which fields it has depends on its kind."""
 
     KIND = 0
@@ -157,7 +155,7 @@ class Step(enum.IntEnum):
     SIZE = 8
 
 
-class StepKind(enum.IntEnum):
+class StepKind:
     """What a step does."""
 
     KERNEL = 0
@@ -167,7 +165,7 @@ class StepKind(enum.IntEnum):
     """Another program, run as often as a number in memory says: a loop's body, or one side of a choice."""
 
 
-class Term(enum.IntEnum):
+class Term:
     """One run-time start of a view: ``start * stride`` is added if ``0 <= start <= limit``."""
 
     SLOT = 0
@@ -181,7 +179,7 @@ class Term(enum.IntEnum):
     SIZE = 5
 
 
-class Patch(enum.IntEnum):
+class Patch:
     """Where the address of a slot, plus an offset, is written."""
 
     LOCATION = 0
@@ -189,7 +187,7 @@ class Patch(enum.IntEnum):
     SIZE = 2
 
 
-class Overlap(enum.IntEnum):
+class Overlap:
     """Two memories that must not overlap."""
 
     FIRST = 0
@@ -200,7 +198,7 @@ class Overlap(enum.IntEnum):
     SIZE = 4
 
 
-class Move(enum.IntEnum):
+class Move:
     """One argument or output that steps on from call to call, when a program is repeated."""
 
     TARGET = 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import IntEnum
 
 from symgrad.backends.base import Number
 from symgrad.backends.native.llvm.text import INDEX, POINTER, Function, Value, index
@@ -48,19 +47,19 @@ def runtime_functions() -> list[Function]:
 # ---- reading and writing records ----
 
 
-def _address(f: Function, record: Value, field: IntEnum | int) -> Value:
-    return f.offset(record, index(int(field) * WORD), "i8")
+def _address(f: Function, record: Value, field: int) -> Value:
+    return f.offset(record, index(field * WORD), "i8")
 
 
-def _word(f: Function, record: Value, field: IntEnum | int) -> Value:
+def _word(f: Function, record: Value, field: int) -> Value:
     return f.load(_address(f, record, field), INDEX)
 
 
-def _pointer(f: Function, record: Value, field: IntEnum | int) -> Value:
+def _pointer(f: Function, record: Value, field: int) -> Value:
     return f.load(_address(f, record, field), POINTER)
 
 
-def _set(f: Function, record: Value, field: IntEnum | int, value: Value) -> None:
+def _set(f: Function, record: Value, field: int, value: Value) -> None:
     f.store(value, _address(f, record, field))
 
 
@@ -68,7 +67,7 @@ def _member(f: Function, object_: Value, offset: int, kind: str) -> Value:
     return f.load(f.offset(object_, index(offset), "i8"), kind)
 
 
-def _call(f: Function, api: Value, which: Api, result: str, *operands: Value) -> Value:
+def _call(f: Function, api: Value, which: int, result: str, *operands: Value) -> Value:
     function = _pointer(f, api, which)
     text = f"call {result} {function}({', '.join(o.typed for o in operands)})"
     if result == "void":
@@ -81,8 +80,8 @@ def _is_null(f: Function, pointer: Value) -> Value:
     return f.compare("eq", pointer, NULL)
 
 
-def _record(f: Function, base: Value, number: Value, size: IntEnum) -> Value:
-    return f.offset(base, f.multiply(number, index(int(size) * WORD)), "i8")
+def _record(f: Function, base: Value, number: Value, size: int) -> Value:
+    return f.offset(base, f.multiply(number, index(size * WORD)), "i8")
 
 
 @contextmanager

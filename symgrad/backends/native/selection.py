@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from symgrad.backends.base import UnsupportedError
@@ -53,11 +54,23 @@ def recall(steps: Sequence[Step], fused: Sequence[Step]) -> None:
         share_nest(step, same)
 
 
-def selected(plan: Plan, layouts: Layouts) -> tuple[dict[Step, Sequence[Call]], dict[Variable, NativeKernel]]:
-    """Return the kernels of each step that isn't a view, and those that copy what leaves the plan."""
+def selected(
+    plan: Plan, layouts: Layouts, written: Callable[[NativeKernel], None]
+) -> tuple[dict[Step, Sequence[Call]], dict[Variable, NativeKernel]]:
+    """Return the kernels of each step that isn't a view, and those that copy what leaves the plan.
+
+    Each is handed to `written` as soon as it has been written.
+    """
     sizes = plan.sizes or OpenSizes(plan.types)
-    steps = [action.step for action in plan.actions if not isinstance(action.step.kernel, View)]
-    return {step: calls_of(step, layouts, sizes) for step in steps}, _copies(plan, layouts)
+    calls: dict[Step, Sequence[Call]] = {}
+    for step in [action.step for action in plan.actions if not isinstance(action.step.kernel, View)]:
+        calls[step] = calls_of(step, layouts, sizes)
+        for call in calls[step]:
+            written(call.kernel)
+    copies = _copies(plan, layouts)
+    for kernel in copies.values():
+        written(kernel)
+    return calls, copies
 
 
 def text_of(kernels: Iterable[NativeKernel]) -> str:
@@ -115,13 +128,19 @@ def _fused(step: Step, buffers: Sequence[Variable], layouts: Layouts, sizes: Ope
     written = replace(written, name=f"{written.name}_{digest}")
     processor = host()
     flops, moved = work_of(step, layouts.types)
-    emitted = emit_kernel(written, processor.vector_bytes, processor.masked)
+    emitted = _emitted(written, processor.vector_bytes, processor.masked)
     kernel = replace(emitted, flops=flops, bytes=moved, may_fail=may_fail(step.kernel))
     given = [sizes.values[name] for name in written.sizes]
     units = kernel.units
     if isinstance(units, str):
         units = -(-sizes.values[units] // kernel.unit_block)
     return Call(kernel, buffers, units, given, step)
+
+
+@lru_cache(maxsize=256)
+def _emitted(written: Any, vector_bytes: int, masked: bool) -> NativeKernel:
+    """Return the text of a kernel; long graphs repeat themselves."""
+    return emit_kernel(written, vector_bytes, masked)
 
 
 def _check_strides(step: Step, layouts: Layouts, sizes: OpenSizes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 
@@ -104,6 +105,7 @@ class Table:
         self._add_commits()
         self.work = sum(call.kernel.flops + call.kernel.bytes for each in calls.values() for call in each)
         self.words = self._header()
+        finalize(self, _drop_kept, self.output_records)
 
     # ---- memory ----
 
@@ -231,6 +233,11 @@ class Table:
         record = self._steps[number]
         return record[Step.THREADS] if record[Step.KIND] == StepKind.KERNEL else 1
 
+    @property
+    def is_parallel(self) -> bool:
+        """Whether any of its kernels runs on several threads."""
+        return any(self.threads_of(number) > 1 for number in range(len(self._steps)))
+
     def _address_in(self, memory: _Memory) -> int:
         return int(self._slots[(memory.slot - self._slots.ctypes.data) // WORD])
 
@@ -313,13 +320,6 @@ class Table:
         words = self.words.view(Words)
         words.table = self
         return words
-
-    def __del__(self) -> None:
-        records = getattr(self, "output_records", None)
-        if records is not None:
-            for kept in records[:, Output.KEPT]:
-                if kept:
-                    drop_reference(int(kept))
 
     def moves(self) -> np.ndarray:
         """Return a `Move` for each argument and then each output; where they start and step to is to be filled in."""
@@ -434,6 +434,14 @@ def _slot_bound(plan: Plan) -> int:
     results = sum(len(action.step.outputs) for action in plan.actions)
     return 1 + results + len(graph.inputs) + len(plan.shared) + len(list(graph.constants())) + len(
         graph.outputs) + len(plan.commits)  # fmt: skip
+
+
+def _drop_kept(output_records: np.ndarray) -> None:
+    """Give back the arrays that were kept to be used again."""
+    for record in output_records:
+        kept, record[Output.KEPT] = int(record[Output.KEPT]), 0
+        if kept:
+            drop_reference(kept)
 
 
 def _row_major(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -37,6 +37,19 @@ def in_place(step: Step) -> Pairs:
     return _pairs[step]
 
 
+_native: WeakKeyDictionary[Step, bool] = WeakKeyDictionary()
+
+
+def remember_native(step: Step, native: bool) -> None:
+    """Note whether a step may have a kernel, so that nothing need be imported that writes one."""
+    _native[step] = bool(native)
+
+
+def is_native(step: Step) -> bool | None:
+    """Return whether a step may have a kernel; None if nobody has found out."""
+    return _native.get(step)
+
+
 def may_fail(kernel: Kernel) -> bool:
     """Whether a kernel may find something that it can't do."""
     if isinstance(kernel, Fused):

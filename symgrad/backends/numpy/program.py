@@ -96,6 +96,7 @@ class NumpyProgram:
         self.run: Callable[..., tuple[np.ndarray, ...]] = namespace["run"]
         lines = self._text.splitlines(keepends=True)
         WRITTEN_PROGRAMS[self._filename] = self
+        self._texts = linecache.cache  # at the end of Python the module may be gone before its programs
         linecache.cache[self._filename] = (len(self._text), None, lines, self._filename)
 
     @property
@@ -132,7 +133,7 @@ class NumpyProgram:
         return [frame.f_locals.get(name, self._namespace.get(name)) for name in names]
 
     def __del__(self) -> None:
-        linecache.cache.pop(getattr(self, "_filename", ""), None)
+        getattr(self, "_texts", {}).pop(getattr(self, "_filename", ""), None)
 
 
 class _Writer:

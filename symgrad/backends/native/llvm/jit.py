@@ -61,8 +61,8 @@ def code_key(text: str, processor: Processor | None = None) -> str:
     return key_of(OPTIONS, fingerprint(), detect().llvm, known.triple, known.name, known.features, text)
 
 
-def load_kept(key: str, names: Sequence[str], symbols: Mapping[str, int] | None = None) -> Mapping[str, int] | None:
-    """Return the addresses of functions whose machine code the cache has under `key`; None if it hasn't."""
+def load_kept(key: str, symbols: Mapping[str, int] | None = None) -> Mapping[str, int] | None:
+    """Return the addresses of all functions whose machine code the cache has under `key`; None if it hasn't."""
     symbols = symbols or {}
     found = _loaded.get(_identity(key, symbols))
     if found is None:
@@ -70,7 +70,7 @@ def load_kept(key: str, names: Sequence[str], symbols: Mapping[str, int] | None 
         if packed is None or packed[:1] != _IMAGE:
             return None
         found = _loaded.setdefault(_identity(key, symbols), Image.unpack(packed[1:]).load(symbols))
-    return {name: found[name] for name in names} if found.keys() >= set(names) else None
+    return found
 
 
 def load_written(
@@ -92,7 +92,7 @@ def load_written(
     store, processor = configured_cache(), host()
     key = key_of("module", name, source_files(), fingerprint(), processor.triple, processor.name, processor.features)
     known = store.get(key) if source_files() and fingerprint() else None
-    found = None if known is None else load_kept(known.decode(errors="replace"), names, symbols)
+    found = None if known is None else load_kept(known.decode(errors="replace"), symbols)
     if found is None:
         text = write()
         found = load(text, names, symbols)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
-from threading import Thread
 from typing import Any
 
+from symgrad.backends.native.llvm.background import Background
 from symgrad.errors import MissingLibraryError, render
 
 LIBRARY_NAMES = ("libllvmlite.so", "libllvmlite.dylib", "llvmlite.dll")
@@ -39,20 +39,9 @@ def imported(name: str) -> Any:
     """Return a module; import it on a thread of its own, so that no interrupt comes in the middle of that."""
     if name in sys.modules:
         return import_module(name)
-    errors: list[BaseException] = []
-    thread = Thread(target=_import, args=(name, errors), daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return import_module(name)
-
-
-def _import(name: str, errors: list[BaseException]) -> None:
-    try:
-        import_module(name)
-    except BaseException as error:  # it is raised where the module was asked for
-        errors.append(error)
+    with Background() as background:
+        background.add(partial(import_module, name))
+        return background.results()[0]
 
 
 @cache
