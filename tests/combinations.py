@@ -1,4 +1,4 @@
-"""Ways to run compiled functions: backends, fused or not, numbers of threads, processors. All must give the same results.
+"""Ways to run functions: backends, fused or not, numbers of threads, processors. All must give the same results.
 
 A test that has the fixture ``combination`` runs on the native backend as it is; on each of the others, a share of the
 tests runs. ``pytest --all-combinations`` runs each test on all of them.

@@ -45,7 +45,7 @@ class Turn(Protocol):
         """Wait until no call runs, and let none begin but through Python. The caller holds the function's lock."""
 
     def give_back(self) -> None:
-        """Let others have the turn, whoever had it."""
+        """Let others have the turn, unless it wasn't taken: an interrupt may have ended the wait for it."""
 
 
 class PythonsTurn:

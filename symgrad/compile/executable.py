@@ -178,8 +178,8 @@ class Function:
 
     def _forget_threads(self) -> None:
         """In a forked child, those that were in the middle of a call aren't there."""
-        self._lock = threading.Lock()
-        self._turn.give_back()
+        assert self._compiled is not None
+        self._lock, self._turn = threading.Lock(), self._compiled.backend.turn()
 
     def _bind(self, key: tuple[Any, ...]) -> tuple[Any, Any]:
         """Make the program for the sizes of the arguments."""

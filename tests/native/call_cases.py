@@ -43,7 +43,8 @@ def numbers(*shape: int, dtype: str = "float32", seed: int = 0) -> np.ndarray:
 @case
 def elementwise() -> Case:
     x, y = T.fmatrix("x"), T.fvector("y")
-    return Case(symgrad.function([x, y], [T.tanh(x * y + 1), x > y]), [Wanted("float32", (3, 4)), Wanted("float32", (4,))])
+    f = symgrad.function([x, y], [T.tanh(x * y + 1), x > y])
+    return Case(f, [Wanted("float32", (3, 4)), Wanted("float32", (4,))])
 
 
 @case
@@ -248,7 +249,8 @@ def argument_becomes_state() -> Case:
 def growing_state() -> Case:
     w = symgrad.shared(numbers(2), name="w")
     x = T.fvector("x")
-    return Case(symgrad.function([x], w.sum(), updates=[(w, T.concatenate([w[-2:], x]))]), [Wanted("float32", (2,))], [w])
+    f = symgrad.function([x], w.sum(), updates=[(w, T.concatenate([w[-2:], x]))])
+    return Case(f, [Wanted("float32", (2,))], [w])
 
 
 @case

@@ -1,7 +1,7 @@
 """Run by tests in a process of its own: random calls, right and wrong, of functions on two backends.
 
-Arguments: how many calls, the first seed, names of cases (all if none). Standard output: what differs, and the number
-of calls that were made.
+Arguments: how many calls, the first seed, ``threads`` to let kernels use two threads and other Python threads run
+meanwhile, names of cases (all if none). Standard output: what differs, and the number of calls that were made.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ class Pair:
         self.log.append(", ".join(getattr(recipe, "__name__", "?") for recipe in recipes))
         outcomes = [self.call(case, recipes, by_name) for case in self.cases]
         if READ_ONLY in outcomes[0][0][2]:
-            return "" if self.renewed() else "?"
+            self.renew()
+            return ""
         texts = [difference_of_outcomes(*[outcome for outcome, _ in outcomes]), *[text for _, text in outcomes]]
         return "; ".join(filter(None, [*texts, self.difference_of_shared()]))
 
@@ -124,12 +125,11 @@ class Pair:
                 text += "; an argument has changed"
         return outcome, text
 
-    def renewed(self) -> bool:
-        """Give all shared variables new storage, after NumPy refused what is read-only and the native backend copied it."""
+    def renew(self) -> None:
+        """Give all shared variables new storage: NumPy refuses what is read-only, the native backend copies it."""
         for left, right in zip(*[case.shared for case in self.cases], strict=True):
             left.set_value(left.get_value())
             right.set_value(left.get_value())
-        return True
 
     def change_shared(self) -> None:
         """Replace or disturb a shared variable on both sides, in the same way."""
@@ -164,7 +164,8 @@ def disturb(shared: Any, way: int, random: np.random.Generator) -> None:
         value.flags.writeable = False
         shared.set_value(value, borrow=True)
     elif way == 3:
-        shared.set_value(np.resize(value, [max(size + int(random.integers(-1, 2)), 0) for size in value.shape]), borrow=True)
+        sizes = [max(size + int(random.integers(-1, 2)), 0) for size in value.shape]
+        shared.set_value(np.resize(value, sizes), borrow=True)
     elif way == 4:
         shared.set_value(np.stack([value, value])[1], borrow=True)
     elif way == 5:
@@ -173,11 +174,21 @@ def disturb(shared: Any, way: int, random: np.random.Generator) -> None:
         shared.set_value(value.astype("float64"), borrow=True)
 
 
+def use_threads() -> None:
+    """Use threads however little work there is."""
+    from symgrad.backends.native import table
+
+    table.SINGLE_THREAD_WORK = table.RELEASE_WORK = 0
+    symgrad.config.threads = 2
+
+
 def main(count: int, seed: int, names: Sequence[str]) -> None:
     faulthandler.enable()
+    if "threads" in names:
+        use_threads()
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
-    chosen = list(names) or list(CASES)
+    chosen = [name for name in names if name in CASES] or list(CASES)
     made, failures = 0, 0
     pairs: dict[str, Pair] = {}
     while made < count and failures < 10:
@@ -192,7 +203,8 @@ def main(count: int, seed: int, names: Sequence[str]) -> None:
                 text = pair.step()
                 if text:
                     failures += 1
-                    print(f"{name} (seed {seed}, call {made}): {text}\n  after " + "\n  ".join(pair.log[-4:]), flush=True)
+                    story = "\n  ".join(pair.log[-4:])
+                    print(f"{name} (seed {seed}, call {made}): {text}\n  after {story}", flush=True)
                     del pairs[name]
                     break
     print(f"{made} calls", flush=True)

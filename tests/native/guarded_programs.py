@@ -2,9 +2,10 @@
 
 The first argument: ``behind`` puts all memory of programs at the end of pages of its own, so that whoever goes beyond
 it is stopped by the processor; ``before`` at the beginning of such pages; ``poisoned`` leaves it where it is planned.
-All fill it with bytes of 255 (NaN, and -1) before each call. Then the words ``ops`` (the samples of all ops),
-``gradients`` (of these), ``graphs=100`` (random programs and their gradients) or ``networks``. Standard output: how many
-calls were made, and how many natively.
+All fill it with bytes of 255 (NaN, and -1) before each call.
+
+Then the words ``ops`` (the samples of all ops), ``gradients`` (of these), ``graphs=100`` (random programs and their
+gradients) or ``networks``. Standard output: how many calls were made, and how many natively.
 """
 
 from __future__ import annotations

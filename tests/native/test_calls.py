@@ -7,11 +7,8 @@ import ctypes
 import gc
 import os
 import pickle
-import signal
 import subprocess
 import sys
-import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +21,6 @@ from hypothesis import strategies as st
 
 import symgrad
 import symgrad.tensor as T
-from symgrad.backends.native import program as programs
 from symgrad.backends.native.program import NativeProgram
 
 pytest.importorskip("llvmlite")
@@ -50,9 +46,10 @@ def program_of(function: Any) -> NativeProgram:
 # ---- right and wrong arguments ----
 
 
-def test_thousands_of_calls_do_what_they_do_in_numpy(request: pytest.FixtureRequest) -> None:
-    count = request.config.getoption("--calls")
-    command = [sys.executable, str(HERE / "call_storm.py"), str(count), "0"]
+@pytest.mark.parametrize("way", ["one thread", "threads"])
+def test_thousands_of_calls_do_what_they_do_in_numpy(way: str, request: pytest.FixtureRequest) -> None:
+    count = request.config.getoption("--calls") // (1 if way == "one thread" else 4)
+    command = [sys.executable, str(HERE / "call_storm.py"), str(count), "0", *(["threads"] if way == "threads" else [])]
     found = subprocess.run(command, capture_output=True, text=True, timeout=60 + count / 100, check=False)
     assert found.returncode == 0, f"the process ended with {found.returncode}:\n{found.stderr[-3000:]}"
     lines = found.stdout.splitlines()
@@ -147,6 +144,14 @@ def doubling() -> Any:
     return symgrad.function([x], 2 * x)
 
 
+class Interface:
+    """An object that offers the memory of an array, and holds the array."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.__array_interface__ = array.__array_interface__
+        self.array = array
+
+
 HOLDERS: dict[str, Callable[[np.ndarray], Any]] = {
     "the array": lambda array: array,
     "a view": lambda array: array[1:],
@@ -159,8 +164,7 @@ HOLDERS: dict[str, Callable[[np.ndarray], Any]] = {
     "in a shared variable": lambda array: symgrad.shared(array, borrow=True).container,
     "in an array of objects": lambda array: np.array([array, None], object),
     "a ctypes pointer": lambda array: array.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
-    "through an interface": lambda array: np.asarray(type("Holder", (), {"__array_interface__": array.__array_interface__,
-                                                                        "array": array})()),
+    "through an interface": lambda array: np.asarray(Interface(array)),
     "an iterator": lambda array: np.nditer(array),
     "a method": lambda array: array.sum,
     "a generator": lambda array: (part for part in array),
@@ -236,7 +240,7 @@ def test_results_keep_their_values_whatever_is_done_with_them(actions: list[str]
         elif action == "feed":
             argument, value = more, value + 1
         elif action == "list":
-            held.append((list([twice])[0], value * 2))
+            held.append(([twice, more][0], value * 2))
         del more, twice
     for array, expected in held:
         assert (array == np.float32(expected)).all()
@@ -331,217 +335,3 @@ def test_copies_and_pickles_have_states_of_their_own() -> None:
     assert f(ones)[0] == 5 and again(ones)[0] == 5 and again(ones)[0] == 9 and swapped(ones)[0] == 1
     assert f(ones)[0] == 9 and f.copy()(ones)[0] == 17
     assert copy.copy(f)(ones) is not None and copy.deepcopy(f)(ones)[0] == f(ones)[0]
-
-
-# ---- threads ----
-
-
-def in_threads(works: list[Callable[[], None]]) -> None:
-    """Run functions at the same time; raise what any of them raises."""
-    errors: list[BaseException] = []
-    gate = threading.Barrier(len(works))
-
-    def run(work: Callable[[], None]) -> None:
-        gate.wait()
-        try:
-            work()
-        except BaseException as error:  # the main thread must hear of it
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    assert not any(thread.is_alive() for thread in threads), "a thread waits for ever"
-    if errors:
-        raise errors[0]
-
-
-@pytest.fixture
-def eager() -> Iterator[None]:
-    """Let threads change often."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(before)
-
-
-@pytest.mark.parametrize("size", [3, 300_000])
-def test_updates_of_many_threads_all_count(size: int, eager: None) -> None:
-    """Each call sees what the one before it left: all numbers are handed out once."""
-    n, x = symgrad.shared(np.zeros(size)), T.dvector("x")
-    f = symgrad.function([x], [n[:1], (n * x).sum()], updates=[(n, n + 1)])
-    rounds, seen = 2000 if size == 3 else 40, list[float]()
-    argument = np.ones(size)
-
-    def work() -> None:
-        for number in range(rounds):
-            found, total = f(argument if number % 3 else argument[::-1])
-            seen.append(float(found[0]))
-            assert total == found[0] * size
-
-    in_threads([work] * 4)
-    assert sorted(seen) == list(range(4 * rounds))
-    assert (n.get_value() == 4 * rounds).all()
-
-
-def test_threads_with_arguments_of_other_sizes_take_turns(eager: None) -> None:
-    n, x = symgrad.shared(np.zeros(200_000)), T.dmatrix("x")
-    f = symgrad.function([x], [n[0], n[-1], x.sum()], updates=[(n, n + x.shape[0] * 0 + 1)])
-    seen = list[float]()
-
-    def work(rows: int) -> Callable[[], None]:
-        argument = np.ones((rows, 1000))
-
-        def run() -> None:
-            for _ in range(25):
-                first, last, total = f(argument)
-                assert first == last and total == rows * 1000
-                seen.append(float(first))
-
-        return run
-
-    in_threads([work(rows) for rows in (1, 2, 700, 1000)])
-    assert sorted(seen) == list(range(100))
-
-
-def test_threads_whose_calls_fail_or_go_through_numpy_take_turns(eager: None) -> None:
-    size = 150_000
-    n, i = symgrad.shared(np.zeros(size)), T.lscalar("i")
-    f = symgrad.function([i], [n[0], n[-1], n[i : i + 3]], updates=[(n, n + 1)])
-    seen, failed = list[float](), list[int]()
-
-    def work(index: int) -> Callable[[], None]:
-        def run() -> None:
-            for _ in range(30):
-                first, last, part = f(index)
-                assert first == last and (part == first).all() and len(part) == min(3, max(size - index, 0))
-                seen.append(float(first))
-
-        return run
-
-    def wrong() -> None:
-        for _ in range(30):
-            with pytest.raises(TypeError):
-                f("a")
-            failed.append(1)
-
-    in_threads([work(0), work(7), work(size - 1), work(size + 5), wrong])
-    assert sorted(seen) == list(range(120)) and len(failed) == 30
-
-
-def test_values_set_during_calls(eager: None) -> None:
-    """A call that lets other threads run keeps the memory that it works on; what was set in the meantime stays."""
-    w, x = symgrad.shared(np.zeros(100_000)), T.dscalar("x")
-    f = symgrad.function([x], [w[0], w[-1], (w * x).sum() / w.shape[0]], updates=[(w, w + x)])
-    over = threading.Event()
-
-    def call() -> None:
-        for _ in range(300):
-            first, last, mean = f(1.0)
-            assert first == last == mean == int(first)
-        over.set()
-
-    def change() -> None:
-        number = 0
-        while not over.is_set():
-            number += 1
-            w.set_value(np.full((100_000, 150_000)[number % 2], 1000.0 * (number % 7)), borrow=bool(number % 3))
-
-    in_threads([call, change])
-
-
-def test_a_program_that_is_thrown_away_while_it_runs(monkeypatch: pytest.MonkeyPatch, eager: None) -> None:
-    monkeypatch.setattr("symgrad.compile.executable.MAXIMAL_PROGRAMS", 1)
-    x = T.dmatrix("x")
-    f = symgrad.function([x], T.tanh(T.exp(x) + 1).sum(axis=0))
-
-    def work(rows: int) -> Callable[[], None]:
-        argument = np.zeros((rows, 1000))
-
-        def run() -> None:
-            for _ in range(15):
-                np.testing.assert_allclose(f(argument), rows * np.tanh(2.0))
-
-        return run
-
-    in_threads([work(rows) for rows in (300, 301, 302, 2)])
-
-
-def test_a_turn_that_was_left_behind_is_found() -> None:
-    f = doubling()
-    f(large(1))
-    f._turn.take()  # and an interrupt comes
-    np.testing.assert_array_equal(f(large(2)), large(4))
-    np.testing.assert_array_equal(f(large(3)), large(6))
-
-
-def test_garbage_collection_may_call_the_function_that_set_it_off() -> None:
-    x = T.dvector("x")
-    f = symgrad.function([x], [x + 1, x * 2])
-    f(np.ones(3))
-
-    class Caller:
-        def __init__(self) -> None:
-            self.itself = self
-
-        def __del__(self) -> None:
-            inner.append([value.tolist() for value in f(np.full(3, 5.0))])
-
-    inner: list[Any] = []
-    before = gc.get_threshold()
-    gc.set_threshold(1, 1, 1)
-    try:
-        for number in range(50):
-            Caller()
-            more, twice = f(np.full(3, float(number)))
-            assert more.tolist() == [number + 1] * 3 and twice.tolist() == [2 * number] * 3
-    finally:
-        gc.set_threshold(*before)
-    gc.collect()
-    assert inner == [[[6.0] * 3, [10.0] * 3]] * 50
-
-
-# ---- interrupts ----
-
-
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_an_interrupt_of_repeat_leaves_whole_steps() -> None:
-    n, m, x = symgrad.shared(np.zeros(500)), symgrad.shared(np.zeros(500)), T.dscalar("x")
-    f = symgrad.function([x], n.sum(), updates=[(n, n + x), (m, m - x)])
-    f.repeat(np.ones(3))
-    for delay in (0.01, 0.05, 0.13):
-        timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
-            while True:
-                f.repeat(np.ones(200_000))
-        done = n.get_value()
-        assert (done == done[0]).all() and (m.get_value() == -done).all() and done[0] == int(done[0]) > 3
-        assert f(0.0) == done.sum()
-
-
-def test_repeat_of_rows_that_are_the_state() -> None:
-    for backend in ("numpy", "native"):
-        with symgrad.config.change_flags(backend=backend):
-            w, x = symgrad.shared(np.arange(4.0)), T.dscalar("x")
-            f = symgrad.function([x], w.sum(), updates=[(w, w + x)])
-            f.repeat(w.get_value(borrow=True))
-            np.testing.assert_array_equal(w.get_value(), np.arange(4.0) + 6)
-
-
-def test_repeat_of_strict_inputs() -> None:
-    x = T.fscalar("x")
-    f = symgrad.function([symgrad.In(x, strict=True)], x * 2)
-    np.testing.assert_array_equal(f.repeat(np.arange(3, dtype="float32")), [0, 2, 4])
-
-
-# ---- processes ----
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_forked_children_call_functions_with_threads() -> None:
-    command = [sys.executable, str(HERE / "forked_calls.py")]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert found.returncode == 0 and found.stdout.split() == ["ok"] * 8, found.stdout + found.stderr

@@ -33,8 +33,9 @@ class NativeTurn:
             time.sleep(WAIT)
 
     def give_back(self) -> None:
-        """Let others have the turn, whoever had it."""
-        self._word[0] = Turn.FREE
+        """Let others have the turn, unless it wasn't taken: an interrupt may have ended the wait for it."""
+        if self._word[0] == Turn.TAKEN:
+            self._word[0] = Turn.FREE
 
 
 @cache

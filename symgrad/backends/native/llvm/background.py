@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from queue import SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +22,8 @@ class Background:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._results: list[Any] = []
         self._error: BaseException | None = None
-        self._thread: Thread | None = None
+        self._done = Event()
+        self._is_running = False
 
     def __enter__(self) -> Background:
         return self
@@ -35,20 +36,22 @@ class Background:
     def add(self, job: Job) -> None:
         """Run a job after those that were added before."""
         self._jobs.put(job)
-        if self._thread is None:
-            thread = Thread(target=self._work)
+        if not self._is_running:
             try:
-                thread.start()
-                self._thread = thread
+                Thread(target=self._work, daemon=True).start()
+                self._is_running = True
             except RuntimeError:  # the interpreter is ending, and starts no more threads
                 self._jobs.put(None)
                 self._work()
 
     def results(self) -> list[Any]:
-        """Add no more; return the results of all jobs, in order, or raise what the first that failed has raised."""
+        """Add no more; return the results of all jobs, in order, or raise what the first that failed has raised.
+
+        After an interrupt it can be asked again: an event, unlike a thread's end, can be awaited twice.
+        """
         self._jobs.put(None)
-        if self._thread is not None:
-            self._thread.join()
+        if self._is_running:
+            self._done.wait()
         if self._error is not None:
             raise self._error
         return self._results
@@ -60,3 +63,4 @@ class Background:
                     self._results.append(job())
             except BaseException as error:  # it is raised where the results are asked for
                 self._error = error
+        self._done.set()

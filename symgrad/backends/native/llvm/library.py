@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -35,13 +34,28 @@ def binding() -> Any:
     return llvm
 
 
+_imports: dict[str, Background] = {}
+_modules: dict[str, Any] = {}
+
+
 def imported(name: str) -> Any:
-    """Return a module; import it on a thread of its own, so that no interrupt comes in the middle of that."""
-    if name in sys.modules:
-        return import_module(name)
-    with Background() as background:
-        background.add(partial(import_module, name))
-        return background.results()[0]
+    """Return a module; import it on a thread of its own, so that no interrupt comes in the middle of that.
+
+    Where an interrupt came while a module was awaited, the next call goes on waiting for the same thread: it must not
+    meet it inside Python's own import locks.
+    """
+    if name not in _modules:
+        background = _imports.get(name)
+        if background is None:
+            with Background() as background:
+                background.add(partial(import_module, name))
+                _imports[name] = background
+        try:
+            (_modules[name],) = background.results()
+        except Exception:
+            del _imports[name]
+            raise
+    return _modules[name]
 
 
 @cache
