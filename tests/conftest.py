@@ -19,6 +19,9 @@ hypothesis.settings.load_profile("symgrad")
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
+# Compiled code of the tests is kept apart from the user's.
+os.environ.setdefault("XDG_CACHE_HOME", str(Path(__file__).parents[1] / ".pytest_cache" / "caches"))
+
 GOLDEN = Path(__file__).parent / "golden"
 
 

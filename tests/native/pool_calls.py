@@ -84,6 +84,7 @@ def _stress_into(results: list[bool], *arguments: int) -> None:
 
 def main(rounds: int, threads: int) -> None:
     results: list[bool] = []
+    functions()  # a child can't have what another thread is importing while it is forked
     workers = [threading.Thread(target=_stress_into, args=(results, rounds, 50, threads, n)) for n in range(2)]
     for worker in workers:
         worker.start()

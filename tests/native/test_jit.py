@@ -188,6 +188,8 @@ def test_bytes_that_are_no_object_are_refused(data):
 
 def test_a_missing_library_is_said_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
+    monkeypatch.setattr(library, "_modules", {})
+    monkeypatch.setattr(library, "_imports", {})
     library.binding.cache_clear()
     try:
         with pytest.raises(MissingLibraryError, match=r"pip install llvmlite(.|\n)*backend=numpy"):

@@ -65,6 +65,8 @@ def prepare() -> None:
 
 _loaded: dict[str, Mapping[str, int]] = {}
 _loading = Lock()
+if hasattr(os, "register_at_fork"):  # a child has none of the threads that may hold it
+    os.register_at_fork(before=_loading.acquire, after_in_parent=_loading.release, after_in_child=_loading.release)
 
 
 def _load(
