@@ -236,6 +236,7 @@ class _Fuser(Groups):
         if isinstance(step.kernel, View):
             self._place_alone(step)
             return
+        tried: set[tuple[int, Step]] = set()
         while step not in self.placed:
             closure = self._unplaced(step)
             if self._join(step, closure):
@@ -244,7 +245,12 @@ class _Fuser(Groups):
             try:
                 self._make(step, closure, extra)
             except UnfusableError as error:
-                self._give_way(step, closure, error)
+                blamed = getattr(error, "step", None) or step
+                if (len(closure), blamed) in tried:
+                    self._place_alone(step)
+                    return
+                tried.add((len(closure), blamed))
+                self._give_way(step, closure, blamed, getattr(error, "alone", False))
 
     def _unplaced(self, step: Step) -> set[Step]:
         """Return the step and what it needs that isn't placed yet."""
@@ -266,14 +272,16 @@ class _Fuser(Groups):
             self.placed[member] = len(self.entries)
         self.entries.append(Group(ordered, outputs, nest, closure))
 
-    def _give_way(self, step: Step, closure: set[Step], error: UnfusableError) -> None:
-        """Place before a step what doesn't fit into one kernel with it."""
-        blamed = getattr(error, "step", None) or step
+    def _give_way(self, step: Step, closure: set[Step], blamed: Step, alone: bool) -> None:
+        """Place before a step what doesn't fit into one kernel with it; store what would be computed again."""
+        if blamed in self.placed:
+            self._need(blamed.outputs[0])
+            return
         if len(closure) == 1:
             self._place_alone(step)
             return
         first = [producer for producer in self.producers_of(blamed) if producer in closure]
-        if getattr(error, "alone", False) or not first:
+        if alone or not first:
             first = [blamed]
         if first == [step]:
             first = self._reductions_before(step, closure) or [

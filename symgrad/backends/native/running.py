@@ -1,0 +1,193 @@
+"""Running a program's records: kernels, views with run-time starts, copies, regions; once or many times."""
+
+from __future__ import annotations
+
+from symgrad.backends.native.llvm.text import INDEX, POINTER, Function, Value, index
+from symgrad.backends.native.records import Api, Header, Move, Patch, Step, StepKind, Term
+from symgrad.backends.native.words import (
+    NULL,
+    address_of_field,
+    call_function,
+    copy_bytes,
+    leave_if,
+    pointer_of,
+    record_at,
+    word_of,
+)
+from symgrad.backends.timing import BEGAN, RUNS, TIMES
+
+
+def running_functions() -> list[Function]:
+    """Return the functions that run programs."""
+    return [_run(), _repeat(), _patch(), _view(), _read_counter()]
+
+
+def _patch() -> Function:
+    """Set a slot, and its address wherever kernels read it; returns whether it moved."""
+    parameters = [("ptr", "slot"), ("ptr", "address"), ("ptr", "patches"), ("i64", "count")]
+    f = Function("symgrad_patch", parameters, "i1", True)
+    slot, address, patches, count = f.parameters
+    leave_if(f, f.compare("eq", f.load(slot, POINTER), address), Value("false", "i1"))
+    f.store(address, slot)
+    with f.loop(index(0), count) as each:
+        patch = record_at(f, patches, each.index, Patch.SIZE)
+        f.store(f.offset(address, word_of(f, patch, Patch.OFFSET), "i8"), pointer_of(f, patch, Patch.LOCATION))
+    f.give(Value("true", "i1"))
+    return f
+
+
+def _view() -> Function:
+    """Compute the address of a view with run-time starts; returns 1 if a start is out of range."""
+    f = Function("symgrad_view", [("ptr", "step")], "i64", True)
+    (step,) = f.parameters
+    source = f.load(pointer_of(f, step, Step.SOURCE), POINTER)
+    terms = pointer_of(f, step, Step.TERMS)
+    start = word_of(f, step, Step.SOURCE_OFFSET)
+    with f.loop(index(0), word_of(f, step, Step.TERM_COUNT), carried=[start]) as each:
+        term = record_at(f, terms, each.index, Term.SIZE)
+        memory = f.load(pointer_of(f, term, Term.SLOT), POINTER)
+        value = f.load(f.offset(memory, word_of(f, term, Term.OFFSET), "i8"), INDEX)
+        wrap = f.select(f.compare("slt", value, index(0)), word_of(f, term, Term.WRAP), index(0))
+        value = f.add(value, wrap)
+        below = f.compare("slt", value, index(0))
+        above = f.compare("sgt", value, word_of(f, term, Term.LIMIT))
+        leave_if(f, f.binary("or", below, above), index(1))
+        each.next = [f.add(each.carried[0], f.multiply(value, word_of(f, term, Term.STRIDE)))]
+    address = f.offset(source, each.results[0], "i8")
+    f.call("symgrad_patch", "i1", pointer_of(f, step, Step.TARGET), address, pointer_of(f, step, Step.PATCHES),
+           word_of(f, step, Step.PATCH_COUNT))  # fmt: skip
+    f.give(index(0))
+    return f
+
+
+def _run() -> Function:
+    """Run all steps; returns 0, or what stopped it: (number of the step) * 256 + code."""
+    f = Function("symgrad_run", [("ptr", "program")], INDEX)
+    (program,) = f.parameters
+    api = pointer_of(f, program, Header.CALLS)
+    steps = pointer_of(f, program, Header.STEPS)
+    scratch, stride = pointer_of(f, program, Header.SCRATCH), word_of(f, program, Header.SCRATCH_STRIDE)
+    times = pointer_of(f, program, Header.TIMES)
+    timed = f.compare("ne", times, NULL)
+    with f.when(timed):
+        f.store(counter(f), f.offset(times, index(BEGAN), INDEX))
+        runs = f.offset(times, index(RUNS), INDEX)
+        f.store(f.add(f.load(runs, INDEX), index(1)), runs)
+    with f.loop(index(0), word_of(f, program, Header.STEP_COUNT)) as each:
+        step = record_at(f, steps, each.index, Step.SIZE)
+        before = _cycles(f, timed)
+        code = _run_step(f, api, step, scratch, stride)
+        with f.when(timed):
+            place = f.offset(times, f.add(each.index, index(TIMES)), INDEX)
+            spent = f.subtract(counter(f), before)
+            f.store(f.add(f.load(place, INDEX), spent), place)
+        stop = f.add(f.multiply(each.index, index(256)), code)
+        leave_if(f, f.compare("ne", code, index(0)), stop)
+    f.give(index(0))
+    return f
+
+
+def _read_counter() -> Function:
+    f = Function("symgrad_counter", [], INDEX)
+    f.give(counter(f))
+    return f
+
+
+def counter(f: Function) -> Value:
+    """The processor's counter: on x86 and ARM one that goes at the same speed always, and that programs may read."""
+    f.declare("llvm.readcyclecounter", INDEX, [])
+    return f.emit("call i64 @llvm.readcyclecounter()", INDEX)
+
+
+def _cycles(f: Function, timed: Value) -> Value:
+    """The processor's counter, or 0 where nobody asked: reading it takes longer than a small kernel."""
+    read, done, before = f.new_block("read"), f.new_block("done"), f.block
+    f.branch(timed, read, done)
+    f.start(read)
+    now = counter(f)
+    f.jump(done)
+    f.start(done)
+    return f.phi(INDEX, (index(0), before), (now, read))
+
+
+def _run_step(f: Function, api: Value, step: Value, scratch: Value, stride: Value) -> Value:
+    """Write the choice between the kinds of steps; the value is the code."""
+    names = [f.new_block(name) for name in ("kernel", "other", "view", "rest", "region", "copy", "done")]
+    kernel, other, view, rest, region, copy, done = names
+    kind = word_of(f, step, Step.KIND)
+    f.branch(f.compare("eq", kind, index(StepKind.KERNEL)), kernel, other)
+    f.start(kernel)
+    of_kernel = _run_kernel(f, api, step, scratch, stride)
+    end_of_kernel = f.block
+    f.jump(done)
+    f.start(other)
+    f.branch(f.compare("eq", kind, index(StepKind.VIEW)), view, rest)
+    f.start(view)
+    of_view = f.call("symgrad_view", INDEX, step)
+    f.jump(done)
+    f.start(rest)
+    f.branch(f.compare("eq", kind, index(StepKind.REGION)), region, copy)
+    f.start(region)
+    of_region = _run_region(f, step)
+    f.jump(done)
+    f.start(copy)
+    source = f.offset(f.load(pointer_of(f, step, Step.SOURCE), POINTER), word_of(f, step, Step.SOURCE_OFFSET), "i8")
+    target = f.offset(f.load(pointer_of(f, step, Step.TARGET), POINTER), word_of(f, step, Step.TARGET_OFFSET), "i8")
+    copy_bytes(f, target, source, word_of(f, step, Step.BYTES))
+    f.jump(done)
+    f.start(done)
+    return f.phi(INDEX, (of_kernel, end_of_kernel), (of_view, view), (of_region, region), (index(0), copy))
+
+
+def _run_region(f: Function, step: Value) -> Value:
+    """Run another program, with its arguments and outputs stepping on, as often as a number in memory says."""
+    program, moves = pointer_of(f, step, Step.PROGRAM), pointer_of(f, step, Step.MOVES)
+    memory = f.load(pointer_of(f, step, Step.COUNT), POINTER)
+    count = f.load(f.offset(memory, word_of(f, step, Step.COUNT_OFFSET), "i8"), INDEX)
+    finished = address_of_field(f, program, Header.ROUNDS)
+    return f.call("symgrad_repeat", INDEX, program, count, moves, word_of(f, step, Step.MOVE_COUNT), finished)
+
+
+def _run_kernel(f: Function, api: Value, step: Value, scratch: Value, stride: Value) -> Value:
+    function, buffers = pointer_of(f, step, Step.FUNCTION), pointer_of(f, step, Step.BUFFERS)
+    sizes, units = pointer_of(f, step, Step.SIZES), word_of(f, step, Step.UNITS)
+    threads = word_of(f, step, Step.THREADS)
+    single, many, done = f.new_block("single"), f.new_block("many"), f.new_block("ran")
+    f.branch(f.compare("sgt", threads, index(1)), many, single)
+    f.start(many)
+    of_many = call_function(f, api, Api.PARALLEL, "i32", function, buffers, sizes, units, threads, scratch, stride)
+    f.jump(done)
+    f.start(single)
+    of_single = f.emit(
+        f"call i32 {function}(ptr {buffers}, ptr {sizes}, i64 0, i64 {units}, ptr {scratch})", "i32")  # fmt: skip
+    f.jump(done)
+    f.start(done)
+    return f.convert("sext", f.phi("i32", (of_many, many), (of_single, single)), INDEX)
+
+
+def _repeat() -> Function:
+    """Run a program `count` times; arguments and outputs step on from call to call.
+
+    `moves` has for each that moves the words of `Move`.
+    """
+    f = Function("symgrad_repeat", [("ptr", "program"), ("i64", "count"), ("ptr", "moves"), ("i64", "moved"),
+                                    ("ptr", "finished")], INDEX)  # fmt: skip
+    program, count, moves, moved, finished = f.parameters
+    with f.loop(index(0), count) as step:
+        with f.loop(index(0), moved) as each:
+            move = record_at(f, moves, each.index, Move.SIZE)
+            distance = f.multiply(step.index, word_of(f, move, Move.STRIDE))
+            base = f.load(pointer_of(f, move, Move.BASE), INDEX)
+            place = f.add(f.add(base, word_of(f, move, Move.ADDRESS)), distance)
+            address = f.convert("inttoptr", place, POINTER)
+            size = word_of(f, move, Move.SCALAR_BYTES)
+            with f.when(f.compare("ne", size, index(0))):
+                copy_bytes(f, pointer_of(f, move, Move.TARGET), address, size)
+            with f.when(f.compare("eq", size, index(0))):
+                f.call("symgrad_patch", "i1", pointer_of(f, move, Move.TARGET), address,
+                       pointer_of(f, move, Move.PATCHES), word_of(f, move, Move.PATCH_COUNT))  # fmt: skip
+        code = f.call("symgrad_run", INDEX, program)
+        leave_if(f, f.compare("ne", code, index(0)), code)
+        f.store(f.add(step.index, index(1)), finished)
+    f.give(index(0))
+    return f
