@@ -120,6 +120,7 @@ def test_shared_variables_may_be_replaced_between_calls(changes: list[tuple[str,
             np.testing.assert_array_equal(value, kept)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # NumPy 2.5 would rather have none of these changes
 def test_storage_that_is_changed_under_our_hands() -> None:
     w = symgrad.shared(np.arange(6.0))
     f = symgrad.function([], w.sum(), updates=[(w, w + 1)])
@@ -203,6 +204,7 @@ def test_memory_that_nobody_holds_is_used_again() -> None:
     ],
     ids=["read-only", "shape", "dtype", "not aligned", "resize"],
 )
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # NumPy 2.5 would rather have none of these changes
 def test_results_that_were_changed_and_dropped_do_no_harm(change: Callable[[np.ndarray], Any]) -> None:
     f = doubling()
     change(f(large(1)))
