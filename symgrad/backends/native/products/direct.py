@@ -27,7 +27,7 @@ PACKED_SIZE = 1 << 15
 """Elements of a matrix that each thread may copy into scratch memory as a whole."""
 
 
-STREAMED_BYTES = 1 << 19
+STREAMED_BYTES = 1 << 14
 """Operands of this size may come from memory, where the processor's own guesses end with each page."""
 
 
