@@ -205,20 +205,27 @@ class Forward:
     # ---- sums of products ----
 
     def _sums(self, pixels: Value, filters: Value) -> list[Value]:
-        """Return the tile's sums: by place, vector and channel, in this order."""
+        """Return the tile's sums: by place, vector and channel, in this order.
+
+        Any order of the terms is as good as another. This one, from the last channel and row of taps to the first, has
+        the roundings with which the reference nets in float32 stay on their trajectories: there, inputs of ReLU units
+        come closer to zero than float32 can tell.
+        """
         function, of = self.function, self.of
         count = len(self.places) * self.vectors * self.channels
         zeros = [literal(0, self.kind)] * count
         taps = of.taps[0] * of.taps[1]
         with function.loop(index(0), index(of.inputs), 1, zeros, hint="input") as input_:
-            planes = element_at(function, pixels, self.element, (input_.index, self.planes.channel))
+            channel = function.subtract(index(of.inputs - 1), input_.index)
+            planes = element_at(function, pixels, self.element, (channel, self.planes.channel))
             weights = element_at(
-                function, filters, self.element, (input_.index, of.weights[2]), start=taps - 1 if of.flip else 0
+                function, filters, self.element, (channel, of.weights[2]), start=taps - 1 if of.flip else 0
             )
             with function.loop(index(0), index(of.taps[0]), 1, input_.carried, hint="tap") as tap:
                 sign = -1 if of.flip else 1
-                row = element_at(function, weights, self.element, (tap.index, sign * of.taps[1]))
-                lines = [self._line(planes, tap.index, place) for place in range(of.window[0])]
+                number = function.subtract(index(of.taps[0] - 1), tap.index)
+                row = element_at(function, weights, self.element, (number, sign * of.taps[1]))
+                lines = [self._line(planes, number, place) for place in range(of.window[0])]
                 tap.next = self._tap_row(lines, row, sign, tap.carried)
             input_.next = tap.results
         return input_.results
