@@ -7,9 +7,9 @@ import pytest
 
 import symgrad
 import symgrad.tensor as T
+from symgrad.backends.native.entries import runtime
 from symgrad.backends.native.objects import api_table
 from symgrad.backends.native.records import Header, Move, Step, StepKind
-from symgrad.backends.native.entries import runtime
 
 WIDTH = 5
 
