@@ -54,8 +54,6 @@ class NativeKernel:
         Bytes that a whole call has to read and write at the least, for the profile.
     may_fail : bool
         Whether it can return anything but 0.
-    libraries : sequence of str
-        Names of library symbols that it calls, as `symgrad.backends.native.symbols` knows them.
     """
 
     name: str
@@ -66,7 +64,6 @@ class NativeKernel:
     flops: int = 0
     bytes: int = 0
     may_fail: bool = False
-    libraries: Sequence[str] = ()
 
 
 def kernel_function(name: str) -> Function:

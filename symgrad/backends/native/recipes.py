@@ -136,7 +136,7 @@ class _Writer:
 
 def _kernel_words(kernel: NativeKernel) -> list[Any]:
     return [kernel.name, kernel.units, kernel.unit_block, kernel.scratch, kernel.flops, kernel.bytes,
-            kernel.may_fail, list(kernel.libraries)]  # fmt: skip
+            kernel.may_fail]  # fmt: skip
 
 
 class _Reader:

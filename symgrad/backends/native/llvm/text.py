@@ -332,18 +332,6 @@ class Function:
         kind = vector_type(element_of(a.type), len(lanes))
         return self.emit(f"shufflevector {a.typed}, {b.typed}, <{len(lanes)} x i32> <{mask}>", kind)
 
-    def sum_of_lanes(self, vector: Value) -> Value:
-        """Return the sum of all lanes, added in halves, so that the order is the same for every processor."""
-        lanes = lanes_of(vector.type)
-        while lanes > 1:
-            lanes //= 2
-            low = self.shuffle(vector, vector, range(lanes))
-            high = self.shuffle(vector, vector, range(lanes, 2 * lanes))
-            if lanes == 1:
-                return self.add(self.extract(vector, 0), self.extract(vector, 1))
-            vector = self.add(low, high)
-        return vector
-
     # ---- control ----
 
     @contextmanager
