@@ -6,7 +6,6 @@ extension module in which the Fortran routines are.
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import os
 import sys
@@ -38,18 +37,3 @@ def fortran_blas() -> ModuleType:
         del sys.modules[NAME]
         return importlib.import_module(NAME)
     return module
-
-
-@cache
-def blas_address(routine: str) -> int:
-    """Return where the Fortran routine of a name is, such as ``sgemm``: all its arguments are pointers.
-
-    Examples
-    --------
-    >>> blas_address("sgemm") != blas_address("dgemm") != 0
-    True
-    """
-    pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer_of.restype, pointer_of.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-    address: int = pointer_of(getattr(fortran_blas(), routine)._cpointer, None)
-    return address

@@ -288,8 +288,6 @@ def test_interrupts_leave_whole_calls() -> None:
     n, m, x = symgrad.shared(np.zeros(20_000)), symgrad.shared(np.zeros(20_000)), T.dvector("x")
     f = symgrad.function([x], [n[0], (n * x).sum()], updates=[(n, n + 1), (m, m - 1)])
     plain, strided = np.ones(20_000), np.ones(40_000)[::2]
-    f(plain)  # compiling is no call: it is interrupted elsewhere
-    f(strided)
     end, interrupts, armed = time.monotonic() + 1.5, 0, list[bool]()
 
     def handle(*given: Any) -> None:
@@ -317,7 +315,7 @@ def test_interrupts_leave_whole_calls() -> None:
     time.sleep(0.05)  # the last signal may still be on its way to this handler
     signal.signal(signal.SIGINT, before)
     value = n.get_value()
-    assert interrupts > 3 and (value == value[0]).all() and (m.get_value() == -value).all()
+    assert interrupts > 10 and (value == value[0]).all() and (m.get_value() == -value).all()
     assert f(plain)[0] == value[0]
 
 

@@ -364,11 +364,10 @@ def test_outputs_take_over_operands_that_are_read_where_they_are_written() -> No
     assert pairs(T.cast(x, "float64") + y) == []
 
 
-def test_what_stays_as_it_is_isnt_copied_in_place() -> None:
+def test_an_array_that_is_written_into_may_be_taken_over() -> None:
     function = symgrad.function([x2, i1], T.inc_subtensor(x2[i1], np.float32(1)))
-    _, types, (step,) = fused_of(function, [numbers(5, 4), np.array([0, 0])])
+    _, _, (step,) = fused_of(function, [numbers(5, 4), np.array([0, 0])])
     assert in_place(step) == [(0, 0)]
-    assert len(loops_of(kernel_ir(step, types))) == len(loops_of(kernel_ir(step, types, in_place=True))) + 1
 
 
 @settings(max_examples=15)

@@ -74,14 +74,11 @@ class CopyWriter:
         What is done.
     inputs : sequence of Variable
         The memories that it reads, views folded.
-    in_place : bool
-        Whether the output is the first operand's memory already.
     """
 
-    def __init__(self, facts: Facts, name: str, step: Step, inputs: Sequence[Variable], in_place: bool) -> None:
+    def __init__(self, facts: Facts, name: str, step: Step, inputs: Sequence[Variable]) -> None:
         self.facts = facts
         self.step = step
-        self.in_place = in_place
         self.builder = KernelBuilder(name)
         self.memories: dict[Variable, Memory] = {}
         self.terms = [Builder(facts).term(variable) for variable in step.inputs]
@@ -191,11 +188,9 @@ def _reach(leaf: Leaf) -> int:
     return 1 + sum((int(size) - 1) * int(stride) for size, stride in sizes)
 
 
-def write_copy(
-    facts: Facts, name: str, step: Step, inputs: Sequence[Variable], in_place: bool = False
-) -> ir.Kernel:
+def write_copy(facts: Facts, name: str, step: Step, inputs: Sequence[Variable]) -> ir.Kernel:
     """Return the kernel of a step that puts elements in their places, or raise `UnfusableError`."""
-    writer = CopyWriter(facts, name, step, inputs, in_place)
+    writer = CopyWriter(facts, name, step, inputs)
     attributes = dict(step.kernel.attributes) if isinstance(step.kernel, Library) else {}
     COPIES[step.kernel.name](writer, step, attributes)  # type: ignore[attr-defined]
     return writer.builder.kernel()
@@ -242,8 +237,7 @@ def write(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
     written = w.operand(1) if isinstance(w.terms[1].node, Leaf) else None
     if written is not None:
         _check_fits(written.shape, [size for size, _ in part])
-    if not w.in_place:
-        w.copy(0)
+    w.copy(0)
     for index, size, stride in dynamic:
         start = w.position(index, size) * stride + start
     with w.loops([size for size, _ in part]) as indices:
@@ -298,8 +292,7 @@ def write_at(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
     written = w.operand(1) if isinstance(w.terms[1].node, Leaf) else None
     if written is not None:
         _check_fits(written.shape, (*picked, *rest))
-    if not w.in_place:
-        w.copy(0)
+    w.copy(0)
     with w.loops(picked, vector=False) as outer:
         places = [w.position(array.at(outer), size) for array, size in zip(arrays, w.shape, strict=False)]
         with w.loops(rest) as inner:

@@ -39,10 +39,7 @@ def share_nest(step: Step, other: Step) -> None:
 
 
 def kernel_ir(
-    step: Step,
-    types: Mapping[Variable, Operand],
-    dims: Mapping[Variable, Shape] | None = None,
-    in_place: bool = False,
+    step: Step, types: Mapping[Variable, Operand], dims: Mapping[Variable, Shape] | None = None
 ) -> Kernel:
     """Return the kernel of a fused step, verified.
 
@@ -52,8 +49,6 @@ def kernel_ir(
         One that `fuse` returned, with a kernel `Fused`.
     types, dims : mapping
         What `fuse` was given.
-    in_place : bool
-        Whether the output is the first operand's memory: then what stays as it is isn't copied.
 
     Returns
     -------
@@ -63,7 +58,7 @@ def kernel_ir(
     assert isinstance(step.kernel, Fused)
     last = step.kernel.steps[-1]
     if copies(last):
-        return write_copy(_facts(step, types, dims), kernel_name(step), last, step.inputs, in_place)
+        return write_copy(_facts(step, types, dims), kernel_name(step), last, step.inputs)
     return Writer(_nest(step, types, dims), kernel_name(step), step.inputs).write()
 
 

@@ -230,7 +230,7 @@ def _read(folder: _Folder, name: str, renew: bool = True) -> bytes | None:
         if isinstance(error, FileNotFoundError):
             raise
         return None
-    with open(descriptor, "rb") as file:
+    try:
         about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode):
             return None
@@ -239,7 +239,25 @@ def _read(folder: _Folder, name: str, renew: bool = True) -> bytes | None:
         if renew and _POSIX and time.time() - about.st_mtime > _FRESH:
             with suppress(OSError):  # a folder that can only be read
                 os.utime(descriptor)
-        return file.read()
+        return _read_all(descriptor, about.st_size)
+    finally:
+        os.close(descriptor)
+
+
+# Descriptors rather than file objects: an interrupt between two lines may leave one open, and that warns of nothing.
+
+
+def _read_all(descriptor: int, size: int) -> bytes:
+    parts = []
+    while part := os.read(descriptor, size + 1):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def _write(folder: _Folder, key: str, data: bytes) -> None:
@@ -249,8 +267,10 @@ def _write(folder: _Folder, key: str, data: bytes) -> None:
     where = _descriptor(folder)
     descriptor = os.open(_path(folder, temporary), flags, 0o600, dir_fd=where)
     try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
+        try:
+            _write_all(descriptor, data)
+        finally:
+            os.close(descriptor)
         os.replace(_path(folder, temporary), _path(folder, f"{key}.code"), src_dir_fd=where, dst_dir_fd=where)
     except BaseException:
         _remove(folder, temporary)
