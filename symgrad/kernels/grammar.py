@@ -4,6 +4,8 @@
            | Reduction(function, axes, keepdims)  one associative function along axes
            | View(how)                            the same memory, seen otherwise
            | Library(name, attributes)            a named routine of the backend: gemm, conv2d, pooling, softmax ...
+           | Loop(body, sequences, states ...)    a graph carried out again and again: scan
+           | Branch(if_true, if_false)            one of two graphs, as a condition says: ifelse
            | Evaluate(name, evaluate)             no kernel: the op's own NumPy meaning
 
     how    = Permute(order) | Reshape(sizes) | Slice(index) | Broadcast(sizes) | Same(sizes)
@@ -21,6 +23,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from symgrad.graph.closed import ClosedGraph
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,79 @@ class Library(Kernel):
     name: str
     attributes: tuple[tuple[str, Any], ...] = ()
     overwrites: int | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """What one round of a loop hands to the next.
+
+    Parameters
+    ----------
+    taps : tuple of int
+        Which earlier values a round reads: -1 is the last one, -2 the one before.
+    keeps_all : bool
+        Whether the loop returns its values after all rounds, or only the last ones.
+    """
+
+    taps: tuple[int, ...] = (-1,)
+    keeps_all: bool = True
+
+    @property
+    def depth(self) -> int:
+        """How many earlier values there must be before the first round."""
+        return -min(self.taps)
+
+
+@dataclass(frozen=True)
+class Loop(Kernel):
+    """A graph carried out again and again.
+
+    Operands of the kernel, in this order: the number of rounds, an int64 scalar; each sequence, ``(rounds or more,
+    ...)``; the first values of each state, ``(depth, ...)``, the oldest first; the constants.
+
+    Inputs of the body: the row of each sequence; for each state, its value at each of its taps; the constants. Its
+    outputs: the new value of each state; the stacked values; with `until`, a bool scalar that ends the loop after the
+    round that it is true in.
+
+    Outputs of the kernel: for each state its values after each round, ``(rounds, ...)``, or if it doesn't keep all, its
+    last `depth` values, ``(depth, ...)`` (of the first values, if there are too few rounds); each stacked value,
+    ``(rounds, ...)``. With `until`, `rounds` is how many there were.
+
+    Parameters
+    ----------
+    body : ClosedGraph
+        What one round does; no updates.
+    sequences, stacked, constants : int
+        How many there are.
+    states : tuple of State
+        What is handed on.
+    until : bool
+        Whether the body says when to stop.
+    """
+
+    body: ClosedGraph
+    sequences: int
+    states: tuple[State, ...]
+    stacked: int
+    constants: int
+    until: bool = False
+
+
+@dataclass(frozen=True)
+class Branch(Kernel):
+    """One of two graphs of the same inputs and types of outputs.
+
+    Operands of the kernel: a bool scalar; then the inputs of both graphs, which are the same for both. Only the chosen
+    one is carried out.
+
+    Parameters
+    ----------
+    if_true, if_false : ClosedGraph
+        The graphs.
+    """
+
+    if_true: ClosedGraph
+    if_false: ClosedGraph
 
 
 @dataclass(frozen=True)
