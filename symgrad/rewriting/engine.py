@@ -199,6 +199,7 @@ class _Memory:
         self.active: list[Rule] = []
         self.tried: dict[Apply, tuple[int, list[Rule]]] = {}
         self._ops: dict[int, tuple[Op, Op, list[Rule]]] = {}
+        self._rules: dict[tuple[type[Op], Any], list[Rule]] = {}
         self._equal_ops: dict[Op, Op] = {}
         self._nodes: dict[Any, Apply] = {}
         self._constants: dict[Any, Constant] = {}
@@ -208,6 +209,7 @@ class _Memory:
         """Begin the next phase."""
         self.active += rules
         self._ops.clear()
+        self._rules.clear()
 
     def candidates(self, op: Op) -> list[Rule]:
         """Return the active rules for an op, those of earlier phases first."""
@@ -218,7 +220,10 @@ class _Memory:
         facts = self._ops.get(id(op))
         if facts is None:
             kind, function = type(op), getattr(op, "function", None)
-            rules = [one for one in self.active if _applies(one, kind, function)]
+            rules = self._rules.get((kind, function))
+            if rules is None:
+                rules = [one for one in self.active if _applies(one, kind, function)]
+                self._rules[kind, function] = rules
             facts = self._ops[id(op)] = (op, self._equal_ops.setdefault(op, op), rules)
         return facts
 

@@ -20,6 +20,9 @@ MOST_ROWS = 32
 LEAST_SIZE = 64
 """Smaller matrices stay in the first cache."""
 
+MOST_READERS = 32
+"""A matrix that more nodes read is some recurrence's: one reader more or less makes no difference."""
+
 
 @rule("specialize", Gemm, Dot, SumOfSquares, backends=("native",),
       reason="weights that take a step, pass the gradient on and are penalised are read once")  # fmt: skip
@@ -57,6 +60,8 @@ def _parts(matrix: Variable, context: Context) -> tuple[Apply, Apply | None, App
     matrix must come before, or its memory couldn't be overwritten: a product does if it did; if squares join the step,
     other terms of a cost might come later than it.
     """
+    if len(context.users(matrix)) > MOST_READERS:
+        return None
     readers = _readers(matrix, context)
     steps = [reader for reader, position in readers if isinstance(reader.op, Gemm) and position == 0]
     if len(steps) != 1 or any(size is not None and size < LEAST_SIZE for size in _expected(matrix).shape):

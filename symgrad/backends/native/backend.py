@@ -22,7 +22,7 @@ from symgrad.lowering import Step
 from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.plan import Plan
 
-MOST_STEPS = 4000
+MOST_STEPS = 8000
 """Graphs with more steps run through NumPy: machine code for them would take longer than most calls can win back."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -11,7 +12,7 @@ from symgrad.backends.native.convolutions import NAMES, convolution_kernel
 from symgrad.backends.native.copies import copy_kernel
 from symgrad.backends.native.kernel import NativeKernel
 from symgrad.backends.native.layouts import Layouts, bytes_of
-from symgrad.backends.native.llvm.host import host
+from symgrad.backends.native.llvm.host import Processor, host
 from symgrad.backends.native.products.kernels import PRODUCTS, product_kernels
 from symgrad.backends.native.products.layout import Layout
 from symgrad.backends.native.randomness import random_kernel
@@ -37,22 +38,26 @@ def routine_calls(step: Step, layouts: Layouts) -> Sequence[Call] | None:
     straight = all(layouts.of(variable).is_contiguous for variable in step.inputs)
     calls: list[Call] = []
     operands: Sequence[Variable | Temporary] = step.inputs
-    found = _kernels(kernel, described, len(operands)) if straight or kernel.name in PRODUCTS else None
+    found = _kernels(kernel, tuple(described), len(operands), host()) if straight or kernel.name in PRODUCTS else None
     if found is None and not straight:
         calls, operands = _copied(step, layouts)
         described = [Layout.contiguous(layout.dtype, layout.shape) for layout in described]
-        found = _kernels(kernel, described, len(operands))
+        found = _kernels(kernel, tuple(described), len(operands), host())
     if found is None:
         return None
     buffers = [*operands, *step.outputs]
     return [*calls, *[_call(native, [buffers[number] for number in numbers], step) for native, numbers in found]]
 
 
-def _kernels(kernel: Library, described: Sequence[Layout], count: int) -> Found:
-    """Return the kernels of a routine with `count` operands, for the layouts of operands and outputs."""
-    attributes, vector_bytes = dict(kernel.attributes), host().vector_bytes
+@lru_cache(maxsize=64)
+def _kernels(kernel: Library, described: tuple[Layout, ...], count: int, processor: Processor) -> Found:
+    """Return the kernels of a routine with `count` operands, for the layouts of operands and outputs.
+
+    Long graphs repeat themselves.
+    """
+    attributes, vector_bytes = dict(kernel.attributes), processor.vector_bytes
     if kernel.name in PRODUCTS:
-        registers = host().registers
+        registers = processor.registers
         return product_kernels(kernel.name, attributes, described[:count], described[count:], vector_bytes, registers)
     if kernel.name == "random_sample":
         native = _sample(attributes, described, count, vector_bytes)

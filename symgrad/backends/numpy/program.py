@@ -155,6 +155,7 @@ class _Writer:
             "blas_threads": BlasThreads(config.threads),
         }
         self.names: dict[Variable, str] = {}
+        self.positions = {shared: number for number, shared in enumerate(plan.shared)}
         self.functions: dict[Kernel, str] = {}
         self.fixed: dict[Variable, np.ndarray] = {}
         self.body: list[tuple[str, Step | None]] = []
@@ -291,7 +292,7 @@ class _Writer:
     def _commit_call(self, index: int, commit: Commit) -> tuple[Change, str]:
         """Return the text of the call that carries out an update, after writing lines that prepare it."""
         target, value = self.names[commit.target], self.names.get(commit.value, "")
-        storage = f"storage{self.plan.shared.index(commit.target)}"
+        storage = f"storage{self.positions[commit.target]}"
         if commit.change is Change.WRITTEN and commit.action is not None:
             return commit.change, self._written_call(index, commit.action, target)
         if commit.change is Change.COPIED:

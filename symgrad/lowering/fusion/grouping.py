@@ -229,6 +229,7 @@ class _Fuser(Groups):
         del self.facts.views[output]
         self.read.clear()
         self.producers.clear()
+        self.refusals.forget_variables()
         return Group({step: None}, {output: None}, nest, {step})
 
     def _place(self, step: Step) -> None:
@@ -236,7 +237,7 @@ class _Fuser(Groups):
         if isinstance(step.kernel, View):
             self._place_alone(step)
             return
-        tried: set[tuple[int, Step]] = set()
+        tried: set[tuple[int, int, Step]] = set()
         while step not in self.placed:
             closure = self._unplaced(step)
             if self._join(step, closure):
@@ -246,10 +247,10 @@ class _Fuser(Groups):
                 self._make(step, closure, extra)
             except UnfusableError as error:
                 blamed = getattr(error, "step", None) or step
-                if (len(closure), blamed) in tried:
+                if (len(closure), len(extra), blamed) in tried:
                     self._place_alone(step)
                     return
-                tried.add((len(closure), blamed))
+                tried.add((len(closure), len(extra), blamed))
                 self._give_way(step, closure, blamed, getattr(error, "alone", False))
 
     def _unplaced(self, step: Step) -> set[Step]:
@@ -278,7 +279,11 @@ class _Fuser(Groups):
             self._need(blamed.outputs[0])
             return
         if len(closure) == 1:
-            self._place_alone(step)
+            again = [variable for variable in self.memories_of(step) if self._is_computed_again(variable)]
+            for variable in again:
+                self._need(variable)
+            if not again:
+                self._place_alone(step)
             return
         first = [producer for producer in self.producers_of(blamed) if producer in closure]
         if alone or not first:
@@ -290,6 +295,12 @@ class _Fuser(Groups):
         for producer in sorted(first, key=self.position.__getitem__):
             if producer not in self.placed:
                 self._place(producer)
+
+    def _is_computed_again(self, variable: Variable) -> bool:
+        """Whether a value is part of a kernel that doesn't store it."""
+        maker = self.maker.get(variable)
+        group = self.entries[self.placed[maker]] if maker in self.placed else None  # type: ignore[index]
+        return isinstance(group, Group) and variable not in group.outputs
 
     def _reductions_before(self, step: Step, closure: set[Step]) -> list[Step]:
         """Return the reductions that a step needs, if what lies between costs little; else none."""

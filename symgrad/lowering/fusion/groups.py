@@ -13,6 +13,7 @@ from symgrad.lowering.fusion.building import Builder, Facts
 from symgrad.lowering.fusion.kernels import remember_nest
 from symgrad.lowering.fusion.nest import LevelError, MeetingError, Nest, analyse, output_of
 from symgrad.lowering.fusion.operands import is_free, memories, operand_strides, with_views
+from symgrad.lowering.fusion.refusals import Refusals
 from symgrad.lowering.fusion.terms import CHEAP, COSTS, Apply, Leaf, Term
 from symgrad.lowering.steps import Fused, Step
 
@@ -55,6 +56,8 @@ class Groups:
         The number of the last group that reads each operand.
     read, producers : dict
         What each step reads, and the steps that make that, as far as somebody asked.
+    refusals : Refusals
+        What was found not to fit.
     """
 
     def __init__(self, facts: Facts, steps: Sequence[Step]) -> None:
@@ -67,6 +70,7 @@ class Groups:
         self.reader: dict[Variable, int] = {}
         self.read: dict[Step, list[Variable]] = {}
         self.producers: dict[Step, list[Step]] = {}
+        self.refusals = Refusals(facts)
 
     def memories_of(self, step: Step) -> list[Variable]:
         """Return the variables in whose memory a fused step reads."""
@@ -91,10 +95,20 @@ class Groups:
     def analysed(self, steps: Iterable[Step], outputs: Iterable[Variable], limited: bool = True) -> Nest:
         """Return the nest of steps that store `outputs`, or raise `LevelError`."""
         ordered = sorted(steps, key=self.position.__getitem__)
+        outputs = list(outputs)
+        key = (limited, self.refusals.key(ordered, outputs))
+        self.refusals.check(key, ordered)
         try:
-            nest = self._nest(ordered, list(outputs), shared=True)
+            return self._nest_within_limits(ordered, outputs, limited)
+        except UnfusableError as error:
+            self.refusals.note(key, ordered, error)
+            raise
+
+    def _nest_within_limits(self, ordered: Sequence[Step], outputs: Sequence[Variable], limited: bool) -> Nest:
+        try:
+            nest = self._nest(ordered, outputs, shared=True)
         except MeetingError:
-            nest = self._nest(ordered, list(outputs), shared=False)
+            nest = self._nest(ordered, outputs, shared=False)
         calls = sum(isinstance(node, Apply) for node in nest.nodes)
         buffers = len({node.variable for node in nest.nodes if isinstance(node, Leaf)}) + len(nest.outputs)
         if limited and (calls > MOST_CALLS or buffers > MOST_BUFFERS):
