@@ -13,6 +13,7 @@ from symgrad.backends.native.copies import copy_kernel
 from symgrad.backends.native.kernel import NativeKernel
 from symgrad.backends.native.layouts import Layouts, bytes_of
 from symgrad.backends.native.llvm.host import Processor, host
+from symgrad.backends.native.mrg import mrg_kernel
 from symgrad.backends.native.products.kernels import PRODUCTS, product_kernels
 from symgrad.backends.native.products.layout import Layout
 from symgrad.backends.native.randomness import random_kernel
@@ -20,7 +21,7 @@ from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Library
 from symgrad.lowering.steps import Step
 
-ROUTINES = PRODUCTS | NAMES | {"random_sample"}
+ROUTINES = PRODUCTS | NAMES | {"random_sample", "mrg_sample"}
 """The names of all routines here."""
 
 Found = Sequence[tuple[NativeKernel, Sequence[int]]] | None
@@ -61,6 +62,9 @@ def _kernels(kernel: Library, described: tuple[Layout, ...], count: int, process
         return product_kernels(kernel.name, attributes, described[:count], described[count:], vector_bytes, registers)
     if kernel.name == "random_sample":
         native = _sample(attributes, described, count, vector_bytes)
+    elif kernel.name == "mrg_sample":
+        sample = described[-1]
+        native = mrg_kernel(described[0].shape[0], prod(sample.shape), sample.dtype, vector_bytes, count)
     else:
         shapes = [layout.shape for layout in described]
         native = convolution_kernel(kernel.name, attributes, shapes, described[count].dtype, vector_bytes)
