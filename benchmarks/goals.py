@@ -48,5 +48,8 @@ COPY_SHARE = 0.85
 FIRST_STEP_SECONDS = {"empty": 0.4, "filled": 0.06}
 """From ``function(...)`` to the end of network3's first step, with an empty and with a filled object cache."""
 
+LONG_GRAPH_SECONDS = {5_000: 2.5, 10_000: 5.0, 20_000: 10.0}
+"""By the number of nodes, from ``grad(...)`` to the end of the first step: time per node doesn't grow with size."""
+
 CALL_OVERHEAD_SECONDS = 1e-6
 """What a call may take above the work itself."""

@@ -17,7 +17,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.contestants import ROOT, environment
-from benchmarks.goals import CALL_OVERHEAD_SECONDS, FIRST_STEP_SECONDS
+from benchmarks.goals import CALL_OVERHEAD_SECONDS, FIRST_STEP_SECONDS, LONG_GRAPH_SECONDS
 from benchmarks.pages import fill_file
 
 IMPORT_PROGRAM = """
@@ -37,6 +37,23 @@ graph = training_graph(WORKLOADS["network3-dropout"], images, labels)
 updates = graph.updates()
 start = time.perf_counter()
 graph.compile(updates)(0)
+print(time.perf_counter() - start)
+"""
+
+LONG_GRAPH_PROGRAM = """
+import time
+import numpy as np
+import symgrad
+import symgrad.tensor as T
+x, w, b = T.fmatrix("x"), symgrad.shared(np.eye(8, dtype="float32"), "w"), symgrad.shared(np.ones(8, "float32"), "b")
+y = x
+for _ in range({nodes} // 3):
+    y = T.tanh(T.dot(y, w) + b)
+cost = T.sum(y)
+start = time.perf_counter()
+gradients = symgrad.grad(cost, [w, b])
+f = symgrad.function([x], cost, updates=[(p, p - np.float32(0.01) * g) for p, g in zip([w, b], gradients)])
+f(np.ones((4, 8), "float32"))
 print(time.perf_counter() - start)
 """
 
@@ -109,12 +126,17 @@ class Measurement:
 
 
 _STEP = "network3 with dropout, from function(...) to the end of the first step, {} cache"
+_LONG = "a graph of {:,} nodes, from grad(...) to the end of the first step, empty cache"
 
 MEASUREMENTS = (
     Measurement("`import symgrad`, NumPy included", IMPORT_PROGRAM, 0.3),
     *(
         Measurement(_STEP.format(cache), FIRST_STEP_PROGRAM, bound, cache)
         for cache, bound in FIRST_STEP_SECONDS.items()
+    ),
+    *(
+        Measurement(_LONG.format(nodes), LONG_GRAPH_PROGRAM.format(nodes=nodes), bound, "empty")
+        for nodes, bound in LONG_GRAPH_SECONDS.items()
     ),
     Measurement("a call of f(x) = x + 1 on a scalar", CALL_PROGRAM.format(setup=SCALAR), CALL_OVERHEAD_SECONDS),
     Measurement("a call with ten arrays of 8 numbers", CALL_PROGRAM.format(setup=ARRAYS), CALL_OVERHEAD_SECONDS),

@@ -19,7 +19,6 @@ import symgrad.tensor as T
 from symgrad import errors
 from symgrad.config import SETTINGS, text_of
 from symgrad.graph.op import Op, registry
-from symgrad.ops import elementwise_op
 from symgrad.ops.elementwise_op import ElementwiseFunction
 from symgrad.rewriting.engine import ENGINE_RULES, RULES
 
@@ -33,7 +32,6 @@ In signatures, `T` is `symgrad.tensor`.
 """
 OTHER_MODULES = ("symgrad.random", "symgrad.data", "symgrad.checkpoint")
 KIND_NAMES = {"i": "integers", "u": "unsigned integers", "b": "bools", "f": "floats", "c": "complex numbers"}
-DTYPE_RULES = ("arithmetic", "floating", "comparison", "predicate", "unchanged", "selection")
 
 _SECTION = re.compile(r"^([A-Z][a-z]+)\n-{3,}\n", re.MULTILINE)
 
@@ -133,8 +131,8 @@ def _elementwise_part() -> Iterator[str]:
         meaning = _one_line(function.__doc__ or "")
         rows.append((f"`T.{name}({arguments})`{others}{symbol}", meaning, function.row.dtype_rule.__name__))
     yield _table(("function", "value", "dtypes"), sorted(rows))
-    rules = [(rule, _one_line(getattr(elementwise_op, rule).__doc__)) for rule in DTYPE_RULES]
-    yield _table(("dtype rule", "meaning"), rules)
+    rules = dict.fromkeys([function.row.dtype_rule for function in names])
+    yield _table(("dtype rule", "meaning"), [(rule.__name__, _one_line(rule.__doc__)) for rule in rules])
 
 
 def _constructor_part() -> Iterator[str]:

@@ -16,10 +16,34 @@ from symgrad.compile.executable import Function
 from symgrad.compile.function import In, Out, function
 from symgrad.compile.modes import Mode
 from symgrad.config import config
+from symgrad.control import (
+    OpFromGraph,
+    OrderedUpdates,
+    foldl,
+    foldr,
+    ifelse,
+    map,
+    reduce,
+    scan,
+    scan_checkpoints,
+    until,
+)
+from symgrad.custom import PythonOp, as_op
 from symgrad.debug import debugprint, draw, pp, to_networkx
 from symgrad.debug.profiles import Profile
 from symgrad.debug.tracebacks import hide_internal_frames
-from symgrad.gradient import Rop, grad, verify_grad
+from symgrad.gradient import (
+    Lop,
+    Rop,
+    grad,
+    hessian,
+    hessian_vector_product,
+    jacobian,
+    subgraph_grad,
+    vectorize,
+    verify_grad,
+    vmap,
+)
 from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
 from symgrad.tensor.variable import shared
 
@@ -28,9 +52,12 @@ from symgrad import random, tensor  # isort: skip
 __version__ = "0.1.0"
 
 __all__ = [
-    "Apply", "Constant", "Function", "In", "Mode", "Out", "Profile", "Rop", "SharedVariable", "Variable", "config",
-    "debugprint", "draw", "function", "grad", "pp", "random", "shared", "tensor", "to_networkx", "verify_grad",
+    "Apply", "Constant", "Function", "In", "Lop", "Mode", "OpFromGraph", "OrderedUpdates", "Out", "Profile",
+    "PythonOp", "Rop", "SharedVariable", "Variable", "as_op", "config", "debugprint", "draw", "foldl", "foldr", "function", "grad", "hessian",
+    "hessian_vector_product", "ifelse", "jacobian", "map", "pp", "random", "reduce", "scan", "scan_checkpoints",
+    "shared", "subgraph_grad", "tensor", "to_networkx", "until", "vectorize", "verify_grad", "vmap",
 ]  # fmt: skip
 
-tensor.grad = grad  # type: ignore[attr-defined]  # Theano's programs write T.grad; the language's room is below gradients
+for _derivative in (Lop, Rop, grad, hessian, hessian_vector_product, jacobian, verify_grad):
+    setattr(tensor, _derivative.__name__, _derivative)  # T.grad as in Theano: the language's room is below gradients
 hide_internal_frames()

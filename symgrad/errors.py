@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.linalg import LinAlgError
+
 
 @dataclass(frozen=True)
 class OperandDescription:
@@ -93,6 +95,14 @@ class RangeError(SymgradError, ValueError):
     """A value outside of what an operation accepts, such as a probability above 1."""
 
 
+class NotScalarConstantError(SymgradError):
+    """A variable that should be one number known from the graph alone, and isn't."""
+
+
+class LinearAlgebraError(SymgradError, LinAlgError):
+    """A matrix that an operation can't take: a singular one to invert, or one that isn't positive definite."""
+
+
 class Float64Warning(UserWarning):
     """A result became float64 while ``floatX`` is float32 (``warn_float64 = warn``)."""
 
@@ -103,6 +113,10 @@ class GradientError(SymgradError, ValueError):
 
 class DisconnectedInputError(GradientError):
     """The cost doesn't depend on a variable in a differentiable way."""
+
+
+class NullTypeGradError(GradientError, TypeError):
+    """A gradient that an op on the way declares as undefined or not written."""
 
 
 class MissingInputError(SymgradError, ValueError):

@@ -12,6 +12,9 @@ from combinations import Combination
 
 import symgrad
 import symgrad.tensor as T
+import symgrad.tensor.fft
+import symgrad.tensor.linalg
+import symgrad.tensor.nnet
 from symgrad.debug.printing import debugprint, pp
 from symgrad.errors import DisconnectedInputError, SymgradError
 from symgrad.graph.op import Op, Sample, registry

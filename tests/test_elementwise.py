@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -44,6 +45,31 @@ MEANINGS: dict[str, Any] = {
     "exp2": lambda x: 2.0**x,
     "floor_divide": lambda x, y: np.floor(x / y),
     "mod": lambda x, y: x - np.floor(x / y) * y,
+    "complex": lambda x, y: x + 1j * y,
+    "complex_from_polar": lambda x, y: x * np.exp(1j * y),
+    "gamma": lambda x: np.exp(scipy.special.loggamma(x)),
+    "gammaln": scipy.special.loggamma,
+    "psi": scipy.special.digamma,
+    "tri_gamma": lambda x: scipy.special.zeta(2, x),
+    "polygamma": scipy.special.polygamma,
+    "gammainc": lambda k, x: scipy.stats.gamma(k).cdf(x),
+    "gammaincc": lambda k, x: scipy.stats.gamma(k).sf(x),
+    "gammal": lambda k, x: x**k / k * scipy.special.hyp1f1(k, k + 1, -x),
+    "gammau": lambda k, x: scipy.special.gamma(k) * scipy.stats.gamma(k).sf(x),
+    "chi2sf": lambda x, k: scipy.stats.chi2(k).sf(x),
+    "erfinv": lambda x: scipy.stats.norm.ppf((x + 1) / 2) / np.sqrt(2),
+    "erfcinv": lambda x: scipy.stats.norm.isf(x / 2) / np.sqrt(2),
+    "erfcx": lambda x: np.exp(x * x) * scipy.special.erfc(x),
+    "jv": scipy.special.jv,
+    "j0": lambda x: scipy.special.jv(0, x),
+    "j1": lambda x: scipy.special.jv(1, x),
+    "iv": scipy.special.iv,
+    "i0": lambda x: scipy.special.iv(0, x),
+    "i1": lambda x: scipy.special.iv(1, x),
+    "logit": lambda x: np.log(x / (1 - x)),
+    "log1mexp": lambda x: np.log(1 - np.exp(x)),
+    "xlogx": lambda x: x * np.log(x),
+    "xlogy0": lambda x, y: x * np.log(y),
 }
 NUMPY_NAMES = {"and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "abs": "abs"}
 
@@ -55,6 +81,8 @@ def values_for(name: str) -> list[np.ndarray]:
     if "f" not in row.kinds:
         return [random.integers(-9, 9, 40) for _ in range(row.arity)]
     operands = [random.uniform(low, high, 40) for _ in range(row.arity)]
+    if name == "polygamma":
+        operands[0] = random.integers(0, 5, 40)
     return [operands[0] > 0, *operands[1:]] if name == "switch" else operands
 
 

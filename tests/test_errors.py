@@ -6,6 +6,7 @@ import linecache
 from collections.abc import Callable
 
 import pytest
+from mistakes import MISTAKES
 
 PROGRAMS = {
     "dot_inner_sizes": """
@@ -192,7 +193,7 @@ def text_of(name: str) -> str:
     import symgrad
     import symgrad.tensor as T
 
-    lines = PROGRAMS[name].strip("\n").splitlines()
+    lines = (PROGRAMS | MISTAKES)[name].strip("\n").splitlines()
     indent = len(lines[0]) - len(lines[0].lstrip())
     source = "\n".join(line[indent:] for line in lines).rstrip() + "\n"
     filename = f"{name}.py"
@@ -207,7 +208,7 @@ def text_of(name: str) -> str:
     pytest.fail(f"the program {name} raises nothing")
 
 
-@pytest.mark.parametrize("name", list(PROGRAMS))
+@pytest.mark.parametrize("name", [*PROGRAMS, *MISTAKES])
 def test_text_of_an_error(name: str, golden: Callable[[str, str], None]) -> None:
     golden(f"errors/{name}.txt", text_of(name))
 

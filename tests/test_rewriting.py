@@ -62,6 +62,13 @@ def dimshuffles():
     return [x], [floats(2, 3)], x.T.dimshuffle("x", 1, 0), {"dimshuffle{1,0}": 0}
 
 
+def gradient_only():
+    x = T.dvector("x")
+    same = T.grad_clip(T.grad_scale(T.zero_grad(T.disconnected_grad(T.undefined_grad(x))), 2), -1, 1)
+    left = {"grad_clip": 0, "grad_scale": 0, "zero_grad": 0, "disconnected_grad": 0, "undefined_grad": 0}
+    return [x], [floats(3)], same * 3, left
+
+
 def reshapes():
     x = T.tensor("float64", (2, 6), name="x")
     return [x], [floats(2, 6)], x.reshape((12,)).reshape((4, 3)), {"reshape": 1}
@@ -232,6 +239,7 @@ EXAMPLES = {
     "element_of_a_made_vector_is_the_scalar": element_of_made_vector,
     "slice_comes_before_cast_and_functions_of_one_operand": slice_before_cast,
     "dimshuffle_of_dimshuffle_is_one": dimshuffles,
+    "what_changes_only_the_gradient_is_its_operand": gradient_only,
     "reshape_of_reshape_is_one": reshapes,
     "conversion_to_the_same_type_disappears": same_type,
     "neutral_operands_disappear": neutral,

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from symgrad.errors import SymgradError, render
+import numpy as np
+
+from symgrad.errors import ShapeError, SymgradError, render
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import InferenceError, Operand, describe_operands
 from symgrad.graph.types import TensorType, Type
@@ -18,10 +20,14 @@ from symgrad.graph.variables import Apply, Constant, Variable
 
 Shape = tuple[int, ...]
 NO_LENGTHS: Mapping[Variable, Sequence[int | None]] = MappingProxyType({})
+NO_VALUES: Mapping[Variable, np.ndarray] = MappingProxyType({})
 
 
 def bind_types(
-    graph: ClosedGraph, shapes: Mapping[Variable, Shape], lengths: Mapping[Variable, Sequence[int | None]] = NO_LENGTHS
+    graph: ClosedGraph,
+    shapes: Mapping[Variable, Shape],
+    lengths: Mapping[Variable, Sequence[int | None]] = NO_LENGTHS,
+    values: Mapping[Variable, np.ndarray] = NO_VALUES,
 ) -> dict[Variable, Operand]:
     """Return type and known value of each variable, from the shapes of inputs and shared variables.
 
@@ -33,6 +39,8 @@ def bind_types(
         The shapes of inputs and shared variables.
     lengths : mapping
         The lengths of slices that are taken for granted, see `symgrad.compile.lengths`.
+    values : mapping
+        The values of those inputs that have the same one in all calls.
 
     Raises
     ------
@@ -41,7 +49,7 @@ def bind_types(
     """
     found: dict[Variable, Operand] = {}
     for leaf in graph.leaves():
-        found[leaf] = Operand(_leaf_type(leaf, shapes.get(leaf)), leaf.known)
+        found[leaf] = Operand(_leaf_type(leaf, shapes.get(leaf)), values.get(leaf, leaf.known))
     for node in graph.order:
         operands = [found[variable] for variable in node.inputs]
         if not lengths and all(map(_is_as_declared, operands, node.inputs)):
@@ -60,6 +68,20 @@ def bind_types(
             if known is not None:
                 found[output] = Operand(found[output].type, known)
     return found
+
+
+def check_updates(graph: ClosedGraph, types: Mapping[Variable, Operand]) -> None:
+    """Raise `ShapeError` if a shared variable was declared with sizes, and its new value has others."""
+    for target, value in zip(graph.targets, graph.values, strict=True):
+        declared, bound = target.type, types[value].type
+        if not isinstance(declared, TensorType) or not isinstance(bound, TensorType):
+            continue
+        pairs = zip(declared.shape, bound.shape, strict=True)
+        if any(None not in pair and pair[0] != pair[1] for pair in pairs):
+            headline = f"the update of {target} is {bound}, and {target} was declared as {declared}"
+            place = str(value.source) if value.source else ""
+            described = describe_operands([target, value], (), [declared, bound])
+            raise ShapeError(render(headline, place, described, "Declare the shared variable with open sizes."))
 
 
 def _is_as_declared(operand: Operand, variable: Variable) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from symgrad.config import config
 from symgrad.errors import DTypeError, MissingInputError, ShapeError, UnusedInputError, render
 from symgrad.graph.closed import ClosedGraph
-from symgrad.graph.op import describe_operands
+from symgrad.graph.op import describe_operands, user_error
 from symgrad.graph.traversal import applies_before, graph_inputs, substitute
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Constant, SharedVariable, Variable
@@ -57,16 +57,25 @@ def _check_inputs(inputs: Sequence[Any]) -> None:
     seen = set()
     for variable in inputs:
         if isinstance(variable, SharedVariable):
-            raise TypeError(
-                f"Cannot use a shared variable ({variable}) as explicit input. "
-                "It is read without being passed; to replace it for this function use givens."
-            )
+            raise user_error(
+                TypeError, f"Cannot use a shared variable ({variable}) as explicit input", [variable],
+                "It is read without being passed; to replace it for this function use givens.",
+            )  # fmt: skip
         if not isinstance(variable, Variable):
-            raise TypeError(f"inputs must be symbolic variables, got {type(variable).__name__} {variable!r:.60}")
+            raise user_error(
+                TypeError, f"inputs must be symbolic variables, got {type(variable).__name__} {variable!r:.60}",
+                remedy="Declare them, T.vector('x') say; values are passed when the function is called.",
+            )  # fmt: skip
         if isinstance(variable, Constant):
-            raise TypeError(f"a constant ({variable}) can't be an input")
+            raise user_error(
+                TypeError, f"a constant ({variable}) can't be an input", [variable],
+                "Declare a variable, T.scalar('x') say, or leave it out: a constant needs no value.",
+            )  # fmt: skip
         if variable in seen:
-            raise UnusedInputError(f"{variable} is listed twice among the inputs; each input is passed once.")
+            raise user_error(
+                UnusedInputError, f"{variable} is listed twice among the inputs", [variable],
+                "List it once: each input is passed once.",
+            )  # fmt: skip
         seen.add(variable)
 
 
@@ -76,7 +85,7 @@ def _pairs(given: Pairs, where: str) -> list[tuple[Any, Any]]:
     pairs = list(given.items()) if isinstance(given, Mapping) else list(given)
     for pair in pairs:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise TypeError(f"{where} must be pairs (variable, expression) or a dict, got {pair!r:.60}")
+            raise user_error(TypeError, f"{where} must be pairs (variable, expression) or a dict, got {pair!r:.60}")
     return [(left, right) for left, right in pairs]
 
 
@@ -86,9 +95,15 @@ def _updates(pairs: Sequence[tuple[Any, Any]]) -> tuple[list[SharedVariable], li
     values = []
     for target, expression in pairs:
         if not isinstance(target, SharedVariable):
-            raise TypeError(f"update target must be a SharedVariable, got {target!r:.60}")
+            raise user_error(
+                TypeError, f"update target must be a SharedVariable, got {target!r:.60}",
+                [target] if isinstance(target, Variable) else [], "Make it one: symgrad.shared(value).",
+            )  # fmt: skip
         if target in seen:
-            raise ValueError(f"this shared variable already has an update expression: {target}")
+            raise user_error(
+                ValueError, f"this shared variable already has an update expression: {target}", [target],
+                "A call updates each shared variable once: put both into one expression.",
+            )  # fmt: skip
         seen.add(target)
         targets.append(target)
         values.append(_fit(target, expression, f"the update of {target}"))
@@ -98,6 +113,8 @@ def _updates(pairs: Sequence[tuple[Any, Any]]) -> tuple[list[SharedVariable], li
 def _fit(target: Any, expression: Any, what: str) -> Any:
     """Return `expression` with the type of `target`: cast if nothing is lost, else raise."""
     value = as_operand(expression, [target.type.dtype])
+    if not (isinstance(target.type, TensorType) and isinstance(value.type, TensorType)):
+        return _of_same_type(target, value, what)
     if value.type.dtype != target.type.dtype and upcast(value.type.dtype, target.type.dtype) == target.type.dtype:
         value = cast(value, target.type.dtype)
     if value.type.dtype != target.type.dtype:
@@ -115,15 +132,30 @@ def _fit(target: Any, expression: Any, what: str) -> Any:
     return value
 
 
+def _of_same_type(target: Any, value: Any, what: str) -> Any:
+    """Return `value` if its type is that of `target`: between other types than tensors, nothing is converted."""
+    if target.type != value.type:
+        raise DTypeError(
+            render(f"{what} is {value.type}, and must be {target.type}", str(value.source or ""),
+                   describe_operands([target, value]), "Convert it.")
+        )  # fmt: skip
+    return value
+
+
 def _givens(givens: Pairs, inputs: Sequence[Any]) -> dict[Any, Any]:
     replacements: dict[Any, Any] = {}
     for variable, expression in _pairs(givens, "givens"):
         if not isinstance(variable, Variable):
-            raise TypeError(f"givens replace symbolic variables, got {type(variable).__name__} {variable!r:.60}")
+            raise user_error(
+                TypeError, f"givens replace symbolic variables, got {type(variable).__name__} {variable!r:.60}"
+            )
         if variable in replacements:
-            raise ValueError(f"givens names {variable} twice")
+            raise user_error(ValueError, f"givens names {variable} twice", [variable], "Leave one of them out.")
         if variable in inputs:
-            raise TypeError(f"{variable} is an input and in givens: it can't be both supplied and replaced")
+            raise user_error(
+                TypeError, f"{variable} is an input and in givens: it can't be both supplied and replaced", [variable],
+                "Leave it out of the inputs, or out of givens.",
+            )  # fmt: skip
         replacements[variable] = _as_broadcastable(variable, _fit(variable, expression, f"the given for {variable}"))
     return _with_givens_in_givens(replacements)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 from weakref import WeakSet
 
 import numpy as np
@@ -33,6 +33,7 @@ from symgrad.errors import (
 )
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import InferenceError, describe_operands
+from symgrad.graph.source import current_source
 from symgrad.graph.types import NUMPY_DTYPES
 from symgrad.graph.variables import Container, SharedVariable, Variable
 from symgrad.kernels.grammar import Map
@@ -72,6 +73,9 @@ class Function:
     name : str or None
         A name for people.
     """
+
+    noun: ClassVar[str] = "symgrad function"
+    """What errors call it."""
 
     graph: ClosedGraph
     inputs: Sequence[InputSpec]
@@ -200,21 +204,30 @@ class Function:
     def _complete(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """Return one value for each input, from positions, names and defaults."""
         if len(args) > len(self.inputs):
-            raise CallError(
-                f"Too many parameter passed to {self._described()}: it takes {len(self.inputs)}, got {len(args)}"
-            )
+            raise self._call_error(
+                f"Too many parameter passed to {self._described()}: it takes {len(self.inputs)}, got {len(args)}",
+                range(len(self.inputs)), "Pass one value for each input.",
+            )  # fmt: skip
         names = {spec.name: position for position, spec in enumerate(self.inputs) if spec.name}
         values: list[Any] = [*args, *[spec.default for spec in self.inputs[len(args) :]]]
         for name, value in kwargs.items():
             if name not in names:
-                raise CallError(f"{self._described()} has no input named {name!r}; it has {', '.join(names) or 'none'}")
+                raise self._call_error(
+                    f"{self._described()} has no input named {name!r}", range(len(self.inputs)),
+                    f"Its inputs with names: {', '.join(names) or 'none'}.",
+                )  # fmt: skip
             if names[name] < len(args):
-                raise CallError(f"{self._described()} got two values for {name!r}")
+                raise self._call_error(
+                    f"{self._described()} got two values for {name!r}", [names[name]], "Pass it by place or by name."
+                )
             values[names[name]] = value
         for position in range(len(args), len(self.inputs)):
             spec = self.inputs[position]
             if values[position] is None and spec.default is None:
-                raise CallError(f"Missing required input: {spec.name or spec.variable} (index {position})")
+                raise self._call_error(
+                    f"Missing required input: {spec.name or spec.variable} (index {position})", [position],
+                    "Pass a value, or give the input one: symgrad.In(variable, value=...).",
+                )  # fmt: skip
         return tuple(values)
 
     def _convert(self, position: int, value: Any) -> np.ndarray:
@@ -228,12 +241,18 @@ class Function:
         except (DTypeError, ShapeError) as error:
             kind = CallError if isinstance(error, DTypeError) else CallShapeError
             label = f" ({spec.name})" if spec.name else ""
-            raise kind(
-                f"Bad input argument to {self._described()} at index {position} (0-based){label}: {error}"
-            ) from None
+            headline = f"Bad input argument to {self._described()} at index {position} (0-based){label}: {error}"
+            raise self._call_error(headline, [position], kind=kind) from None
+
+    def _call_error(
+        self, headline: str, positions: Iterable[int], remedy: str = "", kind: type[Exception] = CallError
+    ) -> Exception:
+        """Return an error about the line that calls, which shows some of the inputs."""
+        described = describe_operands([self.inputs[position].variable for position in positions])
+        return kind(render(headline, str(current_source() or ""), described, remedy))
 
     def _described(self) -> str:
-        return f'symgrad function with name "{self.name}"' if self.name else "symgrad function"
+        return f'{self.noun} with name "{self.name}"' if self.name else self.noun
 
     def _explain(self, error: Exception, arguments: Sequence[np.ndarray]) -> NoReturn:
         """Raise an error that names the user's line which the failed step came from."""
@@ -262,11 +281,15 @@ class Function:
                 kind = shown
                 break
         headline, remedy = f"{step.name} failed: {error}", ""
+        is_users = getattr(getattr(step.kernel, "evaluate", None), "runs_users_code", False)
+        if is_users and not isinstance(error, SymgradError):
+            kind = _also(type(error))
         if isinstance(error, InferenceError):
             kind, headline, remedy = error.error, error.headline, error.remedy
         elif isinstance(error, SymgradError):
             headline = str(error)
-        raise kind(render(headline, str(step.source or ""), [*operands, *given], remedy)) from None
+        raised = kind(render(headline, str(step.source or ""), [*operands, *given], remedy))
+        raise raised from (error if is_users else None)
 
     # ---- many calls at once ----
 
@@ -405,21 +428,22 @@ class Function:
                 raise ValueError(f"{old} can't be swapped: the function doesn't use it")
             if not isinstance(new, SharedVariable) or new.type != old.type:
                 raise TypeError(f"{old} can't be swapped for {new}: both must be shared variables of {old.type}")
-        assert self.containers is not None
+        assert self.containers is not None and self._compiled is not None
         containers = [
             swap[variable].container if variable in swap else container
             for variable, container in zip(self._shared, self.containers, strict=True)
         ]
-        return Function(
-            self.graph, self.inputs, self.mode, self.keys, self.single, name or self.name, containers, self._compiled
-        )
+        return type(self)(
+            self.graph, self.inputs, self.mode, self.keys, self.single, name or self.name, containers,
+            self._compiled.apart(),
+        )  # fmt: skip
 
     def __reduce__(self) -> tuple[Any, ...]:
         roots = (self.graph.inputs, self.graph.outputs, self.graph.targets, self.graph.values)
         specs = [(spec.name, spec.default, spec.strict, spec.allow_downcast) for spec in self.inputs]
         shared = list(zip(self._shared, self.containers or (), strict=True))
         mode = self.mode.rewrites, self.mode.checks
-        return _rebuild, (roots, specs, mode, self.keys, self.single, self.name, shared)
+        return _rebuild, (type(self), roots, specs, mode, self.keys, self.single, self.name, shared)
 
 
 _TAKING_FLOATS: WeakSet[Function] = WeakSet()
@@ -443,6 +467,16 @@ def _forked() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
+
+
+def _also(kind: type[Exception]) -> type[Exception]:
+    """Return an error of symgrad's that can be caught as `kind` too: what a user's op raised keeps its class."""
+    try:
+        made: type[Exception] = type(kind.__name__, (SymgradError, kind), {"__module__": kind.__module__})
+        made("")
+    except TypeError:  # one that can't be combined, or that is made of something else than a text
+        return SymgradError
+    return made
 
 
 def _always_miss(*args: Any) -> Any:
@@ -474,11 +508,11 @@ def kind_of(variable: Variable, value: Any) -> Any:
 
 
 def _rebuild(
-    roots: Any, specs: Any, mode: Any, keys: Any, single: bool, name: str | None, shared: Any
+    kind: type[Function], roots: Any, specs: Any, mode: Any, keys: Any, single: bool, name: str | None, shared: Any
 ) -> Function:
     graph = ClosedGraph(*roots)
     inputs = [InputSpec(variable, *spec) for variable, spec in zip(graph.inputs, specs, strict=True)]
-    function = Function(graph, inputs, Mode(*mode), keys, single, name)
+    function = kind(graph, inputs, Mode(*mode), keys, single, name)
     known = dict(shared)
     function.containers = [known.get(variable, variable.container) for variable in function._shared]
     return function

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from symgrad.compile.closing import close_graph, configured_on_unused_input
 from symgrad.compile.executable import Function, InputSpec
 from symgrad.compile.modes import find_mode
 from symgrad.config import config
 from symgrad.config.devices import resolve_device
+from symgrad.graph.op import user_error
 from symgrad.graph.variables import Variable
 from symgrad.ops.promotion import as_operand
+
+_Function = TypeVar("_Function", bound=Function)
 
 
 class In:
@@ -131,6 +134,24 @@ def function(
     >>> print(f(1.), f(1., y=2.))
     11.0 3.0
     """
+    return compile_as(
+        Function, inputs, outputs, updates, givens, mode, name, allow_input_downcast, on_unused_input, no_default_updates
+    )
+
+
+def compile_as(
+    kind: type[_Function],
+    inputs: Any,
+    outputs: Any,
+    updates: Any,
+    givens: Any,
+    mode: Any,
+    name: str | None,
+    allow_input_downcast: bool | None,
+    on_unused_input: str | None,
+    no_default_updates: bool | Sequence[Any],
+) -> _Function:
+    """Compile a function of a class of functions; see `function`."""
     resolve_device(config.device)
     specs = [_input(entry, allow_input_downcast) for entry in _as_sequence(inputs)]
     variables, keys, single = _outputs(outputs)
@@ -138,12 +159,14 @@ def function(
         [spec.variable for spec in specs], variables, updates, givens,
         configured_on_unused_input(on_unused_input), no_default_updates,
     )  # fmt: skip
-    return Function(graph, specs, find_mode(mode), keys, single, name)
+    return kind(graph, specs, find_mode(mode), keys, single, name)
 
 
 def _as_sequence(inputs: Any) -> Sequence[Any]:
     if isinstance(inputs, Variable | In | Mapping) or not hasattr(inputs, "__iter__"):
-        raise TypeError(f"inputs must be a list of variables, got {type(inputs).__name__}: write [x]")
+        raise user_error(
+            TypeError, f"inputs must be a list of variables, got {type(inputs).__name__}", remedy="Write [x]."
+        )
     return list(inputs)
 
 

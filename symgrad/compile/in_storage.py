@@ -144,7 +144,7 @@ def _candidates(
     kept = {root(variable) for variable in graph.roots}
     for target, value in zip(graph.targets, graph.values, strict=True):
         step = maker.get(value)
-        if step is None or target in kept or uses[value] != 1:
+        if step is None or target in kept or uses.get(value) != 1:  # a view is no variable with uses of its own
             continue
         if isinstance(step.kernel, View) or not traits.takes_out(step.kernel):
             continue

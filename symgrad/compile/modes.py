@@ -9,6 +9,8 @@ from typing import Any
 
 from symgrad.config import config
 from symgrad.debug.checks import CHECKS
+from symgrad.errors import render
+from symgrad.graph.source import current_source
 from symgrad.rewriting.engine import all_rule_names
 
 THEANO_NAMES = {"FAST_RUN": "default", "FAST_COMPILE": "none", "NanGuardMode": "NanGuard"}
@@ -56,7 +58,9 @@ class Mode:
             return cls(all_rule_names(), name)
         if name not in ("default", "none"):
             names = ", ".join(["default", "none", *CHECKS, *THEANO_NAMES])
-            raise ValueError(f"there is no mode {name!r}; there are {names}, and symgrad.Mode(rules)")
+            headline = f"there is no mode {name!r}"
+            place = str(current_source() or "")
+            raise ValueError(render(headline, place, (), f"There are {names}, and symgrad.Mode(rules)."))
         return cls(all_rule_names() if name == "default" else [])
 
     def including(self, *names: str) -> Mode:

@@ -11,16 +11,23 @@ import gc
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+import numpy as np
+
 from symgrad.backends.base import Backend, Program, UnsupportedError
-from symgrad.compile.binding import NO_LENGTHS, Shape, bind_types
+from symgrad.compile.binding import NO_LENGTHS, Shape, bind_types, check_updates
+from symgrad.compile.inner import with_inner_programs
 from symgrad.compile.lengths import slice_lengths
+from symgrad.compile.loops import Bodies, bound_steps
 from symgrad.compile.modes import Mode
 from symgrad.compile.planner import make_plan
 from symgrad.compile.segments import in_segments
 from symgrad.config import config
+from symgrad.control.laziness import made_lazy
+from symgrad.control.opened import opened
 from symgrad.errors import SymgradError
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
@@ -47,6 +54,10 @@ class Compiled:
         The lengths that slices with run-time bounds have as long as they lie inside their operand.
     checks : str
         The check of each kernel's result, see `symgrad.compile.modes.Mode`.
+    values : mapping
+        The values of those inputs that have the same one in all calls.
+    bodies : Bodies
+        The graphs inside loops and branches.
     """
 
     graph: ClosedGraph
@@ -55,6 +66,12 @@ class Compiled:
     backend: Backend
     lengths: Mapping[Variable, Sequence[int | None]]
     checks: str = ""
+    values: Mapping[Variable, np.ndarray] = field(default_factory=dict)
+    bodies: Bodies = field(kw_only=True)
+
+    def apart(self) -> Compiled:
+        """Return the same for another function, which may be called at the same time."""
+        return replace(self, bodies=self.bodies.apart())
 
 
 def compile_graph(graph: ClosedGraph, mode: Mode, name: str, backend: Backend) -> Compiled:
@@ -64,11 +81,15 @@ def compile_graph(graph: ClosedGraph, mode: Mode, name: str, backend: Backend) -
         backend = backend.substitute  # its kernels aren't fused: each has a line of its own
     with _no_garbage_collection():
         show.graph("graph", graph)
-        rewritten = rewrite(graph, mode.rewrites, show.change if show.wants("rewrites") else None, backend.name)
+        rewritten = rewrite(
+            opened(graph), mode.rewrites, show.change if show.wants("rewrites") else None, backend.name
+        )
+        rewritten = made_lazy(rewritten)
         show.graph("rewrites", rewritten)
         steps = lower(rewritten)
         show.steps(steps)
-    return Compiled(graph, rewritten, steps, backend, slice_lengths(steps), mode.checks)
+    bodies = Bodies(partial(compile_graph, mode=mode, name=name, backend=backend), _program)
+    return Compiled(graph, rewritten, steps, backend, slice_lengths(steps), mode.checks, bodies=bodies)
 
 
 def program_for(
@@ -98,18 +119,23 @@ def program_for(
     """
     show = _Stages(name)
     with _no_garbage_collection():
-        bind_types(compiled.graph, shapes)
-        backend = compiled.backend
-        try:
-            if compiled.checks:
-                plan, program = _checked_program(compiled, backend, shapes, containers)
-            else:
-                plan, program = _own_program(compiled, shapes, containers, open_sizes)
-        except UnsupportedError:
-            parted = replace(compiled, steps=in_segments(compiled, _program))
-            plan, program = _program(parted, backend.substitute, shapes, containers)
+        check_updates(compiled.graph, bind_types(compiled.graph, shapes))
+        plan, program = _some_program(compiled, shapes, containers, open_sizes)
         show.program(plan, program)
     return plan, program
+
+
+def _some_program(
+    compiled: Compiled, shapes: Mapping[Variable, Shape], containers: Sequence[Container], open_sizes: bool = False
+) -> tuple[Plan, Program]:
+    """Plan and write the program for the graph's own backend, as far as that can run it."""
+    try:
+        if compiled.checks:
+            return _checked_program(compiled, compiled.backend, shapes, containers)
+        return _own_program(compiled, shapes, containers, open_sizes)
+    except UnsupportedError:
+        parted = replace(compiled, steps=in_segments(compiled, _program))
+        return _program(parted, compiled.backend.substitute, shapes, containers)
 
 
 def _program(
@@ -126,14 +152,27 @@ def _program(
     if open_sizes:
         inputs = set(compiled.rewritten.inputs)
         known = {variable: shape for variable, shape in shapes.items() if variable not in inputs}
-        sizes = name_sizes(compiled.steps, types, bind_types(compiled.rewritten, known, lengths))
-    steps = backend.schedule(compiled.rewritten, compiled.steps, sizes)
+        sizes = name_sizes(compiled.steps, types, bind_types(compiled.rewritten, known, lengths, compiled.values))
+    if backend is backend.substitute:
+        steps = with_inner_programs(compiled.bodies, compiled.steps, compiled.backend, _inner_program)
+    else:
+        steps = bound_steps(compiled.bodies, compiled.steps, types, backend)
+    steps = backend.schedule(compiled.rewritten, steps, sizes)
     plan = make_plan(compiled.rewritten, steps, types, backend.traits, sizes)
 
     def explain() -> Program:
         return _program(compiled, backend.substitute, shapes, containers)[1]
 
     return plan, backend.compile(plan, containers, explain)
+
+
+def _inner_program(
+    compiled: Compiled, backend: Backend, shapes: Mapping[Variable, Shape], containers: Sequence[Container]
+) -> tuple[Plan, Program]:
+    """Plan and write the program of a graph inside a loop or branch that Python calls."""
+    if backend is backend.substitute and not compiled.checks:
+        return _program(compiled, backend, shapes, containers)
+    return _some_program(compiled, shapes, containers)
 
 
 def _own_program(
@@ -154,12 +193,11 @@ def _checked_program(
     """Write the program that checks each kernel's result."""
     from symgrad.compile.checked import checked_program
 
-    open_types = bind_types(compiled.rewritten, shapes)
+    open_types = bind_types(compiled.rewritten, shapes, NO_LENGTHS, compiled.values)
     lengths = compiled.lengths if backend.checks_lengths else NO_LENGTHS
-    types = bind_types(compiled.rewritten, shapes, lengths) if lengths else open_types
-    return checked_program(
-        compiled.checks, compiled.rewritten, compiled.steps, backend, types, open_types, containers
-    )
+    types = bind_types(compiled.rewritten, shapes, lengths, compiled.values) if lengths else open_types
+    steps = with_inner_programs(compiled.bodies, compiled.steps, backend, _inner_program)
+    return checked_program(compiled.checks, compiled.rewritten, steps, backend, types, open_types, containers)
 
 
 def _bound(
@@ -167,7 +205,7 @@ def _bound(
 ) -> dict[Variable, Operand]:
     """Bind the rewritten graph; raise `UnsupportedError` if only slices that are cut off by an end fit the rest."""
     try:
-        return bind_types(compiled.rewritten, shapes, lengths)
+        return bind_types(compiled.rewritten, shapes, lengths, compiled.values)
     except SymgradError as error:
         if not lengths:
             raise

@@ -16,7 +16,7 @@ from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import SharedVariable, Variable
 from symgrad.kernels.checks import Comparisons, open_comparisons
-from symgrad.kernels.grammar import Kernel, Library, Map, Same, View
+from symgrad.kernels.grammar import Kernel, Library, Map, Same, Slice, View
 from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.plan import NUMPY_TRAITS, Action, Change, Commit, Home, Place, Plan, Traits
 from symgrad.lowering.steps import Step
@@ -93,6 +93,7 @@ class _Planner:
         self.types = types
         self.traits = traits
         self.root: dict[Variable, Variable] = {}
+        self.moving: set[Variable] = set()  # views whose place in their memory only the call knows
         self.made: set[Variable] = set()
         self.place: dict[Variable, Place] = {}
         self.arena = _Arena()
@@ -117,6 +118,8 @@ class _Planner:
         """Note whose memory each output is."""
         if isinstance(step.kernel, View):
             self.root[step.outputs[0]] = self._root(step.inputs[0])
+            if step.inputs[0] in self.moving or (isinstance(step.kernel.how, Slice) and len(step.inputs) > 1):
+                self.moving.add(step.outputs[0])
         self.made.update(step.outputs)
 
     def _last_uses(self) -> dict[Variable, int]:
@@ -175,7 +178,7 @@ class _Planner:
     def _is_kept(self, output: Variable) -> bool:
         """Whether the caller gets a view of this whole memory: then it is allocated for the caller, not copied."""
         views = [root for root in self.graph.outputs if self._root(root) is output]
-        if len(views) != 1:
+        if len(views) != 1 or views[0] in self.moving:
             return False
         kind: Any = self.types[views[0]].type
         own: Any = self.types[output].type

@@ -76,10 +76,10 @@ def _segment(compiled: Any, members: Sequence[Step], write: Callable[..., Any]) 
     wanted.update(v for step in compiled.steps if step not in inside for v in step.inputs)
     graph = ClosedGraph(tuple(used), tuple(v for v in made if v in wanted), (), ())
     part = replace(compiled, graph=graph, rewritten=graph, steps=lower(graph))
-    return Step(Evaluate("segment", _Segment(part, write)), "segment", graph.inputs, graph.outputs, members[0].source)
+    return Step(Evaluate("segment", Segment(part, write)), "segment", graph.inputs, graph.outputs, members[0].source)
 
 
-class _Segment:
+class Segment:
     """Runs a part of a graph: makes a program for each combination of sizes."""
 
     def __init__(self, part: Any, write: Callable[..., Any]) -> None:
@@ -97,9 +97,10 @@ class _Segment:
                 del self.programs[next(iter(self.programs))]
         return program.run(*arrays)  # type: ignore[no-any-return]
 
-    def timed(self) -> Inside:
-        """Time its programs, and those still to be made, until they are stopped."""
-        self._inside = Inside([program.timed() for program in self.programs.values()])
+    def timed(self, inside: Inside | None = None) -> Inside:
+        """Time its programs, and those still to be made, until they are stopped; along with those that `inside` has."""
+        self._inside = inside or Inside()
+        self._inside.stopwatches += [program.timed() for program in self.programs.values()]
         return self._inside
 
     def _made(self, key: Any) -> Any:

@@ -20,14 +20,17 @@ from symgrad.ops.advanced_subtensor import AdvancedIncSubtensor, AdvancedSubtens
 from symgrad.ops.axes import DimShuffle
 from symgrad.ops.casting import Cast
 from symgrad.ops.conv import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
-from symgrad.ops.creation import ARange, Concatenate, Eye
+from symgrad.ops.creation import ARange, Eye
+from symgrad.ops.cumulative import Cumulative
 from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.identity import StopGradient
+from symgrad.ops.joining import Concatenate
 from symgrad.ops.linalg import Dot
 from symgrad.ops.pool import MaxPoolGradient, Pool2d
 from symgrad.ops.reduction_op import ArgExtreme, Reduction
 from symgrad.ops.shape import BroadcastTo, ReshapeTo
 from symgrad.ops.sizes import MakeVector, Size, SpecifyShape
+from symgrad.ops.sorting import ArgSort, ArgTopK, Sort
 from symgrad.ops.subtensor import IncSubtensor, Subtensor
 
 
@@ -38,17 +41,18 @@ class Precedence(IntEnum):
     BIT_OR = 2
     BIT_XOR = 3
     BIT_AND = 4
-    SUM = 5
-    PRODUCT = 6
-    SIGN = 7
-    POWER = 8
-    ATOM = 9
+    SHIFT = 5
+    SUM = 6
+    PRODUCT = 7
+    SIGN = 8
+    POWER = 9
+    ATOM = 10
 
 
 BINARY = {
     "<": Precedence.COMPARISON, "<=": Precedence.COMPARISON, ">": Precedence.COMPARISON, ">=": Precedence.COMPARISON,
     "|": Precedence.BIT_OR, "^": Precedence.BIT_XOR, "&": Precedence.BIT_AND,
-    "+": Precedence.SUM, "-": Precedence.SUM,
+    "<<": Precedence.SHIFT, ">>": Precedence.SHIFT, "+": Precedence.SUM, "-": Precedence.SUM,
     "*": Precedence.PRODUCT, "/": Precedence.PRODUCT, "//": Precedence.PRODUCT, "%": Precedence.PRODUCT,
     "**": Precedence.POWER,
 }  # fmt: skip
@@ -244,6 +248,16 @@ def _indexed(op: Any, operand: Text, operands: Sequence[Text]) -> Text:
 @write.register
 def _(op: Concatenate, written: Written) -> Text:
     return written.call("concatenate", f"[{', '.join(written.texts)}]", axis=op.axis)
+
+
+@write.register
+def _(op: Sort | ArgSort | ArgTopK, written: Written) -> Text:
+    return written.call(op.name.split("{")[0], *written.texts, axis=op.axis)
+
+
+@write.register
+def _(op: Cumulative, written: Written) -> Text:
+    return written.call(op.function, *written.texts, axis=op.axis)
 
 
 @write.register

@@ -1,7 +1,14 @@
 """Derivatives of expressions, as expressions."""
 
-from symgrad.gradient.check import verify_grad
+from symgrad.gradient.calculus import Lop, hessian, hessian_vector_product, jacobian, subgraph_grad
+from symgrad.gradient.check import numeric_grad, verify_grad
 from symgrad.gradient.forward import Rop
 from symgrad.gradient.reverse import grad
+from symgrad.gradient.vectorize import vectorize, vmap
 
-__all__ = ["Rop", "grad", "verify_grad"]
+from symgrad.gradient import leading_axis_of_parts  # isort: skip  # it enters its rules
+
+__all__ = [
+    "Lop", "Rop", "grad", "hessian", "hessian_vector_product", "jacobian", "leading_axis_of_parts",
+    "numeric_grad", "subgraph_grad", "vectorize", "verify_grad", "vmap",
+]  # fmt: skip

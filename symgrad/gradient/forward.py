@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from symgrad.errors import GradientError
-from symgrad.graph.op import attributed_to
-from symgrad.graph.traversal import applies_before
+from symgrad.graph.op import Disconnected, Op, Undefined, attributed_to, user_error
+from symgrad.graph.traversal import applies_before, substitute
 from symgrad.graph.types import TensorType
 from symgrad.ops.creation import zeros_like
 from symgrad.ops.promotion import is_discrete
+from symgrad.ops.reduction import sum as sum_over
 
 
 def Rop(f: Any, wrt: Any, eval_points: Any) -> Any:
@@ -23,7 +25,7 @@ def Rop(f: Any, wrt: Any, eval_points: Any) -> Any:
     wrt : variable or list of variables
         The inputs that change.
     eval_points : variable or list of variables
-        The direction: for each of `wrt` a variable of its type.
+        The direction: for each of `wrt` a variable of its type; None where that doesn't change.
 
     Returns
     -------
@@ -51,10 +53,14 @@ def Rop(f: Any, wrt: Any, eval_points: Any) -> Any:
     directions = list(eval_points) if isinstance(eval_points, list | tuple) else [eval_points]
     if len(inputs) != len(directions):
         raise GradientError(f"Rop needs one direction for each variable, got {len(directions)} for {len(inputs)}")
-    for variable, direction in zip(inputs, directions, strict=True):
+    pairs = {v: direction for v, direction in zip(inputs, directions, strict=True) if direction is not None}
+    for variable, direction in pairs.items():
         if direction.type.dtype != variable.type.dtype or direction.type.ndim != variable.type.ndim:
-            raise GradientError(f"the direction of {variable} is {direction.type}, and must be {variable.type}")
-    tangents = _push_forward(outputs, dict(zip(inputs, directions, strict=True)))
+            raise user_error(
+                GradientError, f"the direction of {variable} is {direction.type}, and must be {variable.type}",
+                [variable, direction], "A direction has the type of what it is a change of.",
+            )  # fmt: skip
+    tangents = _push_forward(outputs, pairs)
     results = [zeros_like(output) if tangents.get(output) is None else tangents[output] for output in outputs]
     return results if isinstance(f, list | tuple) else results[0]
 
@@ -67,7 +73,44 @@ def _push_forward(outputs: Sequence[Any], seeds: dict[Any, Any]) -> dict[Any, An
         if discrete or all(tangent is None for tangent in given):
             continue
         with attributed_to(node.source):
-            results = node.op.pushforward(node.inputs, node.outputs, given)
+            is_written = type(node.op).pushforward is not Op.pushforward
+            push = node.op.pushforward if is_written else partial(pulled_twice, node.op)
+            results = push(node.inputs, node.outputs, given)
         fresh = zip(node.outputs, results, strict=True)
         tangents.update({output: result for output, result in fresh if output not in seeds and result is not None})
     return tangents
+
+
+def pulled_twice(op: Op, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+    """Return the tangents of an op's outputs out of its gradient alone.
+
+    The gradient of an op is linear in the cotangents of its outputs: weights times the Jacobian. The gradient of its
+    inner product with the tangents, with respect to those weights, is the Jacobian times the tangents.
+    """
+    from symgrad.gradient.reverse import grad
+
+    weights = [None if _is_discrete(output) else output.type() for output in outputs]
+    found = op.gradient(inputs, outputs, weights)
+    terms = [
+        sum_over(cotangent * tangent, dtype=cotangent.type.dtype)
+        for cotangent, tangent in zip(found, tangents, strict=True)
+        if tangent is not None and cotangent is not None and not isinstance(cotangent, Disconnected | Undefined)
+    ]
+    undefined = [c.reason for c, t in zip(found, tangents, strict=True) if isinstance(c, Undefined) and t is not None]
+    if undefined:
+        raise GradientError(f"{op} has no forward derivative: {undefined[0]}")
+    free = [weight for weight in weights if weight is not None]
+    if not terms or not free:
+        return [None] * len(outputs)
+    total = sum(terms[1:], terms[0])
+    pushed = grad(total, free, disconnected_inputs="ignore", return_disconnected="none")
+    zeros = {weight: zeros_like(output) for weight, output in zip(weights, outputs, strict=True) if weight is not None}
+    by_weight = dict(zip(free, pushed, strict=True))
+    return [
+        None if weight is None or by_weight[weight] is None else substitute([by_weight[weight]], zeros)[0]
+        for weight in weights
+    ]
+
+
+def _is_discrete(variable: Any) -> bool:
+    return not isinstance(variable.type, TensorType) or is_discrete(variable.type.dtype)

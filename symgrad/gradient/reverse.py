@@ -7,16 +7,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symgrad.config import config
-from symgrad.errors import DisconnectedInputError, GradientError, render
-from symgrad.graph.op import Disconnected, attributed_to, describe_operands
+from symgrad.errors import DisconnectedInputError, GradientError, NullTypeGradError, render
+from symgrad.graph.absent import DisconnectedType, NullType
+from symgrad.graph.op import Disconnected, Undefined, attributed_to, describe_operands, user_error
 from symgrad.graph.traversal import applies_before
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply, Constant, Variable
 from symgrad.ops.creation import ones_like, zeros_like
-from symgrad.ops.promotion import is_discrete
+from symgrad.ops.promotion import is_complex, is_discrete
 from symgrad.ops.sizes import Size
 
 CHOICES = ("raise", "warn", "ignore")
+STAND_INS = ("zero", "none", "disconnected")
+
+Reasons = dict[Variable, tuple[Apply, str]]
+"""For a variable without a gradient: the node that is the reason, and what that node says."""
 
 
 def grad(
@@ -27,6 +32,7 @@ def grad(
     add_names: bool = True,
     known_grads: Mapping[Any, Any] | None = None,
     return_disconnected: str = "zero",
+    null_gradients: str = "raise",
 ) -> Any:
     """Return the gradient of a scalar with respect to variables, as expressions.
 
@@ -37,15 +43,17 @@ def grad(
     wrt : variable, or list or tuple of variables
         With respect to what: inputs, shared variables, or any variable on the way to the cost.
     consider_constant : sequence of variables, optional
-        Variables through which no gradient flows.
+        Variables through which no gradient flows. (Their own gradient may still be asked for.)
     disconnected_inputs : {'raise', 'warn', 'ignore'}
         What to do if the cost doesn't depend on a variable of `wrt`; the latter two return zeros.
     add_names : bool
         Whether the results are named ``(dcost/dx)`` where both have names.
     known_grads : mapping of variable to variable, optional
         Cotangents of variables that are known already, instead of (or besides) the cost.
-    return_disconnected : {'zero', 'none'}
-        What stands for a disconnected input, if that isn't an error: zeros, or None.
+    return_disconnected : {'zero', 'none', 'disconnected'}
+        What stands for a disconnected input, if that isn't an error: zeros, None, or a variable of `DisconnectedType`.
+    null_gradients : {'raise', 'return'}
+        What to do about a gradient that an op declares as undefined: raise, or return a variable of `NullType`.
 
     Returns
     -------
@@ -60,6 +68,8 @@ def grad(
         If the cost is of integers.
     DisconnectedInputError
         If the cost doesn't depend on a variable in a differentiable way; it names the op that cut the path.
+    NullTypeGradError
+        If a gradient would have to go through an op that declares it as undefined.
 
     Notes
     -----
@@ -74,14 +84,25 @@ def grad(
     """
     if disconnected_inputs not in CHOICES:
         raise ValueError(f"disconnected_inputs is one of {', '.join(CHOICES)}, got {disconnected_inputs!r}")
+    if return_disconnected.lower() not in STAND_INS:
+        raise ValueError(f"return_disconnected is one of {', '.join(STAND_INS)}, got {return_disconnected!r}")
+    if null_gradients not in ("raise", "return"):
+        raise ValueError(f"null_gradients is raise or return, got {null_gradients!r}")
     targets = list(wrt) if isinstance(wrt, list | tuple) else [wrt]
     for target in targets:
         if not isinstance(target, Variable):
-            raise TypeError(f"wrt must be variables, got {type(target).__name__} {target!r:.60}")
+            raise user_error(
+                TypeError, f"wrt must be variables, got {type(target).__name__} {target!r:.60}",
+                remedy="Pass the variables of the expression: inputs, shared variables, or values on the way.",
+            )  # fmt: skip
     seeds = _seeds(cost, known_grads)
-    blocked = frozenset(consider_constant or ())
-    cotangents, cuts = _pull_back(seeds, targets, blocked)
-    results = [_result(cost, target, cotangents, cuts, disconnected_inputs, return_disconnected) for target in targets]
+    blocked = frozenset([consider_constant] if isinstance(consider_constant, Variable) else consider_constant or ())
+    walk = _PullBack(seeds, targets, blocked)
+    results = [
+        _undefined(target, walk.undefined[target], null_gradients) if target in walk.undefined
+        else _result(cost, target, walk.cotangents, walk.cuts, disconnected_inputs, return_disconnected)
+        for target in targets
+    ]  # fmt: skip
     if add_names and cost is not None and getattr(cost, "name", None):
         for target, result in zip(targets, results, strict=True):
             if result is not None and target.name and result.name is None:
@@ -108,32 +129,22 @@ def _seeds(cost: Any, known_grads: Mapping[Any, Any] | None) -> dict[Variable, A
                 render(f"a cost of {cost.type.dtype} has no gradient", str(cost.source or ""),
                        describe_operands([cost]), "Compute it in floats.")
             )  # fmt: skip
+        if is_complex(cost.type.dtype):
+            raise GradientError(
+                render("a complex cost has no gradient", str(cost.source or ""), describe_operands([cost]),
+                       "Take a real number of it: T.real(cost), or abs(cost).")
+            )  # fmt: skip
         seeds[cost] = ones_like(cost)
     for variable, cotangent in (known_grads or {}).items():
+        if isinstance(cotangent.type, DisconnectedType):
+            continue
         if not _same_kind(variable.type, cotangent.type):
-            raise GradientError(f"known_grads gives {cotangent.type} for {variable}, which is {variable.type}")
+            raise user_error(
+                GradientError, f"known_grads gives {cotangent.type} for {variable}, which is {variable.type}",
+                [variable, cotangent], "A cotangent has the type of its variable.",
+            )  # fmt: skip
         seeds[variable] = cotangent
     return seeds
-
-
-def _pull_back(
-    seeds: Mapping[Variable, Any], targets: Sequence[Variable], blocked: frozenset[Any]
-) -> tuple[dict[Variable, Any], dict[Variable, tuple[Apply, str]]]:
-    """Walk from the seeds back to the targets; return cotangents, and for variables without one what cut the path."""
-    order = applies_before(seeds, stop_at=blocked)
-    wanted = _on_the_way(order, targets)
-    cotangents = dict(seeds)
-    cuts: dict[Variable, tuple[Apply, str]] = {}
-    for node in reversed(order):
-        if node not in wanted:
-            continue
-        given = [cotangents.get(output) for output in node.outputs]
-        if all(cotangent is None for cotangent in given):
-            continue
-        with attributed_to(node.source):
-            results = node.op.gradient(node.inputs, node.outputs, given)
-            _accumulate(node, results, cotangents, cuts, seeds)
-    return cotangents, cuts
 
 
 def _on_the_way(order: Sequence[Apply], targets: Sequence[Variable]) -> set[Apply]:
@@ -147,27 +158,58 @@ def _on_the_way(order: Sequence[Apply], targets: Sequence[Variable]) -> set[Appl
     return nodes
 
 
-def _accumulate(
-    node: Apply,
-    results: Sequence[Any],
-    cotangents: dict[Variable, Any],
-    cuts: dict[Variable, tuple[Apply, str]],
-    seeds: Mapping[Variable, Any],
-) -> None:
-    if len(results) != len(node.inputs):
-        raise GradientError(f"{node.op}.gradient returned {len(results)} cotangents for {len(node.inputs)} inputs")
-    for variable, result in zip(node.inputs, results, strict=True):
-        if result is None:
-            continue
-        if isinstance(result, Disconnected):
-            cuts.setdefault(variable, (node, result.reason))
-            continue
-        if not _same_kind(variable.type, result.type):
-            raise GradientError(f"{node.op}.gradient returned {result.type} as cotangent of {variable.type}")
-        if variable in seeds and variable not in node.outputs and seeds[variable] is cotangents.get(variable):
-            continue
-        known = cotangents.get(variable)
-        cotangents[variable] = result if known is None else known + result
+class _PullBack:
+    """A walk from the seeds back to the targets.
+
+    Attributes
+    ----------
+    cotangents : dict
+        Of all variables that the walk came by.
+    cuts : dict
+        For variables without a cotangent: what cut the path.
+    undefined : dict
+        For variables whose cotangent can't be told: the op that says so.
+    """
+
+    def __init__(self, seeds: Mapping[Variable, Any], targets: Sequence[Variable], blocked: frozenset[Any]) -> None:
+        self.seeds = seeds
+        self.cotangents = dict(seeds)
+        self.cuts: Reasons = {}
+        self.undefined: Reasons = {}
+        order = applies_before(seeds, stop_at=blocked)
+        wanted = _on_the_way(order, targets)
+        for node in reversed(order):
+            if node not in wanted:
+                continue
+            given = [self.cotangents.get(output) for output in node.outputs]
+            poisoned = [self.undefined[output] for output in node.outputs if output in self.undefined]
+            if poisoned:
+                given = [ones_like(v) if c is None else c for v, c in zip(node.outputs, given, strict=True)]
+            elif all(cotangent is None for cotangent in given):
+                continue
+            with attributed_to(node.source):
+                results = node.op.gradient(node.inputs, node.outputs, given)
+                self._accumulate(node, results, poisoned[0] if poisoned else None)
+
+    def _accumulate(self, node: Apply, results: Sequence[Any], poison: tuple[Apply, str] | None) -> None:
+        if len(results) != len(node.inputs):
+            raise GradientError(f"{node.op}.gradient returned {len(results)} cotangents for {len(node.inputs)} inputs")
+        for variable, result in zip(node.inputs, results, strict=True):
+            if result is None:
+                continue
+            if isinstance(result, Disconnected):
+                self.cuts.setdefault(variable, (node, result.reason))
+                continue
+            seed = self.seeds.get(variable)
+            if seed is not None and variable not in node.outputs and seed is self.cotangents.get(variable):
+                continue
+            if poison is not None or isinstance(result, Undefined):
+                self.undefined.setdefault(variable, poison or (node, result.reason))
+                continue
+            if not _same_kind(variable.type, result.type):
+                raise GradientError(f"{node.op}.gradient returned {result.type} as cotangent of {variable.type}")
+            known = self.cotangents.get(variable)
+            self.cotangents[variable] = result if known is None else known + result
 
 
 def _same_kind(expected: Any, found: Any) -> bool:
@@ -183,7 +225,7 @@ def _result(
     cost: Any,
     target: Variable,
     cotangents: Mapping[Variable, Any],
-    cuts: Mapping[Variable, tuple[Apply, str]],
+    cuts: Reasons,
     disconnected_inputs: str,
     return_disconnected: str,
 ) -> Any:
@@ -197,11 +239,24 @@ def _result(
         warnings.warn(text, stacklevel=3)
     if return_disconnected.lower() == "none":
         return None
+    if return_disconnected.lower() == "disconnected":
+        return DisconnectedType()()
     dtype = target.type.dtype  # type: ignore[attr-defined]
     return zeros_like(target, config.floatX if is_discrete(dtype) else dtype)
 
 
-def _explain(cost: Any, target: Variable, cuts: Mapping[Variable, tuple[Apply, str]]) -> str:
+def _undefined(target: Variable, reason: tuple[Apply, str], null_gradients: str) -> Any:
+    node, why = reason
+    if null_gradients == "return":
+        return NullType(f"{node.op}: {why}")()
+    raise NullTypeGradError(
+        render(f"the gradient with respect to {target} isn't defined: it goes through {node.op}, {why}",
+               str(node.source or ""), describe_operands(node.inputs),
+               "Keep it out of the path with T.disconnected_grad, or list it in consider_constant.")
+    )  # fmt: skip
+
+
+def _explain(cost: Any, target: Variable, cuts: Reasons) -> str:
     """Say why no gradient arrives: nothing leads from the variable to the cost, or an op on the way cuts it."""
     kind: Any = target.type
     if is_discrete(kind.dtype):
@@ -220,7 +275,7 @@ def _explain(cost: Any, target: Variable, cuts: Mapping[Variable, tuple[Apply, s
     return render(headline, where, describe_operands(node.inputs), f"{node.op} cut the path: {reason}. {remedy}")
 
 
-def _first_cut(target: Variable, cuts: Mapping[Variable, tuple[Apply, str]]) -> tuple[Apply, str] | None:
+def _first_cut(target: Variable, cuts: Reasons) -> tuple[Apply, str] | None:
     """Find an op that the target leads into and that stopped the gradient; by its values rather than its sizes."""
     if target in cuts:
         return cuts[target]

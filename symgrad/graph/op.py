@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from weakref import WeakSet
 
 import numpy as np
@@ -29,6 +29,15 @@ class Operand(NamedTuple):
 
 class Disconnected(NamedTuple):
     """What `Op.gradient` returns for an input that the gradient doesn't reach, and why."""
+
+    reason: str
+
+
+class Undefined(NamedTuple):
+    """What `Op.gradient` returns for an input on which the outputs depend without a gradient that could be told.
+
+    It is an error only if a gradient is asked for that would have to go through it.
+    """
 
     reason: str
 
@@ -76,6 +85,9 @@ class Op:
     Subclasses are frozen dataclasses: their fields are the op's parameters, and ops with equal parameters are equal.
     """
 
+    takes_any_type: ClassVar[bool] = False
+    """Whether it takes other values than arrays, such as sparse matrices."""
+
     @property
     def name(self) -> str:
         """The name that prints and errors show."""
@@ -90,6 +102,14 @@ class Op:
             If the inputs don't fit together.
         """
         raise NotImplementedError(f"{type(self).__name__} declares no infer")
+
+    @property
+    def may_fold(self) -> bool:
+        """Whether what it makes of constants may be computed once, at compile time."""
+        return True
+
+    def declare(self, node: Apply) -> None:
+        """Look at a node that was made of variables rather than by `infer`."""
 
     def evaluate(self, *inputs: np.ndarray) -> Sequence[np.ndarray]:
         """Compute the outputs in NumPy: the meaning of the op, and every backend's oracle."""
@@ -108,10 +128,11 @@ class Op:
 
     def gradient(
         self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]
-    ) -> Sequence[Variable | Disconnected | None]:
+    ) -> Sequence[Variable | Disconnected | Undefined | None]:
         """Return the cotangent of each input from those of the outputs (None where the cost doesn't depend on one).
 
-        For an input that the gradient doesn't reach, return `Disconnected` with the reason.
+        For an input that the gradient doesn't reach, return `Disconnected` with the reason; where it reaches one and
+        can't be told, `Undefined`.
         """
         return [Disconnected(f"{self.name} has no gradient")] * len(inputs)
 
@@ -155,6 +176,9 @@ def apply_op(op: Op, inputs: Sequence[Variable]) -> Apply:
     """Make the node that applies `op` to `inputs`, or raise an error that names the user's line."""
     source = current_source()
     try:
+        for variable in inputs:
+            if not isinstance(variable.type, TensorType):
+                variable.type.check_use(op)
         types = op.infer(*inputs)
         node = Apply(op, inputs, types, source)
         if len(types) == 1:
@@ -298,6 +322,6 @@ def _origin(variable: Variable) -> str:
 
 
 __all__ = [
-    "Apply", "Disconnected", "InferenceError", "Op", "Operand", "Sample", "apply_op", "attributed_to",
+    "Apply", "Disconnected", "InferenceError", "Op", "Operand", "Sample", "Undefined", "apply_op", "attributed_to",
     "describe_operands", "preparing_operands", "register", "registry", "user_error",
 ]  # fmt: skip

@@ -102,14 +102,15 @@ def _leaf_value(variable: Variable) -> Any:
     return variable.data if isinstance(variable, Constant) else None
 
 
-def _later_state(variable: Variable) -> tuple[None, dict[str, Any]] | None:
-    """A default update refers back to its variable, and a tag may, so both are restored after the variable itself."""
+def _later_state(variable: Variable) -> tuple[dict[str, Any] | None, dict[str, Any]] | None:
+    """What may refer back to its variable is restored after it: a default update, a tag, attributes of the user's."""
     slots: dict[str, Any] = {}
     if variable._tag is not None:
         slots["_tag"] = variable._tag
     if isinstance(variable, SharedVariable) and variable.default_update is not None:
         slots["default_update"] = variable.default_update
-    return (None, slots) if slots else None
+    attributes = getattr(variable, "__dict__", None) or None
+    return (attributes, slots) if slots or attributes else None
 
 
 def _rebuild_leaf(state: LeafState, value: Any) -> Variable:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from symgrad.config import config
-from symgrad.errors import DTypeError, ShapeError
+from symgrad.errors import DTypeError, ShapeError, render
+from symgrad.graph.source import current_source
 
 DTYPES = (
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
@@ -42,7 +44,10 @@ def dtype_name(dtype: Any) -> str:
     except TypeError:
         name = str(dtype)
     if name not in NUMPY_DTYPES:
-        raise DTypeError(f"{name!r} isn't a dtype that symgrad knows; it knows {', '.join(DTYPES)}.")
+        near = difflib.get_close_matches(name, DTYPES, n=1)
+        meant = f"Did you mean {near[0]!r}? " if near else ""
+        headline = f"{name!r} isn't a dtype that symgrad knows"
+        raise DTypeError(render(headline, str(current_source() or ""), (), f"{meant}It knows {', '.join(DTYPES)}."))
     return name
 
 
@@ -50,6 +55,14 @@ class Type:
     """The base of all types. A type makes variables, and checks the values that are put into them."""
 
     __slots__ = ()
+
+    @property
+    def variable_class(self) -> Any:
+        """The class of its variables; None for that of all."""
+        return None
+
+    def check_use(self, op: Any) -> None:
+        """Raise an `InferenceError` unless `op` takes values of this type."""
 
     def convert(self, value: Any, strict: bool = False, allow_downcast: bool | None = None) -> Any:
         """Return `value` in the form that this type's variables hold, or raise."""
@@ -69,9 +82,9 @@ class TensorType(Type):
     ----------
     dtype : str or dtype
         Element type, such as ``'float32'``; ``'floatX'`` means the configured one.
-    shape : sequence of (int, None or bool)
+    shape : sequence of (int, None or bool), optional
         The size of each axis, None where it isn't known before run time. As in Theano's ``TensorType``, booleans
-        are accepted and mean broadcastable (size 1) and not (unknown).
+        are accepted and mean broadcastable (size 1) and not (unknown). By default what `broadcastable` tells.
     broadcastable : sequence of bool, optional
         Which axes stretch to fit other operands. By default those whose size is known to be 1. A size that only
         turns out to be 1 at run time doesn't stretch, so a plan bound to run-time sizes passes this explicitly.
@@ -92,12 +105,13 @@ class TensorType(Type):
     def __init__(
         self,
         dtype: Any,
-        shape: Sequence[int | bool | None] = (),
+        shape: Sequence[int | bool | None] | None = None,
         broadcastable: Sequence[bool] | None = None,
     ) -> None:
         set_slot = object.__setattr__
         set_slot(self, "dtype", dtype_name(dtype))
-        set_slot(self, "shape", tuple([_size(size) for size in shape]))
+        sizes = (broadcastable or ()) if shape is None else shape
+        set_slot(self, "shape", tuple([_size(size) for size in sizes]))
         pattern = [size == 1 for size in self.shape] if broadcastable is None else broadcastable
         set_slot(self, "broadcastable", tuple(pattern))
         set_slot(self, "_hash", hash((self.dtype, self.shape, self.broadcastable)))

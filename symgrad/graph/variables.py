@@ -164,22 +164,62 @@ class Apply:
     op : Op
         What is computed.
     inputs, outputs : tuple of Variable
-        Of what, and into what.
+        Of what, and into what. (The constructor takes the outputs' types, or fresh variables of them.)
     source : Source or None
         The user's line that asked for it.
     """
 
-    __slots__ = ("__weakref__", "inputs", "op", "outputs", "record", "source")
+    __slots__ = ("__weakref__", "_tag", "inputs", "op", "outputs", "record", "source")
 
-    def __init__(self, op: Op, inputs: Sequence[Variable], types: Sequence[Type], source: Source | None) -> None:
+    def __init__(
+        self, op: Op, inputs: Sequence[Variable], outputs: Sequence[Any], source: Source | None = None
+    ) -> None:
         self.op = op
         self.inputs = tuple(inputs)
         self.source = source
         self.record: Any = None
-        if len(types) == 1:
-            self.outputs: tuple[Variable, ...] = (variable_class(types[0])(types[0], self),)
+        self._tag: SimpleNamespace | None = None
+        if outputs and isinstance(outputs[0], Variable):
+            self._adopt(outputs)
+        elif len(outputs) == 1:
+            self.outputs: tuple[Variable, ...] = (variable_class(outputs[0])(outputs[0], self),)
         else:
-            self.outputs = tuple([variable_class(kind)(kind, self, index) for index, kind in enumerate(types)])
+            self.outputs = tuple([variable_class(kind)(kind, self, index) for index, kind in enumerate(outputs)])
+
+    def _adopt(self, outputs: Sequence[Any]) -> None:
+        """Take fresh variables as outputs, as Theano's ``Apply(op, [x], [x.type()])`` does."""
+        strange = [v for v in (*self.inputs, *outputs) if not isinstance(v, Variable)]
+        if strange:
+            raise TypeError(f"Apply takes variables, got {type(strange[0]).__name__} {strange[0]!r:.60}")
+        for index, variable in enumerate(outputs):
+            if variable.owner is not None or isinstance(variable, Constant | SharedVariable):
+                raise ValueError(f"an output of Apply must be a fresh variable such as x.type(), got {variable}")
+            variable.owner, variable.index = self, index
+        self.outputs = tuple(outputs)
+        self.source = self.source or current_source()
+        self.op.declare(self)
+
+    @property
+    def tag(self) -> SimpleNamespace:
+        """A place for the user's own notes on this node."""
+        if self._tag is None:
+            self._tag = SimpleNamespace()
+        return self._tag
+
+    @property
+    def nin(self) -> int:
+        """Number of inputs."""
+        return len(self.inputs)
+
+    @property
+    def nout(self) -> int:
+        """Number of outputs."""
+        return len(self.outputs)
+
+    def default_output(self) -> Variable:
+        """Return the output that stands for the node: the only one, or that which the op names."""
+        position = getattr(self.op, "default_output", None)
+        return self.out if position is None else self.outputs[position]
 
     @property
     def out(self) -> Variable:
@@ -200,7 +240,7 @@ class _VariableClasses:
 
 def variable_class(type: Type) -> type[Variable]:
     """Return the class of variables of `type`."""
-    return _VariableClasses.variable if isinstance(type, TensorType) else Variable
+    return _VariableClasses.variable if isinstance(type, TensorType) else type.variable_class or Variable
 
 
 def set_tensor_classes(variable: type[Variable], constant: type[Constant]) -> None:

@@ -173,7 +173,8 @@ LIBRARY_WITH_OUT = frozenset((
     "dot", "matmul", "gemm", "concatenate", "write", "write_at", "softmax", "softmax_gradient", "log_softmax",
     "label_gradient", "conv2d", "conv2d_input_gradient", "conv2d_filter_gradient", "pool2d", "max_pool_gradient",
     "max_pool_pushforward", "sum_pool_gradient", "sum_of_squares", "random_sample", "windowed_conv2d",
-    "windowed_filter_gradient", "windowed_input_gradient", "window_maximum", "window_maximum_gradient",
+    "windowed_filter_gradient", "windowed_input_gradient", "window_maximum", "window_maximum_gradient", "cumulative",
+    "linear_recurrence", "shift",
 ))  # fmt: skip
 """Library routines that write into given memory; the others return new arrays."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.source import Source
 from symgrad.graph.variables import Apply, Variable
-from symgrad.kernels.grammar import Evaluate, Kernel
+from symgrad.kernels.grammar import Branch, Evaluate, Kernel, Loop
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,28 @@ class Fused(Kernel):
     steps: tuple[Step, ...]
     strides: tuple[tuple[int | str, ...] | None, ...]
     may_fail: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Bound(Kernel):
+    """A loop or a branch whose graphs have programs, for the sizes of a call.
+
+    A loop of this kind has no operand that says how many rounds there are.
+
+    Parameters
+    ----------
+    kernel : Loop or Branch
+        What is done.
+    rounds : int
+        How many rounds a loop has at most.
+    plans, programs : tuple
+        The plan and the program of the body, or of both sides.
+    """
+
+    kernel: Loop | Branch
+    rounds: int
+    plans: tuple[Any, ...]
+    programs: tuple[Any, ...]
 
 
 def lower(graph: ClosedGraph) -> list[Step]:

@@ -2,65 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from symgrad.errors import IndexingError, ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, Operand, Sample, register
+from symgrad.graph.op import InferenceError, Op, Operand, Sample, register
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.checks import Comparisons, open_comparisons
-from symgrad.kernels.grammar import Fixed, FromArray, FromOperand, Kernel, Library, Range, fill_index
+from symgrad.kernels.grammar import Fixed, FromArray, FromOperand, IndexEntry, Kernel, Library, Range, fill_index
 from symgrad.ops.comparison import eq
-from symgrad.ops.creation import arange, zeros_like
-from symgrad.ops.elementwise import switch
+from symgrad.ops.creation import ARange, arange, zeros_like
 from symgrad.ops.elementwise_op import broadcast_shapes
-from symgrad.ops.promotion import is_discrete
+from symgrad.ops.parts import Index, ReadPart, WritePart, index_text
 from symgrad.ops.reduction import prod
 from symgrad.ops.sampling import number, spread
-from symgrad.ops.shape import reshape, sum_to_type
+from symgrad.ops.shape import reshape
 from symgrad.ops.sizes import size_of
-from symgrad.ops.subtensor import (
-    Index,
-    check_written,
-    fixed_axes,
-    index_text,
-    infer_basic,
-    written_gradient,
-    written_tangent,
-)
+from symgrad.ops.subtensor import infer_basic
 
 
 @register
 @dataclass(frozen=True)
-class AdvancedSubtensor(Op):
+class AdvancedSubtensor(ReadPart):
     """``x[index]`` where arrays of positions or masks are among the indices: a copy, as in NumPy."""
-
-    index: Index
 
     @property
     def name(self) -> str:
         return f"advanced_subtensor{index_text(self.index)}"
 
-    def infer(self, x: Any, *operands: Any) -> list[TensorType]:
-        return [_infer_advanced(x, self.index, operands)]
+    def part_type(self, x: Any, operands: Sequence[Any]) -> TensorType:
+        return _infer_advanced(x, self.index, operands)
 
-    def evaluate(self, x: np.ndarray, *operands: np.ndarray) -> list[np.ndarray]:
-        return [np.asarray(x[fill_index(self.index, operands)])]
-
-    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
-        x, *operands = inputs
-        if is_discrete(x.type.dtype):
-            return [Disconnected(f"{x} is {x.type.dtype}")] * len(inputs)
-        scattered = AdvancedIncSubtensor(self.index, False)(zeros_like(x), cotangents[0], *operands)
-        return [scattered, *[Disconnected("it is an index") for _ in operands]]
-
-    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
-        """Index the tangent likewise."""
-        return [None if tangents[0] is None else self(tangents[0], *inputs[1:])]
+    def writer(self, sets: bool) -> WritePart:
+        return AdvancedIncSubtensor(self.index, sets)
 
     def lower(self, apply: Apply) -> Kernel:
         return Library("take", (("index", self.index), ("arrays", _array_comparisons(apply.inputs[1:], self.index))))
@@ -87,26 +65,31 @@ def _advanced_samples() -> Iterable[tuple[Any, ...]]:
     yield (FromArray(),), np.array([True, False, True, True])
     yield (FromArray(), Range(FromOperand(), None)), np.array([[True, False, True]] * 4), number(1)
     yield (FromArray(), FromOperand()), np.array([1, 1]), number(2, "int8")
+    yield (Range(None, None, FromOperand()), FromArray()), number(-2), labels
+    yield (Range(1), FromArray()), np.array(True)
+    yield (FromArray(),), np.array(False)
+    yield (Range(), FromArray(), FromArray()), np.array([True, False, True]), np.array([1, 0])
 
 
 @register
 @dataclass(frozen=True)
-class AdvancedIncSubtensor(Op):
+class AdvancedIncSubtensor(WritePart):
     """`x` with `y` added to (or put in place of) ``x[index]``; additions at repeated positions accumulate."""
-
-    index: Index
-    sets: bool
 
     @property
     def name(self) -> str:
         return f"advanced_{'set' if self.sets else 'inc'}_subtensor{index_text(self.index)}"
 
-    def infer(self, x: Any, y: Any, *operands: Any) -> list[TensorType]:
-        check_written(self.sets, _infer_advanced(x, self.index, operands), y)
-        return [x.type]
+    def reader(self) -> ReadPart:
+        return AdvancedSubtensor(self.index)
 
-    def known_value(self, *inputs: Any) -> np.ndarray | None:
-        return None
+    def still_there(self, x: Any, part: Any, operands: Sequence[Any]) -> Any:
+        """Where positions repeat, the last element that is put there stays."""
+        if _never_repeats(self.index, operands):
+            return None
+        sizes = [size_of(part, axis) for axis in range(part.type.ndim)]
+        numbers = reshape(arange(prod(part.shape)), sizes)
+        return eq(self.reader()(self(zeros_like(x, "int64"), numbers, *operands), *operands), numbers)
 
     def evaluate(self, x: np.ndarray, y: np.ndarray, *operands: np.ndarray) -> list[np.ndarray]:
         result = x.copy()
@@ -117,25 +100,11 @@ class AdvancedIncSubtensor(Op):
             np.add.at(result, index, y)
         return [result]
 
-    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
-        x, y, *operands = inputs
-        read = AdvancedSubtensor(self.index)
-        results = written_gradient(self.sets, x, y, operands, cotangents[0], read, self)
-        if self.sets and not is_discrete(y.type.dtype):
-            part = read(cotangents[0], *operands)
-            results[1] = sum_to_type(switch(_stays(x, part, operands, read, self), part, 0), y)
-        return results
-
-    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
-        """Write the tangent of `y` into that of `x`."""
-        return [written_tangent(self, inputs, tangents)]
-
     def lower(self, apply: Apply) -> Kernel:
-        target = _infer_advanced(apply.inputs[0], self.index, apply.inputs[2:])
         attributes = (
             ("index", self.index),
             ("sets", self.sets),
-            ("fixed", fixed_axes(apply.inputs[1].type, target)),
+            ("fixed", self.fixed_axes(apply.inputs)),
             ("arrays", _array_comparisons(apply.inputs[2:], self.index)),
         )
         return Library("write_at", attributes, overwrites=0)
@@ -148,79 +117,88 @@ class AdvancedIncSubtensor(Op):
             yield cls(index, True), Sample((spread(4, 3, 2), np.array(0.5), *operands))
             yield cls(index, False), Sample((spread(4, 3, 2), spread(2, *part.shape), *operands), ShapeError)
         yield cls((FromArray(),), True), Sample((spread(4), spread(2, start=5), np.array([3, 1])))
+        yield cls((FromArray(),), True), Sample((spread(4), spread(3, start=5), np.array([3, 1, 3])))
         yield cls((FromArray(),), False), Sample((spread(4, dtype="int8"), number(9, "int8"), np.array([3, 1, 3])))
         yield cls((FromArray(),), False), Sample((spread(4), spread(3), np.array([3, 1])), ShapeError)
         yield cls((FromArray(),), True), Sample((spread(4), number(0.5, "float64"), np.array([-5])), IndexingError)
 
 
-def _array_comparisons(operands: Sequence[Any], index: Index) -> Comparisons:
-    """Return what of the sizes of the index arrays only a call can compare; a mask counts as its positions."""
-    types = []
+def _entries(index: Index, operands: Sequence[Any]) -> Iterator[tuple[IndexEntry, Sequence[Any]]]:
+    """Yield each entry of an index with the operands that belong to it."""
     given = list(operands)
     for entry in index:
-        if isinstance(entry, FromArray):
-            kind = given.pop(0).type
-            types.append(TensorType("int64", (None,)) if kind.dtype == "bool" else kind)
-        elif isinstance(entry, Range):
-            del given[: sum(isinstance(bound, FromOperand) for bound in (entry.start, entry.stop, entry.step))]
-        elif isinstance(entry, FromOperand):
-            del given[0]
+        count = int(isinstance(entry, FromArray | FromOperand))
+        if isinstance(entry, Range):
+            count = sum(isinstance(bound, FromOperand) for bound in (entry.start, entry.stop, entry.step))
+        yield entry, given[:count]
+        given = given[count:]
+
+
+def _array_type(array: Any) -> TensorType:
+    """The type of an array of positions; that of the positions that a mask picks."""
+    if array.type.dtype != "bool":
+        return array.type  # type: ignore[no-any-return]
+    count = None if array.known is None else int(np.count_nonzero(array.known))
+    return TensorType("int64", (count,))
+
+
+def _array_comparisons(operands: Sequence[Any], index: Index) -> Comparisons:
+    """Return what of the sizes of the index arrays only a call can compare; a mask counts as its positions."""
+    types = [_array_type(given[0]) for entry, given in _entries(index, operands) if isinstance(entry, FromArray)]
     return open_comparisons([kind.broadcastable for kind in types], [kind.shape for kind in types])
 
 
 def _infer_advanced(x: Any, index: Index, operands: Sequence[Any]) -> TensorType:
     """The type of ``x[index]`` by NumPy's rules for advanced indexing."""
-    given = list(operands)
     kept: list[tuple[int | None, bool]] = []
     joined_at: list[int] = []
     arrays: list[TensorType] = []
     axis = 0
-    for position, entry in enumerate(index):
-        if axis >= x.type.ndim:
-            raise InferenceError(IndexingError, f"too many indices for {x.type}")
+    for position, (entry, given) in enumerate(_entries(index, operands)):
+        is_mask = isinstance(entry, FromArray) and given[0].type.dtype == "bool"
+        taken = given[0].type.ndim if is_mask else 1
+        if axis + taken > x.type.ndim:
+            what = f"a mask of {taken} axes doesn't fit {x.type}" if is_mask else f"too many indices for {x.type}"
+            raise InferenceError(IndexingError, what)
         if isinstance(entry, Range):
-            count = sum(isinstance(bound, FromOperand) for bound in (entry.start, entry.stop, entry.step))
-            bounds, given = given[:count], given[count:]
-            part = Operand(TensorType(x.type.dtype, x.type.shape[axis : axis + 1],
-                                      x.type.broadcastable[axis : axis + 1]))  # fmt: skip
-            shape, pattern = infer_basic(part, (entry,), bounds)
-            kept.append((shape[0], pattern[0]))
-            axis += 1
-            continue
-        if isinstance(entry, FromArray):
-            array = given.pop(0).type
-            if array.dtype == "bool":
-                _check_mask(x.type, array, axis)
-                axis += array.ndim
-                array = TensorType("int64", (None,))
-            else:
-                axis += 1
-            arrays.append(array)
+            kept.append(_range_axis(x, axis, entry, given))
         else:
-            if isinstance(entry, FromOperand):
-                given.pop(0)
-            axis += 1
-        joined_at.append(position)
-    shape_joined, pattern_joined = broadcast_shapes("the index arrays", arrays)
+            joined_at.append(position)
+        if isinstance(entry, FromArray):
+            if is_mask:
+                _check_mask(x.type, given[0].type, axis)
+            arrays.append(_array_type(given[0]))
+        axis += taken
+    joined = list(zip(*broadcast_shapes("the index arrays", arrays), strict=True))
     rest = list(zip(x.type.shape[axis:], x.type.broadcastable[axis:], strict=True))
     adjacent = joined_at == list(range(joined_at[0], joined_at[-1] + 1))
     before = sum(isinstance(entry, Range) for entry in index[: joined_at[0]]) if adjacent else 0
-    joined = list(zip(shape_joined, pattern_joined, strict=True))
     all_axes = kept[:before] + joined + kept[before:] + rest
     return TensorType(x.type.dtype, [size for size, _ in all_axes], [ones for _, ones in all_axes])
 
 
+def _range_axis(x: Any, axis: int, entry: Range, bounds: Sequence[Any]) -> tuple[int | None, bool]:
+    """Size and pattern of one axis of `x` of which a slice is taken."""
+    along = slice(axis, axis + 1)
+    shape, pattern = infer_basic(
+        Operand(TensorType(x.type.dtype, x.type.shape[along], x.type.broadcastable[along])), (entry,), bounds
+    )
+    return shape[0], pattern[0]
+
+
 def _check_mask(kind: TensorType, mask: TensorType, axis: int) -> None:
-    for offset, size in enumerate(mask.shape):
-        if axis + offset >= kind.ndim:
-            raise InferenceError(IndexingError, f"a mask of {mask.ndim} axes doesn't fit {kind}")
-        wanted = kind.shape[axis + offset]
+    for size, wanted in zip(mask.shape, kind.shape[axis:], strict=False):
         if None not in (size, wanted) and size != wanted:
             raise InferenceError(IndexingError, f"a mask of size {size} doesn't fit size {wanted} of {kind}")
 
 
-def _stays(x: Any, part: Any, operands: Sequence[Any], read: Op, write: Op) -> Any:
-    """Whether each element that is put in place stays there: where positions repeat, the last one does."""
-    sizes = [size_of(part, axis) for axis in range(part.type.ndim)]
-    numbers = reshape(arange(prod(part.shape)), sizes)
-    return eq(read(write(zeros_like(x, "int64"), numbers, *operands), *operands), numbers)
+def _never_repeats(index: Index, operands: Sequence[Any]) -> bool:
+    """Whether the graph shows that no position is picked twice: masks only, or a range among vectors."""
+    arrays = [given[0] for entry, given in _entries(index, operands) if isinstance(entry, FromArray)]
+    if all(array.type.dtype == "bool" for array in arrays):
+        return True
+    vectors = all(array.type.ndim == 1 for array in arrays)
+    return vectors and any(
+        array.owner is not None and isinstance(array.owner.op, ARange) and not array.type.broadcastable[0]
+        for array in arrays
+    )

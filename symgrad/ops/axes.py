@@ -11,7 +11,7 @@ import numpy as np
 from symgrad.errors import ShapeError
 from symgrad.graph.op import InferenceError, Op, Sample, register, user_error
 from symgrad.graph.types import TensorType
-from symgrad.graph.variables import Apply
+from symgrad.graph.variables import Apply, Constant
 from symgrad.kernels.grammar import Permute, View
 from symgrad.ops.promotion import as_operand
 from symgrad.ops.sampling import spread
@@ -186,9 +186,38 @@ def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
     return dimshuffle(x, *[number for number in range(x.type.ndim) if number not in dropped])
 
 
+def rollaxis(x: Any, axis: int, start: int = 0) -> Any:
+    """Return `x` with an axis moved to before axis `start`, as `numpy.rollaxis`."""
+    x = as_operand(x)
+    axis = checked_axis(axis, x, "rollaxis")
+    place = start if start == x.type.ndim else checked_axis(start, x, "rollaxis")
+    order = [number for number in range(x.type.ndim) if number != axis]
+    order.insert(place - (axis < place), axis)
+    return dimshuffle(x, *order)
+
+
+def atleast_1d(x: Any) -> Any:
+    """Return `x`, a scalar as a vector of one element, as `numpy.atleast_1d`."""
+    x = as_operand(x)
+    return shape_padleft(x) if x.type.ndim == 0 else x
+
+
+def atleast_2d(x: Any) -> Any:
+    """Return `x`, a vector as a row, as `numpy.atleast_2d`."""
+    x = as_operand(x)
+    return shape_padleft(x, 2 - x.type.ndim) if x.type.ndim < 2 else x
+
+
+def atleast_3d(x: Any) -> Any:
+    """Return `x` with at least three axes: vectors become ``(1, n, 1)``, matrices ``(m, n, 1)``, as in NumPy."""
+    x = atleast_2d(x)
+    return shape_padright(x) if x.type.ndim < 3 else x
+
+
 def checked_axis(axis: Any, x: Any, where: str, ndim: int | None = None) -> int:
     """Return an axis of `x`, counted from the first; `ndim` is the number of axes if not that of `x`."""
     count = x.type.ndim if ndim is None else ndim
+    axis = _number(axis)
     if not isinstance(axis, int | np.integer) or isinstance(axis, bool):
         raise user_error(TypeError, f"{where} needs integers as axes, got {type(axis).__name__} {axis!r:.60}", [x])
     if not -count <= axis < count:
@@ -196,8 +225,15 @@ def checked_axis(axis: Any, x: Any, where: str, ndim: int | None = None) -> int:
     return int(axis) % count
 
 
+def _number(axis: Any) -> Any:
+    """Return what a constant or an array says, as numbers."""
+    value = axis.data if isinstance(axis, Constant) else axis
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
 def checked_axes(axis: Any, x: Any, where: str) -> tuple[int, ...]:
     """Return axes of `x`, ascending: of an integer, of several, or all for None."""
+    axis = _number(axis)
     if axis is None:
         return tuple(range(x.type.ndim))
     axes = list(axis) if isinstance(axis, list | tuple | np.ndarray) else [axis]
@@ -208,6 +244,6 @@ def checked_axes(axis: Any, x: Any, where: str) -> tuple[int, ...]:
 
 
 __all__ = [
-    "dimshuffle", "expand_dims", "moveaxis", "shape_padaxis", "shape_padleft", "shape_padright", "squeeze", "swapaxes",
-    "transpose",
+    "atleast_1d", "atleast_2d", "atleast_3d", "dimshuffle", "expand_dims", "moveaxis", "rollaxis", "shape_padaxis",
+    "shape_padleft", "shape_padright", "squeeze", "swapaxes", "transpose",
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, preparing
 from symgrad.graph.types import NUMPY_DTYPES, TensorType, dtype_name
 from symgrad.graph.variables import Apply, Constant, make_constant
 from symgrad.kernels.grammar import Map, ScalarFunction
-from symgrad.ops.promotion import as_operand, is_discrete
+from symgrad.ops.promotion import as_operand, is_complex, is_discrete
 from symgrad.ops.sampling import spread
 
 
@@ -44,7 +44,12 @@ class Cast(Op):
             return [Disconnected(f"{x} is {x.type.dtype}")]
         if is_discrete(self.dtype):
             return [Disconnected(f"a cast to {self.dtype} has a derivative of zero")]
-        return [cast(cotangents[0], x.type.dtype)]
+        (cotangent,) = cotangents
+        if is_complex(self.dtype) and not is_complex(x.type.dtype):
+            from symgrad.ops.complex_numbers import real
+
+            cotangent = real(cotangent)
+        return [cast(cotangent, x.type.dtype)]
 
     def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
         """Cast the tangent likewise."""

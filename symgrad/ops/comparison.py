@@ -88,6 +88,18 @@ def invert(x, output):
     return None
 
 
+@elementwise(np.left_shift, arithmetic, kinds="iu", symbol="<<")
+def left_shift(x, y, output):
+    """Integers `x` with their bits moved up by `y` places: ``x * 2 ** y``."""
+    return None, None
+
+
+@elementwise(np.right_shift, arithmetic, kinds="iu", symbol=">>")
+def right_shift(x, y, output):
+    """Integers `x` with their bits moved down by `y` places: ``x // 2 ** y``."""
+    return None, None
+
+
 bitwise_and = and_
 bitwise_or = or_
 bitwise_xor = xor
@@ -96,5 +108,5 @@ not_ = invert
 
 __all__ = [
     "and_", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "eq", "ge", "gt", "invert", "isfinite",
-    "isinf", "isnan", "le", "lt", "neq", "not_", "or_", "xor",
+    "isinf", "isnan", "le", "left_shift", "lt", "neq", "not_", "or_", "right_shift", "xor",
 ]  # fmt: skip

@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register, user_error
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels import reference
 from symgrad.kernels.grammar import Kernel, Library
-from symgrad.ops.casting import cast_operands
+from symgrad.ops import conv_arguments as arguments
 from symgrad.ops.linalg import product_rule
-from symgrad.ops.promotion import as_operand, float_of, upcast
+from symgrad.ops.promotion import upcast
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.sizes import size_of, specify_shape
+from symgrad.ops.windows import known_size, zero_padded
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
@@ -103,6 +104,19 @@ class _Convolution(Op):
                 "Use a number of filters that the number of groups divides.",
             )
 
+    def check_cotangent(self, image: Sequence[Any], filters: Sequence[Any], cotangent: TensorType) -> None:
+        """Raise if a cotangent can't be one of the output, as far as the sizes of image and filters are known."""
+        if cotangent.ndim != 4:
+            raise InferenceError(ShapeError, f"{self.name} takes a cotangent (N, K, H, W), got {cotangent}")
+        expected = self.output_shape(image, filters)
+        for axis, (size, found) in enumerate(zip(expected, cotangent.shape, strict=True)):
+            if None not in (size, found) and size != found:
+                raise InferenceError(
+                    ShapeError,
+                    f"{self.name} got a cotangent of size {found} on axis {axis}, where the output has {size}",
+                    "It must have the shape of the convolution's output.",
+                )
+
 
 @register
 @dataclass(frozen=True)
@@ -157,10 +171,6 @@ def _convolution_samples(convolution: Any) -> Iterable[tuple[Any, np.ndarray, np
     yield convolution(none, (3, 3)), spread(1, 1, 5, 5, dtype="float32"), spread(2, 1, 1, 1, dtype="float32", start=25)
 
 
-def _known(operand: Any) -> int | None:
-    return None if operand.known is None else int(operand.known)
-
-
 def _disconnected_sizes() -> list[Any]:
     return [Disconnected("it is a size")] * 2
 
@@ -175,8 +185,12 @@ class Conv2dInputGradient(_Convolution):
         return "conv2d_input_gradient"
 
     def infer(self, filters: Any, cotangent: Any, height: Any, width: Any) -> list[TensorType]:
+        if filters.type.ndim != 4:
+            raise InferenceError(ShapeError, f"{self.name} takes filters (K, C, h, w), got {filters.type}")
         channels = None if filters.type.shape[1] is None else filters.type.shape[1] * self.groups
-        shape = [cotangent.type.shape[0], channels, _known(height), _known(width)]
+        sizes = [known_size(height), known_size(width)]
+        self.check_cotangent([None, channels, *sizes], filters.type.shape, cotangent.type)
+        shape = [cotangent.type.shape[0], channels, *sizes]
         return [TensorType(cotangent.type.dtype, shape)]
 
     def known_value(self, *inputs: Any) -> np.ndarray | None:
@@ -212,6 +226,10 @@ class Conv2dInputGradient(_Convolution):
             (output,) = Conv2d(**op.parameters).evaluate(image, filters)
             cotangent = spread(*output.shape, dtype=image.dtype.name, start=60)
             yield op, Sample((filters, cotangent, number(image.shape[2]), number(image.shape[3])))
+        operands = spread(3, 2, 2, 2), spread(1, 3, 3, 3)
+        yield cls(((0, 0), (0, 0))), Sample((*operands, number(5), number(4)), ShapeError)
+        yield cls(((0, 0), (0, 0))), Sample((operands[0], spread(1, 2, 3, 3), number(4), number(4)), ShapeError)
+        yield cls(((0, 0), (0, 0))), Sample((operands[0][0], operands[1], number(4), number(4)), ShapeError)
 
 
 @register
@@ -224,8 +242,12 @@ class Conv2dFilterGradient(_Convolution):
         return "conv2d_filter_gradient"
 
     def infer(self, image: Any, cotangent: Any, height: Any, width: Any) -> list[TensorType]:
+        if image.type.ndim != 4:
+            raise InferenceError(ShapeError, f"{self.name} takes images (N, C, H, W), got {image.type}")
         channels = None if image.type.shape[1] is None else image.type.shape[1] // self.groups
-        shape = [cotangent.type.shape[1], channels, _known(height), _known(width)]
+        sizes = [known_size(height), known_size(width)]
+        self.check_cotangent(image.type.shape, [None, channels, *sizes], cotangent.type)
+        shape = [cotangent.type.shape[1], channels, *sizes]
         return [TensorType(cotangent.type.dtype, shape)]
 
     def known_value(self, *inputs: Any) -> np.ndarray | None:
@@ -261,28 +283,24 @@ class Conv2dFilterGradient(_Convolution):
             (output,) = Conv2d(**op.parameters).evaluate(image, filters)
             cotangent = spread(*output.shape, dtype=image.dtype.name, start=60)
             yield op, Sample((image, cotangent, number(filters.shape[2]), number(filters.shape[3])))
-
-
-def _pair(value: Any, name: str, least: int = 1) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int | np.integer) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(v, int | np.integer) and v >= least for v in pair):
-        raise user_error(
-            ShapeError, f"conv2d needs {name} as one or two integers of at least {least}, got {value!r:.60}"
-        )
-    return int(pair[0]), int(pair[1])
+        operands = spread(1, 2, 4, 4), spread(1, 3, 3, 3)
+        yield cls(((0, 0), (0, 0))), Sample((*operands, number(3), number(2)), ShapeError)
+        yield cls(((0, 0), (0, 0))), Sample((operands[0], spread(2, 3, 3, 3), number(2), number(2)), ShapeError)
+        yield cls(((0, 0), (0, 0))), Sample((operands[0], operands[1][0], number(2), number(2)), ShapeError)
 
 
 def conv2d(
     input: Any,
     filters: Any,
-    input_shape: Sequence[int | None] | None = None,
-    filter_shape: Sequence[int | None] | None = None,
+    input_shape: Sequence[Any] | None = None,
+    filter_shape: Sequence[Any] | None = None,
     border_mode: Any = "valid",
     subsample: Any = (1, 1),
     filter_flip: bool = True,
-    image_shape: Sequence[int | None] | None = None,
+    image_shape: Sequence[Any] | None = None,
     filter_dilation: Any = (1, 1),
     num_groups: int = 1,
+    unshared: bool = False,
 ) -> Any:
     """Convolve images with filters (Theano's ``nnet.conv2d``).
 
@@ -293,12 +311,13 @@ def conv2d(
     input : float tensor of shape (N, C, H, W)
         Images.
     filters : float tensor of shape (K, C, h, w)
-        Filters.
+        Filters; (K, H', W', C, h, w) if they are unshared.
     input_shape, filter_shape : four sizes, optional
         Sizes that the graph doesn't know by itself; None leaves one open. Checked at run time. `image_shape` is the
         older name of `input_shape`.
     border_mode : {'valid', 'full', 'half'}, int, pair of int, or pair of pairs
-        Zeros around the image: none; so many that every overlap counts; half the filter; or the given number.
+        Zeros around the image: none; so many that every overlap counts; half the filter; or the given number, of all
+        sides, of each axis, or of each side.
     subsample : int or pair of int
         Stride of the output.
     filter_flip : bool
@@ -307,6 +326,8 @@ def conv2d(
         Steps between filter elements.
     num_groups : int
         Independent groups of channels; the filters' C is the image's divided by it.
+    unshared : bool
+        Whether each place of the output has filters of its own.
 
     Returns
     -------
@@ -317,46 +338,24 @@ def conv2d(
     ShapeError
         If axes, channels or sizes don't fit, as far as they are known; else when the function is called.
     """
-    image, filters = as_operand(input), as_operand(filters)
-    dtype = float_of(upcast(image.type.dtype, filters.type.dtype))
-    image, filters = cast_operands([image, filters], [dtype] * 2)
-    image = _with_sizes(image, input_shape if input_shape is not None else image_shape, "input_shape")
-    filters = _with_sizes(filters, filter_shape, "filter_shape")
-    dilation = _pair(filter_dilation, "filter_dilation")
-    padding = _padding(border_mode, filters, dilation)
-    if num_groups < 1:
-        raise user_error(ShapeError, f"conv2d needs at least one group, got num_groups={num_groups}")
-    return Conv2d(padding, _pair(subsample, "subsample"), dilation, int(num_groups), bool(filter_flip))(image, filters)
+    image, filters = arguments.operands(input, filters)
+    sizes = input_shape if input_shape is not None else image_shape
+    image = arguments.with_sizes(image, sizes, "input_shape", "conv2d")
+    filters = arguments.with_sizes(filters, filter_shape, "filter_shape", "conv2d")
+    dilation = arguments.steps(filter_dilation, 2, "filter_dilation", "conv2d")
+    stride = arguments.steps(subsample, 2, "subsample", "conv2d")
+    groups = arguments.groups_of(num_groups, "conv2d")
+    if unshared:
+        from symgrad.ops.conv_unshared import unshared_conv2d
 
-
-def _with_sizes(x: Any, sizes: Sequence[int | None] | None, name: str) -> Any:
-    if sizes is None:
-        return x
-    if len(sizes) != 4 or x.type.ndim != 4:
-        raise user_error(
-            ShapeError, f"conv2d needs four sizes as {name}, and a tensor of four axes; got {sizes} and {x.type}", [x]
-        )
-    return specify_shape(x, sizes)
-
-
-def _padding(border_mode: Any, filters: Any, dilation: tuple[int, int]) -> Padding:
-    window = filters.type.shape[2:]
-    if border_mode in ("full", "half") and None in window:
-        window = filters.expected.shape[2:]
-    if border_mode in ("full", "half") and None in window:
-        raise user_error(
-            ShapeError, f"border_mode={border_mode!r} needs to know the filters' sizes, got {filters.type}", [filters],
-            "Pass filter_shape.",
-        )  # fmt: skip
-    if border_mode in ("full", "half"):
-        specify_shape(filters, (None, None, *window))
-    try:
-        return reference.border_padding(border_mode, tuple([size or 1 for size in window]), dilation)
-    except (TypeError, ValueError) as error:
-        raise user_error(
-            ShapeError, f"conv2d has no border_mode {border_mode!r}", (),
-            "It takes 'valid', 'full', 'half', an int or a pair of ints.",
-        ) from error  # fmt: skip
+        return unshared_conv2d(image, filters, border_mode, stride, bool(filter_flip), dilation, groups)
+    filters = arguments.settled(filters, border_mode)
+    if filters.type.ndim != 4:
+        Conv2d(((0, 0), (0, 0)))(image, filters)  # raises
+    padding: Any = arguments.border(border_mode, arguments.window_of(filters, 2), dilation, "conv2d")
+    if not arguments.are_numbers(padding):
+        image, padding = zero_padded(image, {2: padding[0], 3: padding[1]}), ((0, 0), (0, 0))
+    return Conv2d(padding, stride, dilation, groups, bool(filter_flip))(image, filters)
 
 
 __all__ = ["conv2d"]

@@ -1,4 +1,4 @@
-"""Tensors made of nothing but sizes, and tensors joined."""
+"""Tensors made of nothing but sizes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register,
 from symgrad.graph.types import TensorType, dtype_name, shape_text
 from symgrad.graph.variables import Apply, Variable
 from symgrad.kernels.grammar import Kernel, Library
-from symgrad.ops.axes import checked_axis, shape_padaxis
-from symgrad.ops.casting import cast, cast_operands
+from symgrad.ops.casting import cast
 from symgrad.ops.promotion import as_operand, as_operands, is_discrete, scalar_constant, upcast
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.shape import alloc
-from symgrad.ops.sizes import MakeVector, size_of
+from symgrad.ops.sizes import size_of
 
 
 def zeros(shape: Any, dtype: str | None = None) -> Any:
@@ -49,27 +48,34 @@ def full(shape: Any, value: Any, dtype: str | None = None) -> Any:
     return alloc(value, sizes)
 
 
-def _like(value: Any, x: Any, dtype: str | None) -> Any:
-    x = as_operand(x)
-    constant = scalar_constant(value, dtype_name(dtype or x.type.dtype))
-    return alloc(constant, *[size_of(x, axis) for axis in range(x.type.ndim)])
+def empty(shape: Any, dtype: str | None = None) -> Any:
+    """Return a tensor to be written into, as `numpy.empty`; here it holds zeros."""
+    return zeros(shape, dtype)
+
+
+def full_like(model: Any, value: Any, dtype: str | None = None) -> Any:
+    """Return `value` in every element, with the sizes and (unless given) the dtype of `model`."""
+    model = as_operand(model)
+    dtype = dtype_name(dtype or model.type.dtype)
+    filling = cast(value, dtype) if isinstance(value, Variable) else scalar_constant(value, dtype)
+    return alloc(filling, *[size_of(model, axis) for axis in range(model.type.ndim)])
 
 
 def zeros_like(model: Any, dtype: str | None = None, opt: bool = False) -> Any:
     """Return zeros with the sizes (and, unless given, the dtype) of `model`."""
-    return _like(0, model, dtype)
+    if isinstance(model, Variable) and not isinstance(model.type, TensorType) and hasattr(model, "zeros_like"):
+        return model.zeros_like(dtype)
+    return full_like(model, 0, dtype)
 
 
 def ones_like(model: Any, dtype: str | None = None, opt: bool = False) -> Any:
     """Return ones with the sizes (and, unless given, the dtype) of `model`."""
-    return _like(1, model, dtype)
+    return full_like(model, 1, dtype)
 
 
-def full_like(model: Any, value: Any, dtype: str | None = None) -> Any:
-    """Return `value` in every element, with the sizes and dtype of `model`."""
-    model = as_operand(model)
-    value = cast(as_operand(value), dtype or model.type.dtype)
-    return alloc(value, *[size_of(model, axis) for axis in range(model.type.ndim)])
+def empty_like(model: Any, dtype: str | None = None) -> Any:
+    """Return a tensor to be written into, with the sizes of `model`; here it holds zeros."""
+    return zeros_like(model, dtype)
 
 
 def fill(model: Any, value: Any) -> Any:
@@ -104,11 +110,28 @@ class ARange(Op):
         return [np.arange(start[()], stop[()], step[()], dtype=self.dtype)]
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
-        return [Disconnected("a range depends on its bounds only in steps")] * 3
+        """Element k of a range of floats is ``start + k * step``."""
+        if is_discrete(self.dtype):
+            return [Disconnected("a range of integers depends on its bounds only in steps")] * 3
+        of_start, of_step = cotangents[0].sum(), (cotangents[0] * self._counted(outputs)).sum()
+        return [
+            Disconnected("it only says how many elements there are") if number == 1
+            else Disconnected(f"{bound} is {bound.type.dtype}") if is_discrete(bound.type.dtype)
+            else cast(of_step if number else of_start, bound.type.dtype)
+            for number, bound in enumerate(inputs)
+        ]  # fmt: skip
+
+    def _counted(self, outputs: Sequence[Any]) -> Any:
+        return arange(size_of(outputs[0], 0)).astype(self.dtype)
 
     def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
-        """The elements count as constant."""
-        return [None]
+        """Moved as a whole by `start`, each element k times by `step`."""
+        start, _, step = [None if tangent is None else cast(tangent, self.dtype) for tangent in tangents]
+        if step is not None:
+            step = step * self._counted(outputs)
+        if start is not None and step is None:
+            return [fill(outputs[0], start)]
+        return [step if start is None else start + step]
 
     def lower(self, apply: Apply) -> Kernel:
         return Library("arange", (("dtype", self.dtype),))
@@ -119,21 +142,50 @@ class ARange(Op):
         yield cls("int32"), Sample((number(7), number(-2), number(-3)))
         yield cls("int64"), Sample((number(3), number(3), number(1)))
         halves = number(0.5, "float64"), number(2.25, "float64"), number(0.5, "float64")
-        yield cls("float64"), Sample(halves, differentiable=False)
+        yield cls("float64"), Sample(halves)
         yield cls("int64"), Sample((spread(2), number(3), number(1)), ShapeError)
         yield cls("int64"), Sample((number(0), number(3), number(0)), ShapeError)
 
 
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: str | None = None) -> Any:
-    """Return numbers from `start` (0 if only one bound is given) to before `stop`, as `numpy.arange`.
+    """Return numbers from `start` (0 if only one bound is given) to before `stop`, `step` apart.
 
-    Of integers, the result is int64 whatever their dtypes; `dtype` overrides.
+    Parameters
+    ----------
+    start, stop, step : number or scalar
+        ``arange(stop)``, ``arange(start, stop)`` or ``arange(start, stop, step)``.
+    dtype : str, optional
+        Element type. By default that in which the bounds meet, but int64 (uint64) for all integers (unsigned ones).
+
+    Returns
+    -------
+    vector
+
+    Raises
+    ------
+    ShapeError
+        If a bound isn't a scalar, or `step` is 0.
+
+    Notes
+    -----
+    Keeps the behaviour of Theano's ``arange``. A range of floats has a gradient with respect to `start` and `step`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> n = T.lscalar('n')
+    >>> print(T.arange(n, 0, -2).eval({n: 5}))
+    [5 3 1]
     """
+    given = [start] if stop is None else [start, stop, step]
     if stop is None:
         start, stop = 0, start
     bounds = as_operands(start, stop, step)
     found = upcast(*[bound.type.dtype for bound in bounds])
-    return ARange(dtype_name(dtype or ("int64" if is_discrete(found) else found)))(*bounds)
+    if is_discrete(found):
+        unsigned = len(given) == 3 and all(getattr(bound, "dtype", "").startswith("u") for bound in given)
+        found = "uint64" if unsigned else "int64"
+    return ARange(dtype_name(dtype or found))(*bounds)
 
 
 @register
@@ -174,11 +226,37 @@ class Eye(Op):
 
 
 def eye(n: Any, m: Any = None, k: Any = 0, dtype: str | None = None) -> Any:
-    """Return an `n` by `m` matrix with ones on its `k`-th diagonal, as `numpy.eye`; `dtype` is ``floatX``."""
+    """Return a matrix of zeros with ones on a diagonal.
+
+    Parameters
+    ----------
+    n, m : int or integer scalar
+        Rows and columns; without `m` as many columns as rows.
+    k : int or integer scalar
+        Which diagonal: 0 is the main one, positive ones lie above it.
+    dtype : str, optional
+        Element type, by default ``floatX``.
+
+    Notes
+    -----
+    Keeps the behaviour of Theano's ``eye``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.eye(2, 3, 1, dtype='int8').eval())
+    [[0 1 0]
+     [0 0 1]]
+    """
     sizes = [as_operand(size) for size in (n, n if m is None else m, k)]
     if not all(is_discrete(size.type.dtype) for size in sizes):
         raise user_error(DTypeError, "eye needs integers as sizes", sizes)
     return Eye(dtype_name(dtype or config.floatX))(*sizes)
+
+
+def identity(n: Any, dtype: str | None = None) -> Any:
+    """Return the `n` by `n` matrix with ones on its diagonal, as `numpy.identity`."""
+    return eye(n, dtype=dtype)
 
 
 def identity_like(x: Any) -> Any:
@@ -187,126 +265,7 @@ def identity_like(x: Any) -> Any:
     return eye(size_of(x, 0), size_of(x, 1), 0, x.type.dtype)
 
 
-@register
-@dataclass(frozen=True)
-class Concatenate(Op):
-    """Tensors joined along an axis."""
-
-    axis: int
-
-    @property
-    def name(self) -> str:
-        return f"concatenate{{{self.axis}}}"
-
-    def infer(self, *parts: Any) -> list[TensorType]:
-        types = [part.type for part in parts]
-        if len({kind.ndim for kind in types}) > 1:
-            counts = " and ".join(str(kind.ndim) for kind in types)
-            raise InferenceError(ShapeError, f"concatenate needs equal numbers of axes, got {counts}")
-        shape: list[int | None] = []
-        for axis in range(types[0].ndim):
-            sizes: list[Any] = [kind.shape[axis] for kind in types]
-            if axis == self.axis:
-                shape.append(None if None in sizes else sum(sizes))
-                continue
-            known = sorted({size for size in sizes if size is not None})
-            if len(known) > 1:
-                raise InferenceError(
-                    ShapeError, f"concatenate along axis {self.axis} needs equal sizes on axis {axis}, got {known}"
-                )
-            shape.append(known[0] if known else None)
-        return [TensorType(upcast(*[kind.dtype for kind in types]), shape)]
-
-    def evaluate(self, *parts: np.ndarray) -> list[np.ndarray]:
-        return [np.concatenate(parts, axis=self.axis)]
-
-    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
-        results: list[Any] = []
-        start: Any = 0
-        for part in inputs:
-            stop = start + size_of(part, self.axis)
-            if is_discrete(part.type.dtype):
-                results.append(Disconnected(f"{part} is {part.type.dtype}"))
-            else:
-                piece = cotangents[0][(slice(None),) * self.axis + (slice(start, stop),)]
-                results.append(cast(_as_declared(piece, part), part.type.dtype))
-            start = stop
-        return results
-
-    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
-        """Join the tangents likewise."""
-        dtype = outputs[0].type.dtype
-        parts = [
-            zeros_like(part, dtype) if tangent is None else cast(tangent, dtype)
-            for part, tangent in zip(inputs, tangents, strict=True)
-        ]
-        return [self(*parts)]
-
-    def lower(self, apply: Apply) -> Kernel:
-        return Library("concatenate", (("axis", self.axis),))
-
-    @classmethod
-    def samples(cls) -> Iterable[tuple[Op, Sample]]:
-        yield cls(0), Sample((spread(2, 3), spread(1, 3, start=6)))
-        yield cls(1), Sample((spread(2, 1), spread(2, 0), spread(2, 2, start=2)))
-        yield cls(0), Sample((spread(2, dtype="int8"),))
-        yield cls(0), Sample((spread(0, dtype="float32"), spread(2, dtype="float32")))
-        yield cls(0), Sample((spread(2, 3), spread(2, 2)), ShapeError)
-        yield cls(0), Sample((spread(2, 3), spread(3)), ShapeError)
-
-
-def _as_declared(piece: Any, part: Any) -> Any:
-    """Say that a slice has size 1 where the part that it belongs to has."""
-    from symgrad.ops.sizes import specify_shape
-
-    return specify_shape(piece, part.type.shape)
-
-
-def concatenate(tensors: Any, axis: int = 0) -> Any:
-    """Join tensors along an axis that they have; all other sizes must be equal."""
-    parts = _common(list(tensors), "concatenate")
-    if parts[0].type.ndim == 0:
-        raise user_error(ShapeError, "concatenate joins along an axis, and scalars have none", parts, "Use T.stack.")
-    return Concatenate(checked_axis(axis, parts[0], "concatenate"))(*parts)
-
-
-def join(axis: int, *tensors: Any) -> Any:
-    """`concatenate` in Theano's order of arguments."""
-    return concatenate(tensors, axis)
-
-
-def stack(*tensors: Any, axis: int = 0) -> Any:
-    """Join tensors along a new axis: ``stack([a, b], axis=0)``, or ``stack(a, b)``."""
-    parts = list(tensors)
-    if parts and isinstance(parts[0], list | tuple):
-        axis = parts[1] if len(parts) == 2 else axis
-        parts = list(parts[0])
-    parts = _common(parts, "stack")
-    if all(part.type.ndim == 0 for part in parts):
-        checked_axis(axis, parts[0], "stack", 1)
-        return MakeVector(parts[0].type.dtype)(*parts)
-    return concatenate([shape_padaxis(part, axis) for part in parts], axis)
-
-
-def _common(parts: list[Any], where: str) -> list[Any]:
-    if not parts:
-        raise user_error(ShapeError, f"{where} needs at least one tensor")
-    parts = as_operands(*parts)
-    dtype = upcast(*[part.type.dtype for part in parts])
-    return cast_operands(parts, [dtype] * len(parts))
-
-
-def horizontal_stack(*tensors: Any) -> Any:
-    """Join matrices side by side."""
-    return concatenate(tensors, axis=1)
-
-
-def vertical_stack(*tensors: Any) -> Any:
-    """Join matrices one above the other."""
-    return concatenate(tensors, axis=0)
-
-
 __all__ = [
-    "arange", "concatenate", "eye", "fill", "full", "full_like", "horizontal_stack", "identity_like", "join", "ones",
-    "ones_like", "stack", "vertical_stack", "zeros", "zeros_like",
+    "arange", "empty", "empty_like", "eye", "fill", "full", "full_like", "identity", "identity_like", "ones",
+    "ones_like", "zeros", "zeros_like",
 ]  # fmt: skip

@@ -12,20 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.graph.op import user_error
 from symgrad.graph.variables import Constant
 from symgrad.kernels import scalar_functions
 from symgrad.ops.comparison import and_, eq, ge, gt, le, lt, or_
+from symgrad.ops.complex_numbers import Along
 from symgrad.ops.elementwise_op import (
     Chosen,
     Over,
     arithmetic,
     elementwise,
     floating,
+    modulus,
     numeric,
     quotient,
     selection,
 )
+from symgrad.ops.promotion import is_complex
 
 REALS = "iubf"
 SIGNED = "iufc"
@@ -101,9 +103,11 @@ def reciprocal(x, output):
     return -output * output
 
 
-@elementwise(np.absolute, arithmetic, kinds=REALS)
+@elementwise(np.absolute, modulus)
 def abs_(x, output):
-    """Absolute value. The derivative at 0 is 0."""
+    """Absolute value; of complex numbers the modulus, a float. The derivative at 0 is 0."""
+    if is_complex(x.type.dtype):
+        return Along(x / switch(eq(output, 0), 1, output))
     return sign(x)
 
 
@@ -276,6 +280,8 @@ def arcsinh(x, output):
 @elementwise(np.arccosh, floating, domain=(1.2, 3))
 def arccosh(x, output):
     """Inverse hyperbolic cosine."""
+    if is_complex(x.type.dtype):  # the root of the product would be on the wrong side for a negative real part
+        return Over(sqrt(x - 1) * sqrt(x + 1))
     return Over(sqrt(sqr(x) - 1))
 
 
@@ -395,21 +401,6 @@ def relu(x: Any, alpha: Any = 0) -> Any:
     return 0.5 * (1 + alpha) * x + 0.5 * (1 - alpha) * abs_(x)
 
 
-def round_half_away_from_zero(x: Any) -> Any:
-    """Nearest integer, halves away from zero."""
-    whole = trunc(x)
-    return whole + sign(x) * ge(abs_(x - whole), 0.5)
-
-
-def round(x: Any, mode: str = "half_to_even") -> Any:
-    """Nearest integer, as a float; `mode` is ``half_to_even`` or ``half_away_from_zero``."""
-    if mode == "half_to_even":
-        return rint(x)
-    if mode == "half_away_from_zero":
-        return round_half_away_from_zero(x)
-    raise user_error(ValueError, f"round has no mode {mode!r}", [x], "It has half_to_even and half_away_from_zero.")
-
-
 sub = subtract
 mul = multiply
 true_div = true_divide
@@ -428,6 +419,6 @@ __all__ = [
     "cos", "cosh", "deg2rad", "erf", "erfc", "exp", "exp2", "expm1", "floor", "floor_div", "floor_divide",
     "int_div", "inv", "log", "log1p", "log2", "log10", "logaddexp", "maximum", "minimum", "mod", "mul", "multiply",
     "neg", "negative", "pow", "power", "rad2deg", "reciprocal", "rectify", "rectify_gradient", "relu", "rint",
-    "round", "sgn", "sigmoid", "sign", "sin", "sinh", "softplus", "sqr", "sqrt", "square", "step", "sub",
+    "sgn", "sigmoid", "sign", "sin", "sinh", "softplus", "sqr", "sqrt", "square", "step", "sub",
     "subtract", "switch", "tan", "tanh", "true_div", "true_divide", "trunc", "where",
 ]  # fmt: skip

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from symgrad.config import config
-from symgrad.errors import DTypeError, ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register, user_error
+from symgrad.errors import DTypeError, GradientError, ShapeError
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, Undefined, register, user_error
 from symgrad.graph.types import NUMPY_DTYPES, TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.checks import mismatch
 from symgrad.kernels.grammar import Map, ScalarFunction
-from symgrad.ops.promotion import as_operands, float_of, is_discrete, upcast
+from symgrad.ops.promotion import as_operands, float_of, is_complex, is_discrete, real_of, upcast
 from symgrad.ops.sampling import spread
 
 DtypeRule = Callable[..., tuple[tuple[str, ...], str]]
@@ -46,6 +47,12 @@ def quotient(*dtypes: str) -> tuple[tuple[str, ...], str]:
     common = upcast(*dtypes)
     common = str(config.floatX) if is_discrete(common) else common
     return (common,) * len(dtypes), common
+
+
+def modulus(*dtypes: str) -> tuple[tuple[str, ...], str]:
+    """As `arithmetic`, but the result is real where the operands are complex."""
+    common = upcast(*dtypes)
+    return (common,) * len(dtypes), real_of(common)
 
 
 def comparison(*dtypes: str) -> tuple[tuple[str, ...], str]:
@@ -92,6 +99,8 @@ class Row:
         What it does, in a line.
     domain : pair of float
         Where its samples lie: where the function is defined and smooth.
+    differentiable : bool
+        Whether there is a derivative with respect to every operand.
     """
 
     function: ScalarFunction
@@ -102,9 +111,22 @@ class Row:
     symbol: str
     summary: str
     domain: tuple[float, float] = (-2.0, 2.0)
+    differentiable: bool = True
 
 
 rows: dict[str, Row] = {}
+
+
+@lru_cache(maxsize=4096)
+def _result_type(
+    name: str, kinds: str, rule: DtypeRule, types: tuple[TensorType, ...], cast_policy: str, float_x: str
+) -> TensorType:
+    """Return the type of a function's result; deep graphs ask for the same over and over. The settings decide too."""
+    dtypes = [kind.dtype for kind in types]
+    for dtype in dtypes:
+        if NUMPY_DTYPES[dtype].kind not in kinds:
+            raise InferenceError(DTypeError, f"{name} doesn't take {dtype}")
+    return TensorType(rule(*dtypes)[1], *broadcast_shapes(name, types))
 
 
 @register
@@ -129,13 +151,8 @@ class Elementwise(Op):
 
     def infer(self, *inputs: Any) -> list[TensorType]:
         row = self.row
-        dtypes = [operand.type.dtype for operand in inputs]
-        for dtype in dtypes:
-            if NUMPY_DTYPES[dtype].kind not in row.kinds:
-                raise InferenceError(DTypeError, f"{self.function} doesn't take {dtype}")
-        result = row.dtype_rule(*dtypes)[1]
-        types = [operand.type for operand in inputs]
-        return [TensorType(result, *broadcast_shapes(self.function, types))]
+        types = tuple([operand.type for operand in inputs])
+        return [_result_type(self.function, row.kinds, row.dtype_rule, types, config.cast_policy, config.floatX)]
 
     def evaluate(self, *inputs: np.ndarray) -> list[np.ndarray]:
         row = self.row
@@ -159,8 +176,10 @@ class Elementwise(Op):
                 results.append(Disconnected(f"{variable} is {variable.type.dtype}"))
             elif partial is None:
                 results.append(Disconnected(f"{self.function} has a derivative of zero for it"))
+            elif isinstance(partial, Undefined):
+                results.append(partial)
             else:
-                results.append(sum_to_type(_scaled(cotangent, partial), variable))
+                results.append(sum_to_type(_pulled_back(cotangent, partial, output), variable))
         return results
 
     def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
@@ -173,7 +192,7 @@ class Elementwise(Op):
         partials = self.row.partials(*inputs, output)
         partials = partials if isinstance(partials, tuple) else (partials,)
         terms = [
-            _scaled(tangent, partial)
+            _pushed_forward(self.function, tangent, partial)
             for tangent, partial in zip(tangents, partials, strict=True)
             if tangent is not None and partial is not None
         ]
@@ -187,10 +206,13 @@ class Elementwise(Op):
         for name, row in rows.items():
             for dtype in NUMPY_DTYPES:
                 error = None if NUMPY_DTYPES[dtype].kind in row.kinds else DTypeError
-                yield cls(name), Sample(_operands(row, dtype, [(2, 3)] * row.arity), error)
-            dtype = "float64" if "f" in row.kinds else "int64"
+                operands = _operands(row, dtype, [(2, 3)] * row.arity)
+                yield cls(name), Sample(operands, error, row.differentiable)
+            dtype = next(
+                dtype for kind, dtype in (("f", "float64"), ("i", "int64"), ("c", "complex128")) if kind in row.kinds
+            )
             for shapes in ([(2, 3), (3,), ()], [(1, 3), (2, 1), (1, 1)], [(0, 2), (0, 2), (1, 1)]):
-                yield cls(name), Sample(_operands(row, dtype, shapes))
+                yield cls(name), Sample(_operands(row, dtype, shapes), differentiable=row.differentiable)
             zeros = [np.zeros((2,), kind) for kind in _operand_dtypes(row, dtype)]
             yield cls(name), Sample(tuple(zeros), differentiable=False)
             if row.arity > 1:
@@ -213,6 +235,23 @@ def _operands(row: Row, dtype: str, shapes: Sequence[tuple[int, ...]]) -> tuple[
     ])  # fmt: skip
 
 
+def _pulled_back(cotangent: Any, partial: Any, output: Any) -> Any:
+    """Return the part of a cotangent that goes to one input.
+
+    A cotangent of ``z = x + iy`` stands for ``d/dx + i d/dy`` of a real cost, so it is multiplied with the conjugate of
+    the derivative. Functions that have no complex derivative say themselves what to do: `pull`, and forward `push`.
+    """
+    if hasattr(partial, "pull"):
+        return partial.pull(cotangent)
+    return _scaled(cotangent, partial.conjugate() if is_complex(output.type.dtype) else partial)
+
+
+def _pushed_forward(name: str, tangent: Any, partial: Any) -> Any:
+    if isinstance(partial, Undefined):
+        raise GradientError(f"{name} has no forward derivative here: {partial.reason}")
+    return partial.push(tangent) if hasattr(partial, "push") else _scaled(tangent, partial)
+
+
 def _scaled(cotangent: Any, partial: Any) -> Any:
     if isinstance(partial, int):
         return cotangent if partial == 1 else -cotangent
@@ -231,6 +270,10 @@ class Over:
         """Return the cotangent divided by the denominator."""
         return cotangent / self.denominator
 
+    def conjugate(self) -> Over:
+        """Return the partial derivative for complex cotangents."""
+        return Over(self.denominator.conjugate())
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -247,6 +290,10 @@ class Chosen:
         function = rows["switch"]
         operands = (self.condition, 0, cotangent) if self.negated else (self.condition, cotangent, 0)
         return call_row(function, *operands)
+
+    def conjugate(self) -> Chosen:
+        """Return the partial derivative for complex cotangents: it is real."""
+        return self
 
 
 def broadcast_shapes(
@@ -307,6 +354,9 @@ def call_row(row: Row, *operands: Any) -> Any:
     from symgrad.ops.casting import cast_operands
 
     variables = as_operands(*operands)
+    for variable in variables:
+        if not isinstance(variable.type, TensorType) and hasattr(variable, "elementwise"):
+            return variable.elementwise(row.function.name, operands)
     if row.dtype_rule is selection:  # the condition has no say in the dtype of Python numbers
         variables = [variables[0], *as_operands(*operands[1:])]
     dtypes = [variable.type.dtype for variable in variables]
@@ -326,11 +376,13 @@ def elementwise(
     kinds: str = "iubfc",
     symbol: str = "",
     domain: tuple[float, float] = (-2.0, 2.0),
+    differentiable: bool = True,
 ) -> Callable[[Callable[..., Any]], ElementwiseFunction]:
     """Declare an elementwise function.
 
     The decorated function returns its partial derivatives: called with the inputs and the output, it returns for each
-    input a variable, a number, an object with ``apply(cotangent)`` such as `Chosen` or `Over`, or None. Its name
+    input a variable, a number, an object with ``apply(cotangent)`` such as `Chosen` or `Over`, or None. Where complex
+    numbers have no complex derivative, it returns an object with ``pull(cotangent)`` and ``push(tangent)``. Its name
     becomes the op's name, its docstring the reference page.
 
     Parameters
@@ -345,13 +397,15 @@ def elementwise(
         How printing shows it.
     domain : pair of float
         Where its samples lie: where the function is defined and smooth.
+    differentiable : bool
+        Whether there is a derivative with respect to every operand.
     """
 
     def declare(partials: Callable[..., Any]) -> ElementwiseFunction:
-        name = partials.__name__.rstrip("_")
+        name = partials.__name__.strip("_")
         arity = partials.__code__.co_argcount - 1
         summary = (partials.__doc__ or "").strip().splitlines()[0]
-        row = Row(ScalarFunction(name, numpy), arity, dtype, partials, kinds, symbol, summary, domain)
+        row = Row(ScalarFunction(name, numpy), arity, dtype, partials, kinds, symbol, summary, domain, differentiable)
         rows[name] = row
         return ElementwiseFunction(row, partials.__doc__)
 

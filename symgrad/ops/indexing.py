@@ -1,4 +1,4 @@
-"""Indexing as users write it: ``x[key]``, `set_subtensor`, `inc_subtensor`, `take`."""
+"""Indexing as users write it: ``x[key]``, `set_subtensor` and `inc_subtensor`."""
 
 from __future__ import annotations
 
@@ -7,67 +7,98 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.errors import DTypeError, IndexingError
-from symgrad.graph.op import Op, user_error
+from symgrad.config import config
+from symgrad.errors import DTypeError, IndexingError, ShapeError
+from symgrad.graph.op import user_error
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Fixed, FromArray, FromOperand, IndexEntry, Range
-from symgrad.ops.advanced_subtensor import AdvancedIncSubtensor, AdvancedSubtensor
-from symgrad.ops.axes import DimShuffle, dimshuffle
+from symgrad.ops.advanced_subtensor import AdvancedSubtensor
+from symgrad.ops.axes import DimShuffle, dimshuffle, shape_padleft
 from symgrad.ops.casting import cast
-from symgrad.ops.promotion import as_operand, is_discrete, upcast
-from symgrad.ops.shape import alloc
-from symgrad.ops.sizes import MakeVector, Size, size_of
-from symgrad.ops.subtensor import IncSubtensor, Index, Subtensor
+from symgrad.ops.parts import Index, ReadPart
+from symgrad.ops.promotion import as_operand, is_continuous, is_discrete, upcast
+from symgrad.ops.shape import ReshapeTo, alloc, reshape
+from symgrad.ops.sizes import MakeVector, Size, addbroadcast, shape, size_of
+from symgrad.ops.subtensor import Subtensor
 
 
 def get_item(x: Any, key: Any) -> Any:
     """Return ``x[key]``: integers, slices, newaxis, ellipsis, integer scalars, arrays of positions, masks."""
-    entries = _expand_ellipsis(key if isinstance(key, tuple) else (key,), x.type.ndim)
-    if len(entries) == 1 and isinstance(entries[0], int | np.integer) and _is_element(x, entries[0]):
-        return cast(x.owner.inputs[int(entries[0])], x.type.dtype)
-    index, operands = _index_of([entry for entry in entries if entry is not None])
-    has_new_axes = any(entry is None for entry in entries)
+    entries = _expand_ellipsis([_parsed(entry) for entry in (key if isinstance(key, tuple) else (key,))], x.type.ndim)
+    if len(entries) == 1 and isinstance(entries[0], int) and _is_size(x, entries[0]):
+        return x.owner.inputs[entries[0]]
+    indices = [entry for entry in entries if entry is not None and entry is not Ellipsis]
+    index, operands = _index_of(indices)
     if any(isinstance(entry, FromArray) for entry in index):
-        return _advanced_item(x, entries) if has_new_axes else AdvancedSubtensor(index)(x, *operands)
-    whole = has_new_axes and all(entry == Range() for entry in index)
-    result = x if whole else Subtensor(index)(x, *operands)
-    return _with_new_axes(result, entries) if has_new_axes else result
+        result = AdvancedSubtensor(index)(x, *operands)
+        return result if len(indices) == len(entries) else _with_new_axes(result, entries)
+    if None not in entries:
+        return Subtensor(index)(x, *operands)
+    whole = all(entry == Range() for entry in index)
+    return _with_new_axes(x if whole else Subtensor(index)(x, *operands), entries)
 
 
-def _is_element(x: Any, position: Any) -> bool:
-    """Whether ``x[position]`` is a size: one of the scalars that ``x.shape`` was made of."""
+def _parsed(entry: Any) -> Any:
+    """Return an entry of a key as None, an ellipsis, a slice, an int, or a variable of integers or bools."""
+    if entry is None or entry is Ellipsis or isinstance(entry, slice):
+        return entry
+    if isinstance(entry, int | np.integer) and not isinstance(entry, bool):
+        return int(entry)
+    if isinstance(entry, list | tuple) and not _elements(entry):
+        entry = np.zeros(np.shape(entry), "int64")
+    variable = as_operand(entry)
+    if not is_discrete(variable.type.dtype):
+        raise user_error(IndexingError, f"an index must be made of integers or bools, got {variable.type}", [variable])
+    if variable.type.ndim == 0 and variable.type.dtype != "bool" and variable.known is not None:
+        return int(variable.known)
+    return variable
+
+
+def _elements(entry: Any) -> bool:
+    """Whether nested lists hold anything at all."""
+    return any(map(_elements, entry)) if isinstance(entry, list | tuple) else True
+
+
+def _is_size(x: Any, position: int) -> bool:
+    """Whether ``x[position]`` is a size: one of the scalars that ``x`` as the shape of some tensor was made of."""
     if x.owner is None or not isinstance(x.owner.op, MakeVector):
         return False
     scalars = x.owner.inputs
     if not -len(scalars) <= position < len(scalars):
         return False
-    maker = scalars[int(position)].owner
-    return maker is not None and isinstance(maker.op, Size)
-
-
-def _expand_ellipsis(key: tuple[Any, ...], ndim: int) -> list[Any]:
-    places = [position for position, entry in enumerate(key) if entry is Ellipsis]
-    if not places:
-        return list(key)
-    if len(places) > 1:
-        raise user_error(IndexingError, "an index can hold one ellipsis (...) only")
-    taken = sum(_axes_taken(entry) for entry in key if entry is not None and entry is not Ellipsis)
-    filler = [slice(None)] * max(ndim - taken, 0)
-    return [*key[: places[0]], *filler, *key[places[0] + 1 :]]
+    makers = [scalar.owner for scalar in scalars]
+    return all(
+        maker is not None and maker.op == Size(axis) and maker.inputs == makers[0].inputs
+        for axis, maker in enumerate(makers)
+    ) and len(makers) == makers[0].inputs[0].type.ndim  # fmt: skip
 
 
 def _axes_taken(entry: Any) -> int:
-    """How many axes an entry of an index stands for: a mask for as many as it has."""
-    is_mask = str(getattr(entry, "dtype", "")) == "bool"
-    return max(int(getattr(entry, "ndim", 1)), 1) if is_mask else 1
+    """How many axes an entry of a key stands for: a mask for as many as it has."""
+    if entry is None or entry is Ellipsis:
+        return 0
+    is_mask = isinstance(entry, Variable) and entry.type.dtype == "bool"  # type: ignore[attr-defined]
+    return int(entry.type.ndim) if is_mask else 1
+
+
+def _expand_ellipsis(key: list[Any], ndim: int) -> list[Any]:
+    """Put slices in place of an ellipsis; one that stands for no axis stays, for it separates what it stands between.
+    """
+    places = [position for position, entry in enumerate(key) if entry is Ellipsis]
+    if not places:
+        return key
+    if len(places) > 1:
+        raise user_error(IndexingError, "an index can hold one ellipsis (...) only")
+    filler: list[Any] = [slice(None)] * (ndim - sum(map(_axes_taken, key))) or [Ellipsis]
+    return [*key[: places[0]], *filler, *key[places[0] + 1 :]]
 
 
 def _index_of(entries: Sequence[Any]) -> tuple[Index, list[Any]]:
     """Split an index into what is known and the operands that are known later."""
     operands: list[Any] = []
 
-    def scalar(value: Any) -> int | FromOperand | None:
-        if value is None or isinstance(value, int | np.integer):
+    def bound(value: Any) -> int | FromOperand | None:
+        if value is None or (isinstance(value, int | np.integer) and not isinstance(value, bool)):
             return None if value is None else int(value)
         value = as_operand(value)
         if value.type.ndim or not is_discrete(value.type.dtype):
@@ -80,57 +111,45 @@ def _index_of(entries: Sequence[Any]) -> tuple[Index, list[Any]]:
     index: list[IndexEntry] = []
     for entry in entries:
         if isinstance(entry, slice):
-            index.append(Range(scalar(entry.start), scalar(entry.stop), scalar(entry.step)))
-        elif isinstance(entry, int | np.integer) and not isinstance(entry, bool):
-            index.append(Fixed(int(entry)))
+            index.append(Range(bound(entry.start), bound(entry.stop), bound(entry.step)))
+        elif isinstance(entry, int):
+            index.append(Fixed(entry))
         else:
-            index.append(_array_or_scalar(entry, operands))
+            operands.append(entry)
+            is_number = entry.type.ndim == 0 and entry.type.dtype != "bool"
+            index.append(FromOperand() if is_number else FromArray())
     return tuple(index), operands
 
 
-def _array_or_scalar(entry: Any, operands: list[Any]) -> IndexEntry:
-    if isinstance(entry, list):
-        entry = as_operand(entry) if entry else np.zeros(0, "int64")
-    variable = as_operand(entry)
-    if not is_discrete(variable.type.dtype):
-        raise user_error(IndexingError, f"an index must be made of integers or bools, got {variable.type}", [variable])
-    if variable.type.ndim == 0 and variable.type.dtype != "bool":
-        if variable.known is not None:
-            return Fixed(int(variable.known))
-        operands.append(variable)
-        return FromOperand()
-    operands.append(variable)
-    return FromArray()
+def _with_new_axes(part: Any, entries: Sequence[Any]) -> Any:
+    """Put new axes into a part that was indexed without them.
+
+    As in NumPy, arrays and integers that a new axis or an ellipsis separates put the axes of the arrays in front.
+    """
+    indexed = [entry for entry in entries if entry is not None and entry is not Ellipsis]
+    slices = sum(isinstance(entry, slice) for entry in indexed)
+    arrays = any(isinstance(entry, Variable) and _is_array(entry) for entry in indexed)
+    rest = part.owner.inputs[0].type.ndim - sum(map(_axes_taken, indexed)) if arrays else part.type.ndim - slices
+    joined = part.type.ndim - slices - rest
+    first = _place_of_arrays(indexed) if arrays else 0
+    others = iter([*range(first), *range(first + joined, part.type.ndim)])
+    order: list[Any] = [
+        "x" if entry is None else next(others) for entry in entries if entry is None or isinstance(entry, slice)
+    ]
+    place = _place_of_arrays(entries) if arrays else 0
+    order[place:place] = range(first, first + joined)
+    return dimshuffle(part, *order, *others)
 
 
-def _advanced_item(x: Any, entries: Sequence[Any]) -> Any:
-    """Index with arrays and new axes: the axes are put in first, and stand as whole slices in the index."""
-    order: list[Any] = []
-    axis = 0
-    for entry in entries:
-        if entry is None:
-            order.append("x")
-        else:
-            taken = _axes_taken(entry)
-            order += range(axis, axis + taken)
-            axis += taken
-    if axis > x.type.ndim:
-        raise user_error(IndexingError, f"too many indices: {axis} for {x.type}", [x])
-    widened = dimshuffle(x, *order, *range(axis, x.type.ndim))
-    index, operands = _index_of([slice(None) if entry is None else entry for entry in entries])
-    return AdvancedSubtensor(index)(widened, *operands)
+def _is_array(entry: Any) -> bool:
+    return bool(entry.type.ndim or entry.type.dtype == "bool")
 
 
-def _with_new_axes(result: Any, entries: Sequence[Any]) -> Any:
-    order: list[Any] = []
-    axis = 0
-    for entry in entries:
-        if entry is None:
-            order.append("x")
-        elif isinstance(entry, slice):
-            order.append(axis)
-            axis += 1
-    return dimshuffle(result, *order, *range(axis, result.type.ndim))
+def _place_of_arrays(entries: Sequence[Any]) -> int:
+    """Return the number of axes that come before those of the index arrays: NumPy's rule."""
+    places = [place for place, entry in enumerate(entries) if isinstance(entry, int | Variable)]
+    adjacent = places == list(range(places[0], places[-1] + 1))
+    return places[0] - sum(entry is Ellipsis for entry in entries[: places[0]]) if adjacent else 0
 
 
 def set_subtensor(x: Any, y: Any, inplace: bool = False, tolerate_inplace_aliasing: bool = False) -> Any:
@@ -139,9 +158,9 @@ def set_subtensor(x: Any, y: Any, inplace: bool = False, tolerate_inplace_aliasi
     Parameters
     ----------
     x : tensor
-        A part written as an index: ``a[1:3]``.
+        A part written as an index: ``a[1:3]``. Axes of the part may have been reordered or joined since.
     y : tensor or number
-        What to put there; stretches to the part's sizes.
+        What to put there; stretches to the part's sizes. Where an index array repeats a position, the last one counts.
     inplace, tolerate_inplace_aliasing : bool
         Accepted for Theano's sake; the compiler decides about memory.
 
@@ -149,52 +168,115 @@ def set_subtensor(x: Any, y: Any, inplace: bool = False, tolerate_inplace_aliasi
     -------
     tensor
         Like ``a``; ``a`` itself stays as it is.
+
+    Raises
+    ------
+    TypeError
+        If `x` isn't a part of a tensor.
+    DTypeError
+        If `y` would lose information as an element of `x`.
+    ShapeError
+        If `y` doesn't stretch to the part's sizes.
+
+    Notes
+    -----
+    Keeps the behaviour of Theano's ``set_subtensor``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> x = T.dvector('x')
+    >>> print(T.set_subtensor(x[1:], 0).eval({x: [1., 2., 3.]}))
+    [1. 0. 0.]
     """
-    return _write(x, y, sets=True)
+    return _write(x, y, "set_subtensor")
 
 
-def inc_subtensor(x: Any, y: Any, inplace: bool = False, tolerate_inplace_aliasing: bool = False) -> Any:
-    """Return the tensor that `x` is a part of, with `y` added to that part; arguments as `set_subtensor`.
+def inc_subtensor(
+    x: Any,
+    y: Any,
+    inplace: bool = False,
+    set_instead_of_inc: bool = False,
+    tolerate_inplace_aliasing: bool = False,
+    ignore_duplicates: bool = False,
+) -> Any:
+    """Return the tensor that `x` is a part of, with `y` added to that part.
 
-    Positions that an index array repeats accumulate.
+    Parameters
+    ----------
+    x, y, inplace, tolerate_inplace_aliasing
+        As for `set_subtensor`. Where an index array repeats a position, additions accumulate.
+    set_instead_of_inc : bool
+        Do as `set_subtensor`.
+    ignore_duplicates : bool
+        Add only the last time that a position is repeated, as NumPy's ``a[i] += y`` does.
+
+    Returns
+    -------
+    tensor
+        Like ``a``; ``a`` itself stays as it is.
+
+    Notes
+    -----
+    Keeps the behaviour of Theano's ``inc_subtensor``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> x = T.dvector('x')
+    >>> print(T.inc_subtensor(x[[0, 0]], 1).eval({x: [1., 2.]}))
+    [3. 2.]
     """
-    return _write(x, y, sets=False)
+    if ignore_duplicates and not set_instead_of_inc:
+        return _write(x, x + y, "inc_subtensor", sets=True)
+    return _write(x, y, "set_subtensor" if set_instead_of_inc else "inc_subtensor")
 
 
-def _write(part: Any, y: Any, sets: bool) -> Any:
+def _write(part: Any, y: Any, where: str, sets: bool | None = None) -> Any:
     node = part.owner if isinstance(part, Variable) else None
-    if node is None or not isinstance(node.op, Subtensor | AdvancedSubtensor | DimShuffle):
-        where = "set_subtensor" if sets else "inc_subtensor"
+    if node is None or not isinstance(node.op, ReadPart | DimShuffle | ReshapeTo | Size):
         raise user_error(TypeError, f"{where} takes a part written as an index, such as x[1:3], got {part}")
+    sets = where == "set_subtensor" if sets is None else sets
     y = cast(as_operand(y, [part.type.dtype]), _written_dtype(part, y))  # type: ignore[attr-defined]
-    if isinstance(node.op, DimShuffle):
-        stretched = alloc(y, *[size_of(part, axis) for axis in range(part.type.ndim)])  # type: ignore[attr-defined]
-        order = node.op.order
-        inner = dimshuffle(stretched, *[order.index(a) for a in range(node.inputs[0].type.ndim)])  # type: ignore[attr-defined]
-        return _write(node.inputs[0], inner, sets)
+    while not isinstance(node.op, ReadPart):
+        inner, y = _written_inside(part, y, where)
+        if inner.owner is None or not isinstance(inner.owner.op, ReadPart | DimShuffle | ReshapeTo):
+            if not isinstance(node.op, DimShuffle):
+                raise user_error(TypeError, f"{where} takes a part written as an index, such as x[1:3], got {part}")
+            inner = Subtensor(())(inner)
+        part, node = inner, inner.owner
     x, *operands = node.inputs
-    write: Op = IncSubtensor(node.op.index, sets)
-    if isinstance(node.op, AdvancedSubtensor):
-        write = AdvancedIncSubtensor(node.op.index, sets)
-    return write(x, y, *operands)
+    return node.op.writer(sets)(x, y, *operands)
+
+
+def _written_inside(part: Any, y: Any, where: str) -> tuple[Any, Any]:
+    """Return what a part with other axes was made of, and what to write there."""
+    op, (inner, *_) = part.owner.op, part.owner.inputs
+    if isinstance(op, Size):
+        return shape(inner)[op.axis : op.axis + 1], y
+    if y.type.ndim > part.type.ndim:
+        raise user_error(
+            ShapeError, f"{where} can't write {y.type} into a part of {part.type}: too many axes", [part, y]
+        )
+    if isinstance(op, ReshapeTo):
+        stretched = alloc(y, *[size_of(part, axis) for axis in range(part.type.ndim)])
+        return inner, reshape(stretched, [size_of(inner, axis) for axis in range(inner.type.ndim)])
+    y = shape_padleft(y, part.type.ndim - y.type.ndim)
+    new = [axis for axis, own in enumerate(op.order) if own is None and not y.type.broadcastable[axis]]
+    places = [op.order.index(axis) if axis in op.order else "x" for axis in range(inner.type.ndim)]
+    return inner, dimshuffle(addbroadcast(y, *new), *places)
 
 
 def _written_dtype(part: Any, y: Any) -> str:
-    y = as_operand(y, [part.type.dtype])
-    if upcast(part.type.dtype, y.type.dtype) != part.type.dtype:
-        raise user_error(
-            DTypeError, f"{y.type.dtype} can't be written into {part.type.dtype} without loss", [part, y],
-            f"Cast it first: .astype('{part.type.dtype}').",
-        )  # fmt: skip
-    return str(part.type.dtype)
+    wanted = str(part.type.dtype)
+    found = as_operand(y, [wanted]).type.dtype
+    kinds_agree = is_continuous(wanted) and (is_discrete(found) or (found[:5] == "float" and wanted[:5] == "float"))
+    if upcast(wanted, found) == wanted or (config.cast_policy == "custom" and kinds_agree):
+        return wanted
+    raise user_error(
+        DTypeError, f"{found} can't be written into {wanted} without loss", [part, as_operand(y, [wanted])],
+        f"Cast it first: .astype('{wanted}').",
+    )  # fmt: skip
 
 
-def take(x: Any, indices: Any, axis: int | None = None) -> Any:
-    """Return the elements of `x` at `indices` along `axis` (None: of the flattened tensor), as `numpy.take`."""
-    x = as_operand(x)
-    if axis is None:
-        return get_item(x.flatten(), indices)
-    return get_item(x, (*[slice(None)] * (axis % x.type.ndim), indices))
-
-
-__all__ = ["inc_subtensor", "set_subtensor", "take"]
+__all__ = ["inc_subtensor", "set_subtensor"]

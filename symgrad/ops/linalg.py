@@ -11,11 +11,12 @@ import numpy as np
 from symgrad.errors import ShapeError
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register, user_error
 from symgrad.graph.types import TensorType
-from symgrad.graph.variables import Apply
+from symgrad.graph.variables import Apply, Variable
 from symgrad.kernels.checks import open_comparisons
 from symgrad.kernels.grammar import Kernel, Library
 from symgrad.ops.axes import checked_axis, dimshuffle, swapaxes
 from symgrad.ops.casting import cast_operands
+from symgrad.ops.complex_numbers import conj
 from symgrad.ops.elementwise_op import broadcast_shapes
 from symgrad.ops.promotion import as_operands, is_discrete, upcast
 from symgrad.ops.sampling import number, spread
@@ -66,7 +67,7 @@ class Dot(Op):
         return [
             Disconnected(f"{variable} is {variable.type.dtype}") if is_discrete(variable.type.dtype)
             else sum_to_type(result, variable)
-            for variable, result in zip(inputs, _dot_cotangents(x, y, cotangent), strict=True)
+            for variable, result in zip(inputs, _dot_cotangents(conj(x), conj(y), cotangent), strict=True)
         ]  # fmt: skip
 
     def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
@@ -129,6 +130,9 @@ def dot(x: Any, y: Any) -> Any:
     ShapeError
         If the inner sizes are known and differ; else when the compiled function is called.
     """
+    other = _of_another_kind(x, y)
+    if other is not None:
+        return other.product(x, y)
     x, y = _same_dtype(x, y)
     if x.type.ndim == 0 or y.type.ndim == 0:
         return x * y
@@ -142,6 +146,12 @@ def _same_dtype(x: Any, y: Any) -> tuple[Any, Any]:
     common = upcast(x.type.dtype, y.type.dtype)
     x, y = cast_operands([x, y], [common] * 2)
     return x, y
+
+
+def _of_another_kind(*operands: Any) -> Any:
+    """Return the first operand that isn't a tensor and knows itself what a product is: a sparse matrix; or None."""
+    others = [v for v in operands if isinstance(v, Variable) and not isinstance(v.type, TensorType)]
+    return next((other for other in others if hasattr(other, "product")), None)
 
 
 @register
@@ -176,6 +186,7 @@ class BatchedMatrixProduct(Op):
         (x, y), (cotangent,) = inputs, cotangents
         if is_discrete(outputs[0].type.dtype):
             return [Disconnected("the product is of integers")] * 2
+        x, y = conj(x), conj(y)
         results = self(cotangent, swapaxes(y, -1, -2)), self(swapaxes(x, -1, -2), cotangent)
         return [
             Disconnected(f"{variable} is {variable.type.dtype}") if is_discrete(variable.type.dtype)
@@ -209,6 +220,9 @@ class BatchedMatrixProduct(Op):
 
 def matmul(x: Any, y: Any) -> Any:
     """Matrix product as Python's ``@``: of vectors, matrices, and stacks of matrices in the last two axes."""
+    other = _of_another_kind(x, y)
+    if other is not None:
+        return other.product(x, y)
     x, y = _same_dtype(x, y)
     if x.type.ndim == 0 or y.type.ndim == 0:
         raise user_error(ShapeError, f"matmul doesn't take scalars, got {x.type} and {y.type}", [x, y], "Use *.")
@@ -320,9 +334,49 @@ def _tensordot_axes(x: Any, y: Any, axes: Any, batch: int) -> tuple[list[int], l
 
 
 def outer(x: Any, y: Any) -> Any:
-    """Products of each element of one vector with each of another, as a matrix."""
+    """Products of each element of one tensor with each of another, as a matrix; tensors count as vectors.
+
+    Notes
+    -----
+    Keeps the behaviour of Theano's ``outer``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.outer(T.constant([1, 2]), T.constant([3, 4])).eval())
+    [[3 4]
+     [6 8]]
+    """
     x, y = as_operands(x, y)
     return dimshuffle(x.flatten(), 0, "x") * dimshuffle(y.flatten(), "x", 0)
+
+
+def inner(x: Any, y: Any) -> Any:
+    """Sum of products over the last axes of both tensors, as `numpy.inner`; of scalars, the product.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.inner(T.constant([[1, 2], [3, 4]]), T.constant([1, 1])).eval())
+    [3 7]
+    """
+    x, y = _same_dtype(x, y)
+    if x.type.ndim == 0 or y.type.ndim == 0:
+        return x * y
+    return tensordot(x, y, axes=[[x.type.ndim - 1], [y.type.ndim - 1]])
+
+
+def vdot(x: Any, y: Any) -> Any:
+    """Inner product of two tensors as vectors, the first one conjugated, as `numpy.vdot`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.vdot(T.constant([[1, 2], [3, 4]]), T.constant([[1, 1], [0, 1]])).eval())
+    7
+    """
+    x, y = _same_dtype(x, y)
+    return dot(conj(x.flatten()), y.flatten())
 
 
 @register
@@ -366,4 +420,4 @@ class Gemm(Op):
             yield cls(), Sample((c, scales[0], b, a, scales[1]), ShapeError)
 
 
-__all__ = ["batched_dot", "batched_tensordot", "dot", "matmul", "outer", "tensordot"]
+__all__ = ["batched_dot", "batched_tensordot", "dot", "inner", "matmul", "outer", "tensordot", "vdot"]

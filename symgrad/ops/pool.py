@@ -14,6 +14,7 @@ from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels import reference_pooling as reference
 from symgrad.kernels.grammar import Kernel, Library
+from symgrad.ops.conv_arguments import steps
 from symgrad.ops.promotion import as_operand, is_discrete
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.sizes import size_of, specify_shape
@@ -227,13 +228,6 @@ class SumPoolGradient(_Pooling):
                 yield op, Sample((cotangent, number(images.shape[-2]), number(images.shape[-1])))
 
 
-def _pair(value: Any, name: str, least: int) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int | np.integer) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(size, int | np.integer) and size >= least for size in pair):
-        raise user_error(ShapeError, f"pool_2d needs {name} as one or two integers of at least {least}, got {value!r}")
-    return int(pair[0]), int(pair[1])
-
-
 def pool_2d(
     input: Any,
     ws: Any = None,
@@ -276,10 +270,10 @@ def pool_2d(
     """
     if (ws is None) == (ds is None):
         raise user_error(ShapeError, "pool_2d needs the size of its window: ws=(2, 2)")
-    window = _pair(ws if ws is not None else ds, "ws", 1)
+    window = steps(ws if ws is not None else ds, 2, "ws", "pool_2d")
     stride = stride if stride is not None else st
-    steps = window if stride is None else _pair(stride, "stride", 1)
-    pads = _pair(padding if padding is not None else pad, "pad", 0)
+    strides = window if stride is None else steps(stride, 2, "stride", "pool_2d")
+    pads = steps(padding if padding is not None else pad, 2, "pad", "pool_2d", 0)
     ignore_border = True if ignore_border is None else bool(ignore_border)
     if mode not in MODES:
         raise user_error(ShapeError, f"pool_2d has no mode {mode!r}; it has {', '.join(MODES)}")
@@ -287,7 +281,7 @@ def pool_2d(
         raise user_error(ShapeError, "pool_2d pads only with ignore_border=True")
     if pads[0] >= window[0] or pads[1] >= window[1]:
         raise user_error(ShapeError, f"pool_2d needs a pad smaller than its window, got {pads} and {window}")
-    return Pool2d(window, steps, pads, ignore_border, mode)(as_operand(input))
+    return Pool2d(window, strides, pads, ignore_border, mode)(as_operand(input))
 
 
 __all__ = ["pool_2d"]

@@ -36,6 +36,27 @@ def is_continuous(dtype: str) -> bool:
     return not is_discrete(dtype)
 
 
+def is_complex(dtype: str) -> bool:
+    """Whether `dtype` is complex."""
+    return dtype.startswith("complex")
+
+
+def real_of(dtype: str) -> str:
+    """Return the dtype of real and imaginary parts; real dtypes stay."""
+    return {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)
+
+
+def complex_of(dtype: str) -> str:
+    """Return the complex dtype whose parts hold floats of `dtype`; complex dtypes stay.
+
+    Examples
+    --------
+    >>> complex_of("float32"), complex_of("float64"), complex_of("complex64")
+    ('complex64', 'complex128', 'complex64')
+    """
+    return dtype if is_complex(dtype) else "complex64" if dtype in ("float16", "float32") else "complex128"
+
+
 def upcast(*dtypes: str) -> str:
     """Return the dtype that holds the result of arithmetic on `dtypes`.
 
@@ -82,10 +103,10 @@ def number_dtype(value: Any, others: Sequence[str] = ()) -> str:
     ``floatX`` it takes the dtype of the tensors it meets, if that can hold it.
     """
     if isinstance(value, bool | np.bool_):
-        return "bool"
-    if isinstance(value, complex):
-        return "complex64" if config.floatX == "float32" else "complex128"
+        return "int8" if config.cast_policy == "custom" and isinstance(value, bool) else "bool"
     weak = upcast(*others) if others and config.cast_policy == "floatX" else None
+    if isinstance(value, complex):
+        return complex_of(weak if weak is not None and is_continuous(weak) else str(config.floatX))
     if isinstance(value, int | np.integer):
         if weak is not None and (is_continuous(weak) or _holds(weak, int(value))):
             return weak
@@ -127,7 +148,7 @@ def as_operand(value: Any, others: Sequence[str] = (), name: str | None = None) 
     if isinstance(value, Variable):
         return value
     if isinstance(value, list | tuple) and _holds_variables(value):
-        from symgrad.ops.creation import stack
+        from symgrad.ops.joining import stack
 
         return stack([as_operand(row, others) if isinstance(row, list | tuple) else row for row in value])
     is_python_float = isinstance(value, float)  # a np.float64 scalar is one too
@@ -158,8 +179,10 @@ def _weak_integer(value: Any) -> bool:
 
 
 def _array_like(value: Any) -> np.ndarray:
-    """Convert nested lists; lists of Python numbers take the smallest dtype, as single numbers do."""
+    """Convert nested lists; lists of Python numbers take the smallest dtype, as single numbers do; Theano's, NumPy's."""
     array = np.array(value)
+    if config.cast_policy == "custom":
+        return array if array.size else array.astype(config.floatX)
     if array.dtype == np.float64:
         return array.astype(config.floatX)
     if array.dtype == np.int64 and array.size:

@@ -29,7 +29,7 @@ from symgrad.kernels.random_sample import (
     Parameter,
     sample_sizes,
 )
-from symgrad.ops.creation import stack
+from symgrad.ops.joining import stack
 from symgrad.ops.elementwise_op import call_row, rows
 from symgrad.ops.promotion import as_operand
 from symgrad.ops.shape import split_sizes

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from symgrad.errors import DTypeError
+from symgrad.graph.op import user_error
 from symgrad.graph.types import NUMPY_DTYPES, dtype_name
 from symgrad.ops.axes import checked_axes, dimshuffle
 from symgrad.ops.casting import cast
-from symgrad.ops.comparison import isinf
+from symgrad.ops.comparison import isinf, neq
+from symgrad.ops.complex_numbers import imag, real
 from symgrad.ops.elementwise import abs_, log, power, sqr, sqrt, switch
 from symgrad.ops.elementwise import exp as exp_
 from symgrad.ops.identity import StopGradient
-from symgrad.ops.promotion import as_operand, float_of, is_continuous, scalar_constant
+from symgrad.ops.promotion import as_operand, float_of, is_complex, is_continuous, real_of, scalar_constant
 from symgrad.ops.reduction_op import ArgExtreme, Reduction
 from symgrad.ops.sizes import size_of, sizes_product
 
@@ -48,16 +51,31 @@ def sum(x: Any, axis: Any = None, dtype: str | None = None, keepdims: bool = Fal
     -------
     tensor
     """
-    x = as_operand(x)
-    result = _sum_dtype(x.type.dtype, dtype)
-    return cast(_reduce("sum", x, axis, keepdims, dtype_name(acc_dtype or result)), result)
+    return _accumulated("sum", x, axis, dtype, keepdims, acc_dtype)
 
 
-def prod(x: Any, axis: Any = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: Any = None) -> Any:
-    """Product over axes; arguments as `sum`. The gradient is right also where factors are zero."""
+def prod(
+    x: Any,
+    axis: Any = None,
+    dtype: str | None = None,
+    keepdims: bool = False,
+    acc_dtype: Any = None,
+    no_zeros_in_input: bool = False,
+) -> Any:
+    """Product over axes; arguments as `sum`.
+
+    The gradient is right also where factors are zero, so `no_zeros_in_input` changes nothing.
+    """
+    return _accumulated("prod", x, axis, dtype, keepdims, acc_dtype)
+
+
+def _accumulated(function: str, x: Any, axis: Any, dtype: str | None, keepdims: bool, acc_dtype: Any) -> Any:
     x = as_operand(x)
     result = _sum_dtype(x.type.dtype, dtype)
-    return cast(_reduce("prod", x, axis, keepdims, dtype_name(acc_dtype or result)), result)
+    in_dtype = dtype_name(acc_dtype or ("float32" if result == "float16" else result))
+    if is_complex(x.type.dtype) and not is_complex(in_dtype):
+        raise user_error(DTypeError, f"{function} of complex numbers can't be accumulated in {in_dtype}", [x])
+    return cast(_reduce(function, x, axis, keepdims, in_dtype), result)
 
 
 def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -92,9 +110,10 @@ def mean(x: Any, axis: Any = None, dtype: str | None = None, keepdims: bool = Fa
     x = as_operand(x)
     axis = checked_axes(axis, x, "mean")
     result = dtype_name(dtype or (x.type.dtype if is_continuous(x.type.dtype) else float_of("int64")))
-    total = sum(x, axis, dtype=result, keepdims=keepdims, acc_dtype=acc_dtype)
+    wide = "float32" if result == "float16" else result  # the sum may be out of its range
+    total = sum(x, axis, dtype=wide, keepdims=keepdims, acc_dtype=acc_dtype)
     count = _count(x, axis)
-    return total / (scalar_constant(count, result) if isinstance(count, int) else cast(count, result))
+    return cast(total / (scalar_constant(count, wide) if isinstance(count, int) else cast(count, wide)), result)
 
 
 def var(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Any:
@@ -102,14 +121,18 @@ def var(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False, correct
     x = as_operand(x)
     axis = checked_axes(axis, x, "var")
     deviation = x - mean(x, axis, keepdims=True)
-    total = sum(sqr(deviation), axis, keepdims=keepdims)
+    total = sum(_square_of_modulus(deviation), axis, keepdims=keepdims)
     count = _count(x, axis) - ddof
     variance = total / (scalar_constant(count, total.type.dtype) if isinstance(count, int) else
                         cast(count, total.type.dtype))  # fmt: skip
     if corrected:
         error = mean(deviation, axis, keepdims=keepdims)
-        variance = variance - sqr(error)
+        variance = variance - _square_of_modulus(error)
     return variance
+
+
+def _square_of_modulus(x: Any) -> Any:
+    return sqr(real(x)) + sqr(imag(x)) if is_complex(x.type.dtype) else sqr(x)
 
 
 def std(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Any:
@@ -138,11 +161,11 @@ def max_and_argmax(x: Any, axis: Any = None, keepdims: bool = False) -> tuple[An
     return max(x, axis, keepdims), argmax(x, axis, keepdims)
 
 
-def ptp(x: Any, axis: Any = None) -> Any:
+def ptp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Range of values over axes: largest minus smallest."""
     x = as_operand(x)
     axis = checked_axes(axis, x, "ptp")
-    return max(x, axis) - min(x, axis)
+    return max(x, axis, keepdims) - min(x, axis, keepdims)
 
 
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -160,17 +183,49 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return dimshuffle(total, *[number for number in range(x.type.ndim) if number not in axis])
 
 
-def norm(x: Any, ord: Any = 2, axis: Any = None) -> Any:
-    """The `ord`-norm over axes: 1, 2 (also ``'fro'``), any positive number, or inf."""
+def norm(x: Any, ord: Any = 2, axis: Any = None, keepdims: bool = False) -> Any:
+    """The `ord`-norm of the elements over axes.
+
+    Parameters
+    ----------
+    x : tensor
+        Any dtype.
+    ord : number, 'fro' or None
+        1 sums moduli, 2 (also ``'fro'`` and None) is the root of the sum of squares, inf is the largest modulus, -inf
+        the smallest, 0 counts what isn't 0; any other number p is ``sum(abs(x) ** p) ** (1 / p)``.
+    axis : int, sequence of int or None
+        Axes to take away; None is all.
+    keepdims : bool
+        Whether the axes stay, with size 1.
+
+    Returns
+    -------
+    tensor
+        Of floats. At zero the gradient of the 2-norm is nan.
+
+    Raises
+    ------
+    ValueError
+        If `ord` is nothing of that.
+
+    Notes
+    -----
+    Keeps the behaviour of the method ``norm`` of Theano's tensors.
+    """
     x = as_operand(x)
     axis = checked_axes(axis, x, "norm")
+    x = x if is_continuous(x.type.dtype) else cast(x, float_of(x.type.dtype))
     if ord in (2, "fro", None):
-        return sqrt(sum(sqr(x), axis))
+        return sqrt(sum(_square_of_modulus(x), axis, keepdims=keepdims))
+    if isinstance(ord, str):
+        raise user_error(ValueError, f"norm has no ord {ord!r}", [x], "It is a number, or 'fro'.")
     if ord == 1:
-        return sum(abs_(x), axis)
-    if ord == float("inf"):
-        return max(abs_(x), axis)
-    return power(sum(power(abs_(x), ord), axis), 1 / ord)
+        return sum(abs_(x), axis, keepdims=keepdims)
+    if ord == 0:
+        return sum(cast(neq(x, 0), real_of(x.type.dtype)), axis, keepdims=keepdims)
+    if ord in (float("inf"), float("-inf")):
+        return (max if ord > 0 else min)(abs_(x), axis, keepdims)
+    return power(sum(power(abs_(x), ord), axis, keepdims=keepdims), 1 / ord)
 
 
 __all__ = [

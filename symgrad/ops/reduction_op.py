@@ -18,6 +18,7 @@ from symgrad.kernels.grammar import Reduction as ReductionKernel
 from symgrad.ops.axes import dimshuffle
 from symgrad.ops.casting import cast
 from symgrad.ops.comparison import eq
+from symgrad.ops.complex_numbers import conj
 from symgrad.ops.creation import eye
 from symgrad.ops.elementwise import switch
 from symgrad.ops.promotion import is_discrete
@@ -89,7 +90,7 @@ class Reduction(Op):
         if self.function == "sum":
             stretched = alloc(cotangent, *[size_of(x, axis) for axis in range(x.type.ndim)])
         elif self.function == "prod":
-            stretched = cotangent * self._product_of_others(x)
+            stretched = cotangent * conj(self._product_of_others(x))
         else:
             stretched = switch(eq(x, self._stretchable(output, x)), cotangent, 0)
         return [cast(stretched, x.type.dtype)]
@@ -184,7 +185,7 @@ class ProductOfOthers(Op):
         return [np.array(product.transpose(order), order="C")]
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
-        return [self._derivative(inputs[0], cotangents[0])]
+        return [self._derivative(conj(inputs[0]), cotangents[0])]
 
     def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
         """The derivative is symmetric, so forward and reverse are the same."""

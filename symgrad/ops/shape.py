@@ -270,6 +270,36 @@ def broadcast_to(x: Any, shape: Any) -> Any:
     return alloc(x, shape if isinstance(shape, Variable) else list(shape))
 
 
+def broadcast_arrays(*tensors: Any, where: str = "broadcast_arrays") -> list[Any]:
+    """Return tensors stretched to the sizes that they have together, as `numpy.broadcast_arrays`.
+
+    Axes stretch only if the graph knows that their size is 1.
+
+    Raises
+    ------
+    ShapeError
+        If two sizes are known and differ; else when the compiled function is called.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> x, y = T.broadcast_arrays(T.ones((2, 1)), T.zeros((1, 3)))
+    >>> x.type.shape
+    (2, 3)
+    """
+    operands = [as_operand(tensor) for tensor in tensors]
+    ndim = max([operand.type.ndim for operand in operands], default=0)
+    sizes: list[Any] = []
+    for axis in range(-ndim, 0):
+        given = [x for x in operands if x.type.ndim >= -axis and not x.type.broadcastable[axis]]
+        known = dict.fromkeys(x.type.shape[axis] for x in given if x.type.shape[axis] is not None)
+        if len(known) > 1:
+            error = mismatch(where, known, axis + ndim)
+            raise user_error(error.error, error.headline, operands, error.remedy)
+        sizes.append(1 if not given else next(iter(known)) if known else size_of(given[0], given[0].type.ndim + axis))
+    return [alloc(operand, *sizes) if sizes else operand for operand in operands]
+
+
 def stretch_to(tangent: Any, output: Any) -> Any:
     """Give a tangent the dtype and sizes of the output that it belongs to."""
     tangent = cast(tangent, output.type.dtype)
@@ -300,4 +330,4 @@ def sum_to_type(cotangent: Any, variable: Any) -> Any:
     return cast(cotangent, target.dtype)
 
 
-__all__ = ["alloc", "broadcast_to", "flatten", "ravel", "reshape"]
+__all__ = ["alloc", "broadcast_arrays", "broadcast_to", "flatten", "ravel", "reshape"]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register, user_error
 from symgrad.graph.types import TensorType
-from symgrad.graph.variables import Apply
+from symgrad.graph.variables import Apply, Variable
 from symgrad.kernels.checks import vouched
 from symgrad.kernels.grammar import Kernel, Library, Same, View
 from symgrad.ops.axes import checked_axis
@@ -163,22 +163,90 @@ class SpecifyShape(Op):
         return View(Same() if settled else Same(self.sizes))
 
 
-def specify_shape(x: Any, shape: Sequence[int | None]) -> Any:
-    """Return `x` with sizes that the graph doesn't know yet; None leaves one open. Checked at run time.
+@register
+@dataclass(frozen=True)
+class CheckSizes(Op):
+    """The operand, whose sizes on `axes` are those that scalar operands say; checked at run time."""
+
+    axes: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return f"check_sizes{{{','.join(map(str, self.axes))}}}"
+
+    def infer(self, x: Any, *sizes: Any) -> list[TensorType]:
+        shape = list(x.type.shape)
+        for axis, size in zip(self.axes, sizes, strict=True):
+            said, known = None if size.known is None else int(size.known), shape[axis]
+            if None not in (said, known) and said != known:
+                raise InferenceError(ShapeError, f"axis {axis} was said to have size {said}, and has {known}")
+            shape[axis] = said if known is None else known
+        return [TensorType(x.type.dtype, shape, x.type.broadcastable)]
+
+    def evaluate(self, x: np.ndarray, *sizes: np.ndarray) -> list[np.ndarray]:
+        said = dict(zip(self.axes, map(int, sizes), strict=True))
+        return [vouched(x, [said.get(axis) for axis in range(x.ndim)]).copy()]
+
+    def known_value(self, *inputs: Any) -> np.ndarray | None:
+        return None
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        return [cotangents[0], *[Disconnected("it is a size") for _ in self.axes]]
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """The tangent has the same sizes."""
+        return [tangents[0]]
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls((0,)), Sample((spread(2, 3), number(2)))
+        yield cls((0, 2)), Sample((spread(2, 0, 1), number(2), number(1, "int8")))
+        yield cls((1,)), Sample((spread(2, 3, dtype="int16"), number(3)))
+        yield cls((1,)), Sample((spread(2, 3), number(2)), ShapeError)
+
+
+def specify_shape(x: Any, shape: Any) -> Any:
+    """Return `x` with sizes that the graph doesn't know yet. Checked at run time.
+
+    Parameters
+    ----------
+    x : tensor
+        Any shape.
+    shape : list of (int, integer scalar or None), or integer vector of known length
+        The size of each axis; None leaves one open. A size that only a call knows is checked, nothing more.
 
     Raises
     ------
     ShapeError
-        If a known size differs.
+        If a known size differs; else when the compiled function is called.
+
+    Notes
+    -----
+    Keeps the behaviour of Theano's ``specify_shape``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> T.specify_shape(T.matrix(), (None, 3)).type.shape
+    (None, 3)
     """
     x = as_operand(x)
-    sizes = tuple([None if size is None else int(size) for size in shape])
+    if isinstance(shape, Variable) and shape.type.shape[:1] != (None,):  # type: ignore[attr-defined]
+        shape = list(shape) if shape.type.ndim else [shape]  # type: ignore[attr-defined, call-overload]
+    if isinstance(shape, Variable):
+        raise user_error(ShapeError, f"specify_shape needs to know how many sizes there are, got {shape.type}", [x])
+    later = [(axis, size) for axis, size in enumerate(shape) if isinstance(size, Variable) and size.known is None]
+    sizes = tuple([
+        None if size is None or (isinstance(size, Variable) and size.known is None)
+        else int(size.known if isinstance(size, Variable) else size)  # type: ignore[arg-type]
+        for size in shape
+    ])  # fmt: skip
     known = list(zip(x.type.shape, x.type.broadcastable, strict=True))
-    if len(sizes) == len(known) and all(
+    if len(sizes) != len(known) or not all(
         said is None or (said == size and (said != 1 or ones)) for said, (size, ones) in zip(sizes, known, strict=True)
     ):
-        return x
-    return SpecifyShape(sizes)(x)
+        x = SpecifyShape(sizes)(x)
+    return CheckSizes(tuple([axis for axis, _ in later]))(x, *[size for _, size in later]) if later else x
 
 
 def addbroadcast(x: Any, *axes: int) -> Any:
@@ -230,4 +298,27 @@ def unbroadcast(x: Any, *axes: int) -> Any:
     return Unbroadcast(held)(x) if any(x.type.broadcastable[axis] for axis in held) else x
 
 
-__all__ = ["addbroadcast", "shape", "specify_shape", "unbroadcast"]
+def patternbroadcast(x: Any, broadcastable: Sequence[bool]) -> Any:
+    """Return `x` with axes that stretch where `broadcastable` says so, and no others.
+
+    Axes that are to stretch have size 1, which is checked at run time.
+
+    Notes
+    -----
+    Keeps the behaviour of Theano's ``patternbroadcast``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> T.patternbroadcast(T.matrix(), (True, False)).broadcastable
+    (True, False)
+    """
+    x = as_operand(x)
+    if len(broadcastable) != x.type.ndim:
+        raise user_error(ShapeError, f"patternbroadcast got {len(broadcastable)} axes for {x.type}", [x])
+    stretching = [axis for axis, stretches in enumerate(broadcastable) if stretches]
+    held = [axis for axis, stretches in enumerate(broadcastable) if not stretches]
+    return unbroadcast(addbroadcast(x, *stretching), *held)
+
+
+__all__ = ["addbroadcast", "patternbroadcast", "shape", "specify_shape", "unbroadcast"]

@@ -9,42 +9,12 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import IndexingError, ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
+from symgrad.graph.op import InferenceError, Op, Sample, register
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
-from symgrad.kernels.checks import mismatch
-from symgrad.kernels.grammar import (
-    Fixed,
-    FromOperand,
-    IndexEntry,
-    Kernel,
-    Library,
-    Range,
-    Slice,
-    View,
-    fill_index,
-)
-from symgrad.ops.creation import zeros_like
-from symgrad.ops.promotion import is_discrete, zero_of
+from symgrad.kernels.grammar import Fixed, FromOperand, Kernel, Library, Range, Slice, View, fill_index
+from symgrad.ops.parts import Index, ReadPart, WritePart, index_text
 from symgrad.ops.sampling import number, spread
-from symgrad.ops.shape import sum_to_type
-
-Index = tuple[IndexEntry, ...]
-
-
-def index_text(index: Index) -> str:
-    def bound(value: Any) -> str:
-        return "" if value is None else "i" if isinstance(value, FromOperand) else str(value)
-
-    def entry_text(entry: IndexEntry) -> str:
-        if isinstance(entry, Fixed):
-            return str(entry.value)
-        if isinstance(entry, Range):
-            step = f":{bound(entry.step)}" if entry.step is not None else ""
-            return f"{bound(entry.start)}:{bound(entry.stop)}{step}"
-        return "i" if isinstance(entry, FromOperand) else "array"
-
-    return f"[{', '.join(entry_text(entry) for entry in index)}]"
 
 
 def _range_size(entry: Range, size: int | None, bounds: Sequence[int | None]) -> int | None:
@@ -87,32 +57,19 @@ def infer_basic(x: Any, index: Index, operands: Sequence[Any]) -> tuple[list[int
 
 @register
 @dataclass(frozen=True)
-class Subtensor(Op):
+class Subtensor(ReadPart):
     """``x[index]`` with integers and slices: a view. Bounds that aren't in `index` arrive as scalar operands."""
-
-    index: Index
 
     @property
     def name(self) -> str:
         return f"subtensor{index_text(self.index)}"
 
-    def infer(self, x: Any, *operands: Any) -> list[TensorType]:
+    def part_type(self, x: Any, operands: Sequence[Any]) -> TensorType:
         shape, pattern = infer_basic(x, self.index, operands)
-        return [TensorType(x.type.dtype, shape, pattern)]
+        return TensorType(x.type.dtype, shape, pattern)
 
-    def evaluate(self, x: np.ndarray, *operands: np.ndarray) -> list[np.ndarray]:
-        return [np.asarray(x[fill_index(self.index, operands)])]
-
-    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
-        x, *operands = inputs
-        if is_discrete(x.type.dtype):
-            return [Disconnected(f"{x} is {x.type.dtype}")] * len(inputs)
-        scattered = IncSubtensor(self.index, False)(zeros_like(x), cotangents[0], *operands)
-        return [scattered, *[Disconnected("it is an index") for _ in operands]]
-
-    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
-        """Index the tangent likewise."""
-        return [None if tangents[0] is None else self(tangents[0], *inputs[1:])]
+    def writer(self, sets: bool) -> WritePart:
+        return IncSubtensor(self.index, sets)
 
     def lower(self, apply: Apply) -> Kernel:
         return View(Slice(self.index))
@@ -129,23 +86,15 @@ class Subtensor(Op):
 
 @register
 @dataclass(frozen=True)
-class IncSubtensor(Op):
+class IncSubtensor(WritePart):
     """`x` with `y` added to (or put in place of) the part ``x[index]``."""
-
-    index: Index
-    sets: bool
 
     @property
     def name(self) -> str:
         return f"{'set' if self.sets else 'inc'}_subtensor{index_text(self.index)}"
 
-    def infer(self, x: Any, y: Any, *operands: Any) -> list[TensorType]:
-        shape, pattern = infer_basic(x, self.index, operands)
-        check_written(self.sets, TensorType(x.type.dtype, shape, pattern), y)
-        return [x.type]
-
-    def known_value(self, *inputs: Any) -> np.ndarray | None:
-        return None
+    def reader(self) -> ReadPart:
+        return Subtensor(self.index)
 
     def evaluate(self, x: np.ndarray, y: np.ndarray, *operands: np.ndarray) -> list[np.ndarray]:
         result = x.copy()
@@ -156,13 +105,9 @@ class IncSubtensor(Op):
             result[index] += y
         return [result]
 
-    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
-        x, y, *operands = inputs
-        return written_gradient(self.sets, x, y, operands, cotangents[0], Subtensor(self.index), self)
-
-    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
-        """Write the tangent of `y` into that of `x`."""
-        return [written_tangent(self, inputs, tangents)]
+    def lower(self, apply: Apply) -> Kernel:
+        attributes = ("index", self.index), ("sets", self.sets), ("fixed", self.fixed_axes(apply.inputs))
+        return Library("write", attributes, overwrites=0)
 
     @classmethod
     def samples(cls) -> Iterable[tuple[Op, Sample]]:
@@ -177,11 +122,6 @@ class IncSubtensor(Op):
         yield cls((Range(1, 3),), False), Sample((spread(4), spread(3)), ShapeError)
         yield cls((Fixed(4),), True), Sample((spread(4), number(1.0, "float64")), IndexingError)
 
-    def lower(self, apply: Apply) -> Kernel:
-        target = Subtensor(self.index).infer(apply.inputs[0], *apply.inputs[2:])[0]
-        fixed = fixed_axes(apply.inputs[1].type, target)
-        return Library("write", (("index", self.index), ("sets", self.sets), ("fixed", fixed)), overwrites=0)
-
 
 def _basic_samples() -> Iterable[tuple[Any, ...]]:
     """Yield basic indices of a tensor (4, 3, 1), each with the values of its operands."""
@@ -192,43 +132,3 @@ def _basic_samples() -> Iterable[tuple[Any, ...]]:
     yield ((Range(-3, 100), Fixed(0), Fixed(0)),)
     yield (FromOperand(), Range(FromOperand(), FromOperand(), 2)), number(2), number(0, "int8"), number(3)
     yield (Range(FromOperand(), None, FromOperand()),), number(-1), number(-1)
-
-
-def fixed_axes(written: Any, target: TensorType) -> tuple[int, ...]:
-    """Return the axes, from the last, on which only a call can tell whether what is written fits its place."""
-    return tuple([
-        axis for axis in range(-written.ndim, 0)
-        if not written.broadcastable[axis] and None in (written.shape[axis], target.shape[axis])
-    ])  # fmt: skip
-
-
-def written_tangent(op: Op, inputs: Sequence[Any], tangents: Sequence[Any]) -> Any:
-    x, y, *operands = inputs
-    if tangents[0] is None and tangents[1] is None:
-        return None
-    dx, dy = [zeros_like(v) if t is None else t for v, t in zip((x, y), tangents[:2], strict=True)]
-    return op(dx, dy, *operands)
-
-
-def written_gradient(
-    sets: bool, x: Any, y: Any, operands: Sequence[Any], cotangent: Any, read: Op, write: Op
-) -> list[Any]:
-    of_x: Any = cotangent
-    if is_discrete(x.type.dtype):
-        of_x = Disconnected(f"{x} is {x.type.dtype}")
-    elif sets:
-        of_x = write(cotangent, zero_of(y.type.dtype), *operands)
-    of_y: Any = Disconnected(f"{y} is {y.type.dtype}")
-    if not is_discrete(y.type.dtype):
-        of_y = sum_to_type(read(cotangent, *operands), y)
-    return [of_x, of_y, *[Disconnected("it is an index") for _ in operands]]
-
-
-def check_written(sets: bool, target: TensorType, y: Any) -> None:
-    name = "set_subtensor" if sets else "inc_subtensor"
-    if y.type.ndim > target.ndim:
-        raise InferenceError(ShapeError, f"{name} can't write {y.type} into a part of {target}: too many axes")
-    for axis in range(-y.type.ndim, 0):
-        found, wanted = y.type.shape[axis], target.shape[axis]
-        if not y.type.broadcastable[axis] and None not in (found, wanted) and found != wanted:
-            raise mismatch(name, (found, wanted), axis + target.ndim)

@@ -9,6 +9,7 @@ from typing import Any
 
 from symgrad.config import config
 from symgrad.errors import DTypeError, RangeError, ShapeError
+from symgrad.graph.op import user_error
 from symgrad.graph.variables import Constant, Variable
 from symgrad.kernels.philox import KEY_BITS, initial_state
 from symgrad.ops.casting import cast
@@ -222,7 +223,9 @@ class RandomStreams:
         """
         population = as_operand(a)
         if population.type.ndim > 1:
-            raise ShapeError(f"choice takes an integer or a vector to choose from, got {population.type}")
+            raise user_error(
+                ShapeError, f"choice takes an integer or a vector to choose from, got {population.type}", [population]
+            )
         is_vector = population.type.ndim == 1
         count = size_of(population, 0) if is_vector else population
         distribution = ("" if p is None else "weighted_") + "choice" + ("" if replace else "_without_replacement")
@@ -317,9 +320,12 @@ def _checked_seed(seed: Any) -> int:
     try:
         key = operator.index(seed)
     except TypeError:
-        raise DTypeError(f"a seed must be an integer, got {type(seed).__name__} {seed!r:.60}") from None
+        raise user_error(
+            DTypeError, f"a seed must be an integer, got {type(seed).__name__} {seed!r:.60}",
+            remedy="Pass a number, seed=123 say.",
+        ) from None
     if not 0 <= key < 1 << KEY_BITS:
-        raise RangeError(f"a seed must lie between 0 and 2**{KEY_BITS} - 1, got {key}")
+        raise user_error(RangeError, f"a seed must lie between 0 and 2**{KEY_BITS} - 1, got {key}")
     return key
 
 

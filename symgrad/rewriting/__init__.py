@@ -2,9 +2,9 @@
 
 from symgrad.rewriting.engine import PHASES, RULES, Rule, rewrite
 
-from symgrad.rewriting import canonicalize, convolution, convolution_native, products, randomness, specialize, stabilize  # isort: skip  # they enter their rules
+from symgrad.rewriting import canonicalize, convolution, convolution_native, joining, products, randomness, specialize, stabilize  # isort: skip  # they enter their rules
 
 __all__ = [
-    "PHASES", "RULES", "Rule", "canonicalize", "convolution", "convolution_native", "products", "randomness", "rewrite",
-    "specialize", "stabilize",
+    "PHASES", "RULES", "Rule", "canonicalize", "convolution", "convolution_native", "joining", "products", "randomness",
+    "rewrite", "specialize", "stabilize",
 ]  # fmt: skip

@@ -14,7 +14,14 @@ from symgrad.ops.casting import Cast
 from symgrad.ops.conv import Conv2d
 from symgrad.ops.creation import ARange
 from symgrad.ops.elementwise_op import Elementwise
-from symgrad.ops.identity import StopGradient
+from symgrad.ops.identity import (
+    ClipGradient,
+    Identity,
+    ScaleGradient,
+    StopGradient,
+    UndefinedGradient,
+    ZeroGradient,
+)
 from symgrad.ops.linalg import Dot
 from symgrad.ops.pool import MaxPoolGradient
 from symgrad.ops.promotion import scalar_constant
@@ -27,7 +34,7 @@ from symgrad.rewriting.integers import polynomial_form
 from symgrad.rewriting.patterns import call, fills, is_function, is_number, made_by, made_by_function
 
 KEEPS_SHAPE: tuple[type[Op], ...] = (
-    Cast, IncSubtensor, AdvancedIncSubtensor, LogSoftmax, Softmax, StopGradient, SpecifyShape, MaxPoolGradient,
+    Cast, IncSubtensor, AdvancedIncSubtensor, LogSoftmax, Softmax, Identity, SpecifyShape, MaxPoolGradient,
 )  # fmt: skip
 
 
@@ -125,6 +132,12 @@ SIZE_ANSWERS: dict[type[Op], Callable[[Apply, int], Any]] = {
     Conv2d: _size_before_conv,
     ARange: _size_of_arange,
 }
+
+
+@rule("canonicalize", StopGradient, ZeroGradient, UndefinedGradient, ScaleGradient, ClipGradient,
+      reason="when a function is compiled, its gradients have been taken")  # fmt: skip
+def what_changes_only_the_gradient_is_its_operand(node: Apply, context: Context) -> Any:
+    return node.inputs[0]
 
 
 @rule("canonicalize", ReshapeTo, BroadcastTo, reason="a size that became known is part of the op, and of the type")

@@ -194,9 +194,10 @@ def _images(variable: Variable) -> _Images | None:
     total = made_by_function(linear, "add")
     if total is not None:
         for term, other in (total.inputs, total.inputs[::-1]):
-            bias = _bias(other, term)
-            if bias is not None and made_by(term, Conv2d) is not None:
-                convolution = made_by(term, Conv2d)
+            maker = made_by(term, Conv2d)
+            bias = None if maker is None else _bias(other, term)
+            if bias is not None:
+                convolution = maker
                 break
     if convolution is None or not _is_float(convolution.inputs[0]):
         return None

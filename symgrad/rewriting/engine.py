@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import is_
 from typing import Any
 
@@ -24,6 +25,7 @@ MAXIMAL_DEPTH = 256
 FOLDED_SIZE = 4096
 
 Rewriter = Callable[[Apply, "Context"], Any]
+GraphRewriter = Callable[[ClosedGraph, Callable[[ClosedGraph], ClosedGraph]], ClosedGraph]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,29 @@ class Rule:
 
 RULES: dict[str, Rule] = {}
 
+
+@dataclass(frozen=True)
+class GraphRule:
+    """A rule that has to see the whole graph. It runs after the other rules of its phase, which then run again.
+
+    Parameters
+    ----------
+    name, phase, reason : str
+        As of a `Rule`.
+    rewriter : callable
+        ``rewriter(graph, inner)`` returns the graph as it is, or another one; ``inner(graph)`` rewrites a graph inside
+        an op as far as the phase goes.
+    """
+
+    name: str
+    phase: str
+    reason: str
+    rewriter: GraphRewriter
+
+
+GRAPH_RULES: dict[str, GraphRule] = {}
+MAXIMAL_GRAPH_PASSES = 4
+
 MERGE = "equal_nodes_are_one"
 FOLD = "constants_are_folded"
 ENGINE_RULES = {
@@ -75,6 +100,17 @@ def rule(
     def declare(rewriter: Rewriter) -> Rewriter:
         name = rewriter.__name__  # type: ignore[attr-defined]
         RULES[name] = Rule(name, phase, ops, tuple(functions), reason, rewriter, backends)
+        return rewriter
+
+    return declare
+
+
+def graph_rule(phase: str, reason: str) -> Callable[[GraphRewriter], GraphRewriter]:
+    """Declare a rule that sees the whole graph; the function's name becomes the rule's."""
+
+    def declare(rewriter: GraphRewriter) -> GraphRewriter:
+        name = rewriter.__name__  # type: ignore[attr-defined]
+        GRAPH_RULES[name] = GraphRule(name, phase, reason, rewriter)
         return rewriter
 
     return declare
@@ -138,7 +174,7 @@ class Context:
 
 def all_rule_names() -> list[str]:
     """Return the names of all rules, those that the engine itself applies first."""
-    return [*ENGINE_RULES, *RULES]
+    return [*ENGINE_RULES, *RULES, *GRAPH_RULES]
 
 
 def rewrite(
@@ -146,6 +182,7 @@ def rewrite(
     rules: Collection[str],
     on_change: Callable[[Change], None] | None = None,
     backend: str = "numpy",
+    last_phase: str = PHASES[-1],
 ) -> ClosedGraph:
     """Return the graph after all phases.
 
@@ -159,15 +196,55 @@ def rewrite(
         Told about each change.
     backend : str
         Name of the backend that will run the graph: rules for other ones don't apply.
+    last_phase : str
+        Where to stop.
     """
     enabled = frozenset(rules)
     suited = [found for found in RULES.values() if found.name in enabled and backend in (found.backends or (backend,))]
     memory = _Memory(MERGE in enabled, FOLD in enabled, on_change)
     with only_types_inferred():
-        for phase in PHASES:
+        for phase in PHASES[: PHASES.index(last_phase) + 1]:
             memory.activate([found for found in suited if found.phase == phase])
             if memory.active or enabled & ENGINE_RULES.keys():
                 graph = _to_fixed_point(graph, memory)
+            inner = _Inner(partial(rewrite, rules=enabled, on_change=on_change, backend=backend, last_phase=phase))
+            graph = _by_graph_rules(graph, [GRAPH_RULES[n] for n in GRAPH_RULES if n in enabled], phase, inner, memory)
+    return graph
+
+
+class _Inner:
+    """Rewrites graphs inside ops, each once."""
+
+    def __init__(self, rewriter: Callable[[ClosedGraph], ClosedGraph]) -> None:
+        self._rewriter = rewriter
+        self._done: dict[int, tuple[ClosedGraph, ClosedGraph]] = {}
+
+    def __call__(self, graph: ClosedGraph) -> ClosedGraph:
+        """Return the graph after the phases so far."""
+        known = self._done.get(id(graph))
+        if known is None:
+            found = self._rewriter(graph)
+            known = self._done[id(graph)] = (graph, found)
+            self._done[id(found)] = (found, found)
+        return known[1]
+
+
+def _by_graph_rules(
+    graph: ClosedGraph,
+    rules: Sequence[GraphRule],
+    phase: str,
+    inner: Callable[[ClosedGraph], ClosedGraph],
+    memory: _Memory,
+) -> ClosedGraph:
+    """Apply the rules that see the whole graph, and after each change the others again."""
+    for _ in range(MAXIMAL_GRAPH_PASSES):
+        before = graph
+        for one in rules:
+            if one.phase == phase:
+                graph = memory.told(one.name, graph, one.rewriter(graph, inner))
+        if graph is before:
+            break
+        graph = _to_fixed_point(graph, memory)
     return graph
 
 
@@ -205,6 +282,14 @@ class _Memory:
         self._constants: dict[Any, Constant] = {}
         self._merged: dict[Constant, Constant] = {}
 
+    def told(self, name: str, before: ClosedGraph, after: ClosedGraph) -> ClosedGraph:
+        """Return a graph, after telling what has become of the roots."""
+        if self.on_change is not None:
+            for old, new in zip(before.roots, after.roots, strict=True):
+                if old is not new:
+                    self.on_change(Change(name, old, new))
+        return after
+
     def activate(self, rules: Sequence[Rule]) -> None:
         """Begin the next phase."""
         self.active += rules
@@ -241,8 +326,8 @@ class _Memory:
         known = self._merged.get(constant)
         if known is None:
             known = constant
-            if constant.data.size <= 64 and constant.name is None:
-                pattern = constant.type.broadcastable  # type: ignore[attr-defined]
+            if isinstance(constant.type, TensorType) and constant.data.size <= 64 and constant.name is None:
+                pattern = constant.type.broadcastable
                 key = (constant.data.dtype.str, constant.data.shape, pattern, constant.data.tobytes())
                 known = self._constants.setdefault(key, constant)
             self._merged[constant] = known
@@ -407,7 +492,7 @@ def _fold(node: Apply) -> list[Variable] | None:
     output = node.outputs[0]
     if output.known is not None:
         return [_constant(np.asarray(output.known))]
-    if not node.inputs or not all(isinstance(variable, Constant) for variable in node.inputs):
+    if not node.inputs or not all(isinstance(variable, Constant) for variable in node.inputs) or not node.op.may_fold:
         return None
     kinds = [variable.type for variable in node.outputs]
     largest = max(variable.data.size for variable in node.inputs)  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ from typing import Any
 from symgrad.graph.variables import Apply
 from symgrad.ops.advanced_subtensor import AdvancedIncSubtensor, AdvancedSubtensor
 from symgrad.ops.elementwise_op import Elementwise
+from symgrad.ops.promotion import is_complex
 from symgrad.ops.reduction import sum as sum_over
 from symgrad.ops.softmax import LogSoftmax, Softmax, SoftmaxGradient
 from symgrad.ops.subtensor import Subtensor
@@ -73,12 +74,14 @@ def log_of_one_plus_exp_is_softplus(node: Apply, context: Context) -> Any:
         for one, other in () if addition is None else (addition.inputs, addition.inputs[::-1]):
             if is_number(one, 1) and fills(other, node.inputs[0]):
                 exponential = made_by_function(other, "exp")
-    return None if exponential is None else call("softplus", exponential.inputs[0])
+    if exponential is None or is_complex(exponential.inputs[0].type.dtype):  # type: ignore[attr-defined]
+        return None
+    return call("softplus", exponential.inputs[0])
 
 
 def _exponent_in_one_plus_exp(variable: Any) -> Any:
-    """Of ``1 + exp(w)`` return w, else None."""
-    addition = made_by_function(variable, "add")
+    """Of ``1 + exp(w)`` return w, else None; the sigmoid is of real w only."""
+    addition = None if is_complex(variable.type.dtype) else made_by_function(variable, "add")
     for one, other in () if addition is None else (addition.inputs, addition.inputs[::-1]):
         exponential = made_by_function(other, "exp")
         if exponential is not None and is_number(one, 1) and fills(other, variable):

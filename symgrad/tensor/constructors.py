@@ -26,6 +26,8 @@ PATTERNS: dict[str, tuple[bool, ...]] = {
     "tensor3": (False,) * 3,
     "tensor4": (False,) * 4,
     "tensor5": (False,) * 5,
+    "tensor6": (False,) * 6,
+    "tensor7": (False,) * 7,
 }
 
 PLURALS = {"matrix": "matrices", **{word: f"{word}s" for word in PATTERNS if word != "matrix"}}

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from symgrad.config import config
 from symgrad.errors import DTypeError, ShapeError
+from symgrad.graph.op import user_error
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Constant, SharedVariable, Variable, set_tensor_classes
-from symgrad.ops import axes, casting, comparison, creation, elementwise, indexing, linalg, reduction, shape, sizes
+from symgrad.ops import (
+    axes,
+    casting,
+    creation,
+    diagonals,
+    indexing,
+    linalg,
+    nonzero,
+    picking,
+    reduction,
+    repeating,
+    shape,
+    sizes,
+    values,
+)
 from symgrad.ops.softmax import softmax
+from symgrad.tensor.methods import FunctionMethods
+from symgrad.tensor.operators import ArithmeticOperators
 
 
-class TensorOperators:
+class TensorOperators(ArithmeticOperators, FunctionMethods):
     """Operators and methods of tensors. Each stands for the function of that name in `symgrad.tensor`."""
 
     __slots__ = ()
@@ -51,106 +68,6 @@ class TensorOperators:
         """The number of elements, as an int64 scalar."""
         return reduction.prod(self.shape)
 
-    # ---- arithmetic ----
-
-    def __add__(self, other: Any) -> Any:
-        return elementwise.add(self, other)
-
-    def __radd__(self, other: Any) -> Any:
-        return elementwise.add(other, self)
-
-    def __sub__(self, other: Any) -> Any:
-        return elementwise.subtract(self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return elementwise.subtract(other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return elementwise.multiply(self, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return elementwise.multiply(other, self)
-
-    def __truediv__(self, other: Any) -> Any:
-        return elementwise.true_divide(self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return elementwise.true_divide(other, self)
-
-    def __floordiv__(self, other: Any) -> Any:
-        return elementwise.floor_divide(self, other)
-
-    def __rfloordiv__(self, other: Any) -> Any:
-        return elementwise.floor_divide(other, self)
-
-    def __mod__(self, other: Any) -> Any:
-        return elementwise.mod(self, other)
-
-    def __rmod__(self, other: Any) -> Any:
-        return elementwise.mod(other, self)
-
-    def __divmod__(self, other: Any) -> tuple[Any, Any]:
-        return elementwise.floor_divide(self, other), elementwise.mod(self, other)
-
-    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
-        return elementwise.floor_divide(other, self), elementwise.mod(other, self)
-
-    def __pow__(self, other: Any) -> Any:
-        return elementwise.power(self, other)
-
-    def __rpow__(self, other: Any) -> Any:
-        return elementwise.power(other, self)
-
-    def __matmul__(self, other: Any) -> Any:
-        return linalg.matmul(self, other)
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return linalg.matmul(other, self)
-
-    def __neg__(self) -> Any:
-        return elementwise.negative(self)
-
-    def __pos__(self) -> Any:
-        return self
-
-    def __abs__(self) -> Any:
-        return elementwise.abs_(self)
-
-    def __invert__(self) -> Any:
-        return comparison.invert(self)
-
-    def __and__(self, other: Any) -> Any:
-        return comparison.and_(self, other)
-
-    def __rand__(self, other: Any) -> Any:
-        return comparison.and_(other, self)
-
-    def __or__(self, other: Any) -> Any:
-        return comparison.or_(self, other)
-
-    def __ror__(self, other: Any) -> Any:
-        return comparison.or_(other, self)
-
-    def __xor__(self, other: Any) -> Any:
-        return comparison.xor(self, other)
-
-    def __rxor__(self, other: Any) -> Any:
-        return comparison.xor(other, self)
-
-    # ---- comparisons; == and != are identity, because variables are keys of dictionaries ----
-
-    def __lt__(self, other: Any) -> Any:
-        return comparison.lt(self, other)
-
-    def __le__(self, other: Any) -> Any:
-        return comparison.le(self, other)
-
-    def __gt__(self, other: Any) -> Any:
-        return comparison.gt(self, other)
-
-    def __ge__(self, other: Any) -> Any:
-        return comparison.ge(self, other)
-
     def __bool__(self) -> bool:
         raise TypeError(
             "Variables do not support boolean operations. The value isn't known while the graph is built: "
@@ -163,17 +80,24 @@ class TensorOperators:
         return indexing.get_item(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        raise TypeError("a variable can't be assigned to: write y = T.set_subtensor(x[...], value)")
+        raise user_error(
+            TypeError, "a variable can't be assigned to", [self], "Write y = T.set_subtensor(x[...], value)."
+        )
 
     def __len__(self) -> int:
         size = self.type.shape[0] if self.type.shape else None
         if size is None:
-            raise TypeError(f"len() of {self.type} isn't known while the graph is built: use x.shape[0]")
+            raise user_error(
+                TypeError, f"len() of {self.type} isn't known while the graph is built", [self], "Use x.shape[0]."
+            )
         return size
 
     def __iter__(self) -> Iterator[Any]:
         if not self.type.shape or self.type.shape[0] is None:
-            raise TypeError(f"{self.type} can't be iterated over: its first size isn't known while the graph is built")
+            raise user_error(
+                TypeError, f"{self.type} can't be iterated over: its first size isn't known while the graph is built",
+                [self], "Declare the size, T.tensor(dtype, (3,)) say, or go through it with symgrad.scan.",
+            )  # fmt: skip
         return iter([self[index] for index in range(self.type.shape[0])])
 
     def __contains__(self, item: Any) -> bool:
@@ -241,75 +165,47 @@ class TensorOperators:
         """`symgrad.tensor.ones_like`."""
         return creation.ones_like(self, dtype)
 
-    def take(self, indices: Any, axis: int | None = None) -> Any:
+    def take(self, indices: Any, axis: int | None = None, mode: str = "raise") -> Any:
         """`symgrad.tensor.take`."""
-        return indexing.take(self, indices, axis)
+        return picking.take(self, indices, axis, mode)
 
-    # ---- reductions and products ----
+    def choose(self, choices: Any, mode: str = "raise") -> Any:
+        """`symgrad.tensor.choose`, with this tensor as what chooses."""
+        return picking.choose(self, choices, mode)
 
-    def sum(self, axis: Any = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: Any = None) -> Any:
-        """`symgrad.tensor.sum`."""
-        return reduction.sum(self, axis, dtype, keepdims, acc_dtype)
+    def compress(self, condition: Any, axis: int | None = None) -> Any:
+        """`symgrad.tensor.compress`, of this tensor: the slices for which `condition` holds."""
+        return picking.compress(condition, self, axis)
 
-    def prod(self, axis: Any = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: Any = None) -> Any:
-        """`symgrad.tensor.prod`."""
-        return reduction.prod(self, axis, dtype, keepdims, acc_dtype)
+    def repeat(self, repeats: Any, axis: int | None = None) -> Any:
+        """`symgrad.tensor.repeat`."""
+        return repeating.repeat(self, repeats, axis)
 
-    def mean(self, axis: Any = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: Any = None) -> Any:
-        """`symgrad.tensor.mean`."""
-        return reduction.mean(self, axis, dtype, keepdims, acc_dtype)
+    def diagonal(self, offset: Any = 0, axis1: int = 0, axis2: int = 1) -> Any:
+        """`symgrad.tensor.diagonal`."""
+        return diagonals.diagonal(self, offset, axis1, axis2)
 
-    def var(self, axis: Any = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Any:
-        """`symgrad.tensor.var`."""
-        return reduction.var(self, axis, ddof, keepdims, corrected)
+    def trace(self, offset: Any = 0, axis1: int = 0, axis2: int = 1) -> Any:
+        """`symgrad.tensor.trace`."""
+        return diagonals.trace(self, offset, axis1, axis2)
 
-    def std(self, axis: Any = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Any:
-        """`symgrad.tensor.std`."""
-        return reduction.std(self, axis, ddof, keepdims, corrected)
+    def get_scalar_constant_value(self) -> Any:
+        """`symgrad.tensor.get_scalar_constant_value`."""
+        return values.get_scalar_constant_value(self)
 
-    def max(self, axis: Any = None, keepdims: bool = False) -> Any:
-        """`symgrad.tensor.max`."""
-        return reduction.max(self, axis, keepdims)
+    def nonzero(self, return_matrix: bool = False) -> Any:
+        """`symgrad.tensor.nonzero`."""
+        return nonzero.nonzero(self, return_matrix)
 
-    def min(self, axis: Any = None, keepdims: bool = False) -> Any:
-        """`symgrad.tensor.min`."""
-        return reduction.min(self, axis, keepdims)
+    def nonzero_values(self) -> Any:
+        """`symgrad.tensor.nonzero_values`."""
+        return nonzero.nonzero_values(self)
 
-    def argmax(self, axis: Any = None, keepdims: bool = False) -> Any:
-        """`symgrad.tensor.argmax`."""
-        return reduction.argmax(self, axis, keepdims)
-
-    def argmin(self, axis: Any = None, keepdims: bool = False) -> Any:
-        """`symgrad.tensor.argmin`."""
-        return reduction.argmin(self, axis, keepdims)
-
-    def any(self, axis: Any = None, keepdims: bool = False) -> Any:
-        """`symgrad.tensor.any`."""
-        return reduction.any(self, axis, keepdims)
-
-    def all(self, axis: Any = None, keepdims: bool = False) -> Any:
-        """`symgrad.tensor.all`."""
-        return reduction.all(self, axis, keepdims)
-
-    def ptp(self, axis: Any = None) -> Any:
-        """`symgrad.tensor.ptp`."""
-        return reduction.ptp(self, axis)
-
-    def norm(self, L: Any = 2, axis: Any = None) -> Any:
-        """`symgrad.tensor.norm`."""
-        return reduction.norm(self, L, axis)
+    # ---- products ----
 
     def dot(self, other: Any) -> Any:
         """`symgrad.tensor.dot`."""
         return linalg.dot(self, other)
-
-    def clip(self, low: Any, high: Any) -> Any:
-        """`symgrad.tensor.clip`."""
-        return elementwise.clip(self, low, high)
-
-    def round(self, mode: str = "half_to_even") -> Any:
-        """`symgrad.tensor.round`."""
-        return elementwise.round(self, mode)
 
     def softmax(self, axis: int | None = None) -> Any:
         """`symgrad.tensor.softmax`."""
@@ -326,24 +222,27 @@ class TensorOperators:
 class TensorVariable(TensorOperators, Variable):  # type: ignore[misc]
     """A symbolic tensor."""
 
-    __slots__ = ()
+    __slots__ = ("__dict__",)  # programs and libraries put attributes of their own on variables
 
 
 class TensorConstant(TensorOperators, Constant):  # type: ignore[misc]
     """A tensor whose value is part of the graph."""
 
-    __slots__ = ()
+    __slots__ = ("__dict__",)  # programs and libraries put attributes of their own on variables
 
     @property
     def value(self) -> np.ndarray:
         """The value."""
         return self.data
 
+    def _duplicate(self) -> Any:
+        return TensorConstant(self.type, self.data, self.name)
+
 
 class TensorSharedVariable(TensorOperators, SharedVariable):  # type: ignore[misc]
     """A tensor that keeps its value between calls of compiled functions."""
 
-    __slots__ = ()
+    __slots__ = ("__dict__",)  # programs and libraries put attributes of their own on variables
 
     def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> np.ndarray:
         """Return the value: a copy, or with `borrow` the storage itself, which later calls may change."""
@@ -371,6 +270,12 @@ class TensorSharedVariable(TensorOperators, SharedVariable):  # type: ignore[mis
             raise type(error)(f"{self} can't be set: {error}") from None
         self.container.value = _owned(value, new_value, borrow)
 
+    def _duplicate(self) -> Any:
+        """Return another variable of the same storage."""
+        duplicate = TensorSharedVariable(self.type, self.container.value, self.name)
+        duplicate.container, duplicate.default_update = self.container, self.default_update
+        return duplicate
+
     def zero(self, borrow: bool = False) -> None:
         """Set every element to 0."""
         self.container.value = np.zeros_like(self.container.value)
@@ -381,6 +286,10 @@ def _owned(value: np.ndarray, given: Any, borrow: bool) -> np.ndarray:
     if borrow and value.flags.writeable and value.flags.c_contiguous:
         return value
     return np.array(value, order="C", copy=None if value is not given and value.base is None else True)
+
+
+shared_variables: list[tuple[Callable[[Any], bool], Callable[..., Any]]] = []
+"""Other kinds of shared variables: whether one takes a value, and what makes it."""
 
 
 def shared(
@@ -426,6 +335,11 @@ def shared(
     """
     if isinstance(value, Variable):
         raise TypeError("shared takes a value, not a symbolic variable: give it an array, or use the variable itself")
+    for takes, make in shared_variables:
+        if takes(value):
+            return make(value, name, strict, allow_downcast, borrow)  # type: ignore[no-any-return]
+    if hasattr(value, "tocsr"):
+        raise TypeError("shared got a sparse matrix: import symgrad.sparse first")
     array = np.asarray(value)
     if dtype is not None:
         array = array.astype(dtype)

@@ -51,7 +51,19 @@ def erfc(x: Any) -> Any:
     return np.where(x > 2, _gaussian(size) / (size + fraction) / _ROOT_OF_PI, 1 - erf(x))
 
 
-_OWN: dict[str, Callable[..., Any]] = {"sigmoid": sigmoid, "erf": erf, "erfc": erfc}
+def xlogy0(x: Any, y: Any) -> Any:
+    """``x log y``, and 0 where x is 0 and y a number."""
+    return np.where((x == 0) & ~np.isnan(y), 0, x * np.log(y))
+
+
+def xlogx(x: Any) -> Any:
+    """``x log x``, and 0 at 0."""
+    return xlogy0(x, x)
+
+
+_OWN: dict[str, Callable[..., Any]] = {
+    "sigmoid": sigmoid, "erf": erf, "erfc": erfc, "xlogx": xlogx, "xlogy0": xlogy0,
+}  # fmt: skip
 
 
 def exact(name: str, *operands: np.ndarray) -> np.ndarray:

@@ -56,8 +56,8 @@ class PoisonedTable(Table):
         super().__init__(*given)
         TABLES.add(self)
 
-    def _allocate(self, size: int) -> int:
-        address = super()._allocate(size)
+    def allocate(self, size: int) -> int:
+        address = super().allocate(size)
         self.own.append((address, size))
         return address
 
@@ -77,18 +77,18 @@ class GuardedTable(PoisonedTable):
         self.kept.append(array)
         return int(array.ctypes.data)
 
-    def _allocate(self, size: int) -> int:
+    def allocate(self, size: int) -> int:
         address = self._guarded(size)
         self.own.append((address, size))
         return address
 
     def _own_address(self, output: Variable, place: Any) -> int:
-        return self._allocate(bytes_of(self.plan.types, output))
+        return self.allocate(bytes_of(self.plan.types, output))
 
-    def _temporary_place(self, temporary: Any) -> int:
+    def temporary_place(self, temporary: Any) -> int:
         place = self._temporary_places.get(temporary)
         if place is None:
-            place = self._temporary_places[temporary] = self._allocate(temporary.bytes)
+            place = self._temporary_places[temporary] = self.allocate(temporary.bytes)
         return place
 
     def _new_memory(self, variable: Variable, address: int | None = None) -> Any:

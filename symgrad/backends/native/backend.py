@@ -17,6 +17,7 @@ from symgrad.backends.native.traits import NATIVE_TRAITS
 from symgrad.backends.native.turns import NativeTurn
 from symgrad.config import config
 from symgrad.graph.closed import ClosedGraph
+from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Container
 from symgrad.lowering import Step
 from symgrad.lowering.open_sizes import OpenSizes
@@ -46,6 +47,8 @@ class NativeBackend:
         """Return the steps, fused; raise `UnsupportedError` if one has no native kernel."""
         if not is_supported():
             raise UnsupportedError("this Python keeps its objects in another way")
+        if not all(isinstance(operand.type, TensorType) for operand in sizes.types.values()):
+            raise UnsupportedError("only arrays are known to machine code")
         if len(steps) > MOST_STEPS:
             raise UnsupportedError("compiling so many kernels would take too long")
         return schedule(graph, steps, sizes)

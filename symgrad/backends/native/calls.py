@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from symgrad.backends.native.kernel import NativeKernel
 from symgrad.graph.variables import Variable
@@ -56,9 +56,12 @@ class Label(NamedTuple):
         The kernel, if it is one.
     operands : sequence of Variable or Temporary
         A kernel's buffers; what a copy reads and, if it is an update, the shared variable that it writes.
+    program : Program or None
+        What a region runs.
     """
 
     name: str
     step: Step | None
     kernel: NativeKernel | None
     operands: Sequence[Variable | Temporary]
+    program: Any = None

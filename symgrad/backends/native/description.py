@@ -25,7 +25,7 @@ from symgrad.graph.op import Operand
 from symgrad.graph.variables import Constant, Variable
 from symgrad.kernels.grammar import Evaluate, ScalarFunction
 from symgrad.lowering.open_sizes import OpenSizes
-from symgrad.lowering.steps import Step
+from symgrad.lowering.steps import Bound, Step
 
 _PLAIN = (int, float, bool, str, bytes, type(None))
 
@@ -106,6 +106,10 @@ class _Description:
             return repr(value)
         if isinstance(value, tuple | list):
             return f"({','.join(map(self.content, value))})"
+        if isinstance(value, Bound):
+            return f"Bound({self.content(value.kernel)})"  # its programs have descriptions of their own
+        if isinstance(value, ClosedGraph):
+            return "graph"
         if isinstance(value, ScalarFunction | Evaluate):
             return f"{type(value).__name__} {value.name}"
         if isinstance(value, np.dtype):

@@ -120,13 +120,20 @@ class Layouts:
         how, source, output = step.kernel.how, self.of(step.inputs[0]), step.outputs[0]
         shape = self.shape(output)
         if isinstance(how, Slice):
-            location, starts = _sliced(how, source, step.inputs[1:], shape)
+            numbers = [self._number(variable) for variable in step.inputs[1:]]
+            location, starts = _sliced(how, source, numbers, shape)
             if starts:
                 self.starts[output] = location, tuple(starts)
                 location = Location(output, 0, shape, location.strides)
         else:
             location = _seen_otherwise(how, source, shape)
         self.found[output] = location
+
+
+    def _number(self, variable: Variable) -> int | Variable:
+        """Return an operand of a view as a number, if it is known once sizes are."""
+        known = variable.data if isinstance(variable, Constant) else self.types[variable].known
+        return variable if known is None else int(known)
 
 
 def _seen_otherwise(how: Any, source: Location, shape: tuple[int, ...]) -> Location:
@@ -149,7 +156,7 @@ def _seen_otherwise(how: Any, source: Location, shape: tuple[int, ...]) -> Locat
 
 
 def _sliced(
-    how: Slice, source: Location, numbers: tuple[Variable, ...], shape: tuple[int, ...]
+    how: Slice, source: Location, numbers: Sequence[int | Variable], shape: tuple[int, ...]
 ) -> tuple[Location, list[Start]]:
     """Return the location of a slice with all run-time starts at 0, and those starts."""
     given = iter(numbers)
@@ -159,16 +166,18 @@ def _sliced(
     for entry in how.index:
         size, stride = source.shape[axis], source.strides[axis]
         axis += 1
-        if isinstance(entry, Fixed):
-            if not -size <= entry.value < size:
+        if isinstance(entry, Fixed | FromOperand):
+            position = entry.value if isinstance(entry, Fixed) else next(given)
+            if isinstance(position, Variable):
+                starts.append(Start(_scalar(position), stride, size - 1, size))
+            elif -size <= position < size:
+                offset += (position % size) * stride
+            else:
                 raise UnsupportedError("an index is out of range")
-            offset += (entry.value % size) * stride
-        elif isinstance(entry, FromOperand):
-            starts.append(Start(_scalar(next(given)), stride, size - 1, size))
         elif isinstance(entry, Range):
             bounds = [next(given) if isinstance(b, FromOperand) else b for b in (entry.start, entry.stop, entry.step)]
             length = shape[len(strides)]
-            if isinstance(bounds[0], Variable) and not isinstance(bounds[0], Constant):
+            if isinstance(bounds[0], Variable):
                 starts.append(Start(_scalar(bounds[0]), stride, size - length, 0))
                 strides.append(stride)
             else:
@@ -181,10 +190,9 @@ def _sliced(
 
 
 def _known_range(bounds: list[Any], size: int, length: int) -> tuple[int, int]:
-    numbers = [int(b.data) if isinstance(b, Constant) else b for b in bounds]
-    if any(isinstance(number, Variable) for number in numbers):
+    if any(isinstance(bound, Variable) for bound in bounds):
         raise UnsupportedError("a bound of a slice is known in the call only")
-    found = range(*slice(*numbers).indices(size))
+    found = range(*slice(*bounds).indices(size))
     if len(found) != length:
         raise UnsupportedError("a slice has another length than its type says")
     return (found.start if length else 0), found.step

@@ -5,6 +5,10 @@ one kernel are those that it wrote in another. The calling thread is thread 0. T
 short time, then sleep; so does the caller when they take much longer than it, because on a machine with more threads
 than cores those who wait keep those who work from running.
 
+A thread claims its part before it begins. If the caller has done its own and another's isn't claimed yet, because that
+thread has to be woken or has no core at the moment, the caller takes the part back and does it as well: so a short
+kernel never takes much longer on many threads than on one.
+
 One call at a time has the pool; another Python thread's call meanwhile does all its units itself. In a forked child,
 where the other threads don't exist, the pool starts anew. Nothing has to be stopped when the interpreter ends: the
 threads hold nothing of it, and end with the process.
@@ -27,11 +31,14 @@ _PARAMETERS = [("ptr", "kernel"), ("ptr", "buffers"), ("ptr", "sizes"), ("i64", 
 
 # The state: bytes from the start of the pool, and from the start of a worker's own part. A call is a number: a worker's
 # GO is that of the last call that it is to take part in, DONE that of the last it has finished. The job lies in GO's
-# cache line, the code in DONE's, and each line is written by one side only: a call takes two transfers of a line.
+# cache line, the code in DONE's. The last two bits of GO say whether the worker has claimed its part, or the caller has
+# taken it back.
 _BUSY, _WORKERS, _HANDLER, _NUMBER, _WAITING, _MUTEX, _CONDITION, _PARTS = 0, 64, 72, 80, 128, 192, 320, 448
 _GO, _JOB, _DONE, _CODE, _SLEEPS, _OWN_MUTEX, _OWN_CONDITION, _PART = 0, 8, 64, 72, 128, 192, 320, 448
 _STATE = f"@symgrad_pool = internal global [{_PARTS + MOST_THREADS * _PART} x i8] zeroinitializer, align 64"
 _POOL = Value("@symgrad_pool", POINTER)
+
+_CLAIMED, _TAKEN_BACK, _NEXT_CALL = 1, 2, 4
 
 _SPIN = 10_000  # nanoseconds that one waits in a loop; after that, still in a loop, one offers the core to others ...
 _WORKER_YIELDS, _CALLER_YIELDS = 80_000, 500_000  # ... until so many are over; after that one sleeps
@@ -131,7 +138,7 @@ def _parallel() -> Function:
     threads = f.call("symgrad_ensure", INDEX, threads)
     f.branch(f.compare("sgt", threads, index(1)), share, release)
     f.start(share)
-    number = f.add(f.load(_at(f, _pool(f), _NUMBER), INDEX), index(1))
+    number = f.add(f.load(_at(f, _pool(f), _NUMBER), INDEX), index(_NEXT_CALL))
     f.store(number, _at(f, _pool(f), _NUMBER))
     _start_workers(f, threads, number)
     own = _call_kernel(f, kernel, buffers, sizes, index(0), f.binary("sdiv", units, threads), scratch)
@@ -160,16 +167,34 @@ def _start_workers(f: Function, threads: Value, number: Value) -> None:
         f.call("symgrad_wake", "i32", *[_at(f, part, o) for o in (_OWN_MUTEX, _OWN_CONDITION, _SLEEPS)])
 
 
+def _exchange(f: Function, part: Value, number: Value, bits: int) -> Value:
+    """Mark a worker's part if nobody has; the value is whether that was so."""
+    place, marked = _at(f, part, _GO), f.add(number, index(bits))
+    text = f"cmpxchg ptr {place}, {number.typed}, {marked.typed} seq_cst seq_cst, align 8"
+    return f.emit(f"extractvalue {f.emit(text, '{ i64, i1 }').typed}, 1", "i1")
+
+
 def _wait_for_workers(f: Function, threads: Value, number: Value, own: Value) -> Value:
     """Wait until all have finished; the value is the code of the first thread that has one."""
     with f.loop(index(1), threads, carried=[own]) as each:
         part = _part(f, each.index)
+        taken, theirs, ended = f.new_block("taken"), f.new_block("theirs"), f.new_block("ended")
+        f.branch(_exchange(f, part, number, _TAKEN_BACK), taken, theirs)
+        f.start(taken)
+        kinds = (POINTER, POINTER, POINTER, INDEX, INDEX)
+        job = [f.load(_at(f, part, _JOB + 8 * place), kind) for place, kind in enumerate(kinds)]
+        of_taken = _call_kernel(f, *job, f.parameters[5])
+        f.jump(ended)
+        f.start(theirs)
         done = _at(f, part, _DONE)
         finished = f.call("symgrad_wait", INDEX, done, number, index(1), index(_SPIN), index(_CALLER_YIELDS))
         with f.when(_is_zero(f, finished)):
             memory = [_at(f, _pool(f), o) for o in (_MUTEX, _CONDITION, _WAITING)]
             f.call("symgrad_sleep", "i32", done, *memory, number, index(1))
-        code = f.load(_at(f, part, _CODE), "i32")
+        of_theirs, end_of_theirs = f.load(_at(f, part, _CODE), "i32"), f.block
+        f.jump(ended)
+        f.start(ended)
+        code = f.phi("i32", (of_taken, taken), (of_theirs, end_of_theirs))
         each.next = [f.select(_is_zero(f, each.carried[0]), code, each.carried[0])]
     return each.results[0]
 
@@ -244,11 +269,13 @@ def _worker() -> Function:
             memory = [_at(f, part, offset) for offset in (_OWN_MUTEX, _OWN_CONDITION, _SLEEPS)]
             f.call("symgrad_sleep", "i32", go, *memory, seen, index(0))
         number = _read(f, part, _GO, "acquire")
-        kinds = (POINTER, POINTER, POINTER, INDEX, INDEX, POINTER)
-        job = [f.load(_at(f, part, _JOB + 8 * place), kind) for place, kind in enumerate(kinds)]
-        f.store(_call_kernel(f, *job), _at(f, part, _CODE))
-        _write(f, number, part, _DONE)
-        f.call("symgrad_wake", "i32", *[_at(f, _pool(f), offset) for offset in (_MUTEX, _CONDITION, _WAITING)])
+        free = f.compare("eq", f.binary("and", number, index(_NEXT_CALL - 1)), index(0))
+        with f.when(free), f.when(_exchange(f, part, number, _CLAIMED)):
+            kinds = (POINTER, POINTER, POINTER, INDEX, INDEX, POINTER)
+            job = [f.load(_at(f, part, _JOB + 8 * place), kind) for place, kind in enumerate(kinds)]
+            f.store(_call_kernel(f, *job), _at(f, part, _CODE))
+            _write(f, number, part, _DONE)
+            f.call("symgrad_wake", "i32", *[_at(f, _pool(f), offset) for offset in (_MUTEX, _CONDITION, _WAITING)])
         forever.next = [number]
     f.give(_NULL)
     return f

@@ -55,7 +55,8 @@ class NativeProgram:
         self._making = making
         self._containers = containers
         self._argument_count = len(plan.graph.inputs)
-        self._written = [plan.shared.index(target) for target in plan.graph.targets]
+        positions = {shared: number for number, shared in enumerate(plan.shared)}
+        self._written = [positions[target] for target in plan.graph.targets]
         self._make_reference = reference
         self._reference: Program | None = None
         api = api_table().copy()
@@ -96,6 +97,10 @@ class NativeProgram:
         from symgrad.backends.native.timing import NativeStopwatch
 
         return NativeStopwatch(self.table)
+
+    def last_rounds(self) -> tuple[int, bool]:
+        """Return how many rounds its only loop has carried out in the last call, and whether its body ended it."""
+        return self.table.last_rounds()
 
     # ---- calling ----
 
@@ -174,8 +179,10 @@ class NativeProgram:
         """
         moves = self._moves(sequences, results)
         words = self.table.words
-        function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64,
-                                    ctypes.c_void_p)(runtime()["symgrad_repeat"])  # fmt: skip
+        function = ctypes.CFUNCTYPE(
+            ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
+            ctypes.c_void_p, ctypes.c_void_p,
+        )(runtime()["symgrad_repeat"])  # fmt: skip
         held = [container.value for container in self._containers]
         if self.table.moved(held):
             return 0
@@ -183,7 +190,8 @@ class NativeProgram:
         while done < count:
             now = min(chunk, count - done)
             finished.value, before = 0, time.perf_counter()
-            code = function(words.ctypes.data, now, moves.ctypes.data, len(moves), ctypes.byref(finished))
+            code = function(words.ctypes.data, now, moves.ctypes.data, len(moves), 0, None,
+                            ctypes.byref(finished))  # fmt: skip
             done += finished.value
             moves[:, Move.ADDRESS] += finished.value * moves[:, Move.STRIDE]
             if code:

@@ -150,8 +150,12 @@ class Step:
     MOVES = 2
     MOVE_COUNT = 3
     COUNT = 4
-    """Address of the slot of the int64 number of rounds."""
+    """Address of the slot of the number of rounds, an int64; of a choice, of the bool that says whether."""
     COUNT_OFFSET = 5
+    FIXED = 6
+    """How many of the moves, the first ones, stay where they are."""
+    FLAG = 7
+    """Address of a byte that ends a region after the round that sets it, or 0; of a choice, what the bool must be."""
     SIZE = 8
 
 
@@ -162,7 +166,9 @@ class StepKind:
     VIEW = 1
     COPY = 2
     REGION = 3
-    """Another program, run as often as a number in memory says: a loop's body, or one side of a choice."""
+    """Another program, run as often as a number in memory says: a loop's body."""
+    CHOICE = 4
+    """Another program, run once if a bool in memory is what it must be: one side of a branch."""
 
 
 class Term:
@@ -199,16 +205,29 @@ class Overlap:
 
 
 class Move:
-    """One argument or output that steps on from call to call, when a program is repeated."""
+    """One argument or output of a program that is run again and again, and where it is in each round.
+
+    It steps on from row to row. After `LENGTH` rounds it goes elsewhere, and from then on comes back there after every
+    `NEXT_LENGTH` rounds; a length of 0 is for ever.
+    """
 
     TARGET = 0
     """Address of the slot; of a scalar argument, of its memory."""
     PATCHES = 1
     PATCH_COUNT = 2
-    ADDRESS = 3
-    STRIDE = 4
-    SCALAR_BYTES = 5
+    SCALAR_BYTES = 3
     """Bytes to copy, for a scalar argument; else 0."""
-    BASE = 6
+    BASE = 4
     """Address of a word that is added to `ADDRESS`: the slot of a memory that may move, or a zero."""
-    SIZE = 7
+    ADDRESS = 5
+    STRIDE = 6
+    LENGTH = 7
+    NEXT_BASE = 8
+    NEXT_ADDRESS = 9
+    NEXT_STRIDE = 10
+    NEXT_LENGTH = 11
+    CURRENT = 12
+    """Where it is; this and what follows is written while the rounds run."""
+    STEP = 13
+    LEFT = 14
+    SIZE = 15

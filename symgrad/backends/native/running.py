@@ -1,4 +1,4 @@
-"""Running a program's records: kernels, views with run-time starts, copies, regions; once or many times."""
+"""Running a program's records: kernels, views with run-time starts, copies, regions, choices; once or many times."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from symgrad.backends.native.words import (
     call_function,
     copy_bytes,
     leave_if,
+    leaving,
     pointer_of,
     record_at,
+    set_field,
     word_of,
 )
 from symgrad.backends.timing import BEGAN, RUNS, TIMES
@@ -19,7 +21,7 @@ from symgrad.backends.timing import BEGAN, RUNS, TIMES
 
 def running_functions() -> list[Function]:
     """Return the functions that run programs."""
-    return [_run(), _repeat(), _patch(), _view(), _read_counter()]
+    return [_run(), _repeat(), _begin_move(), _move_on(), _place_move(), _patch(), _view(), _read_counter()]
 
 
 def _patch() -> Function:
@@ -112,8 +114,8 @@ def _cycles(f: Function, timed: Value) -> Value:
 
 def _run_step(f: Function, api: Value, step: Value, scratch: Value, stride: Value) -> Value:
     """Write the choice between the kinds of steps; the value is the code."""
-    names = [f.new_block(name) for name in ("kernel", "other", "view", "rest", "region", "copy", "done")]
-    kernel, other, view, rest, region, copy, done = names
+    names = ("kernel", "other", "view", "rest", "region", "last", "choice", "copy", "done")
+    kernel, other, view, rest, region, last, choice, copy, done = [f.new_block(name) for name in names]
     kind = word_of(f, step, Step.KIND)
     f.branch(f.compare("eq", kind, index(StepKind.KERNEL)), kernel, other)
     f.start(kernel)
@@ -126,9 +128,14 @@ def _run_step(f: Function, api: Value, step: Value, scratch: Value, stride: Valu
     of_view = f.call("symgrad_view", INDEX, step)
     f.jump(done)
     f.start(rest)
-    f.branch(f.compare("eq", kind, index(StepKind.REGION)), region, copy)
+    f.branch(f.compare("eq", kind, index(StepKind.REGION)), region, last)
     f.start(region)
     of_region = _run_region(f, step)
+    f.jump(done)
+    f.start(last)
+    f.branch(f.compare("eq", kind, index(StepKind.CHOICE)), choice, copy)
+    f.start(choice)
+    of_choice = _run_choice(f, step)
     f.jump(done)
     f.start(copy)
     source = f.offset(f.load(pointer_of(f, step, Step.SOURCE), POINTER), word_of(f, step, Step.SOURCE_OFFSET), "i8")
@@ -136,16 +143,31 @@ def _run_step(f: Function, api: Value, step: Value, scratch: Value, stride: Valu
     copy_bytes(f, target, source, word_of(f, step, Step.BYTES))
     f.jump(done)
     f.start(done)
-    return f.phi(INDEX, (of_kernel, end_of_kernel), (of_view, view), (of_region, region), (index(0), copy))
+    ends = ((of_kernel, end_of_kernel), (of_view, view), (of_region, region), (of_choice, choice), (index(0), copy))
+    return f.phi(INDEX, *ends)
 
 
 def _run_region(f: Function, step: Value) -> Value:
     """Run another program, with its arguments and outputs stepping on, as often as a number in memory says."""
-    program, moves = pointer_of(f, step, Step.PROGRAM), pointer_of(f, step, Step.MOVES)
     memory = f.load(pointer_of(f, step, Step.COUNT), POINTER)
     count = f.load(f.offset(memory, word_of(f, step, Step.COUNT_OFFSET), "i8"), INDEX)
+    return _rounds_of(f, step, count, pointer_of(f, step, Step.FLAG))
+
+
+def _run_choice(f: Function, step: Value) -> Value:
+    """Run another program once, if a bool in memory is what it must be."""
+    memory = f.load(pointer_of(f, step, Step.COUNT), POINTER)
+    found = f.load(f.offset(memory, word_of(f, step, Step.COUNT_OFFSET), "i8"), "i8")
+    is_so = f.convert("zext", f.compare("ne", found, Value("0", "i8")), INDEX)
+    count = f.convert("zext", f.compare("eq", is_so, word_of(f, step, Step.FLAG)), INDEX)
+    return _rounds_of(f, step, count, NULL)
+
+
+def _rounds_of(f: Function, step: Value, count: Value, flag: Value) -> Value:
+    program, moves = pointer_of(f, step, Step.PROGRAM), pointer_of(f, step, Step.MOVES)
+    moved, fixed = word_of(f, step, Step.MOVE_COUNT), word_of(f, step, Step.FIXED)
     finished = address_of_field(f, program, Header.ROUNDS)
-    return f.call("symgrad_repeat", INDEX, program, count, moves, word_of(f, step, Step.MOVE_COUNT), finished)
+    return f.call("symgrad_repeat", INDEX, program, count, moves, moved, fixed, flag, finished)
 
 
 def _run_kernel(f: Function, api: Value, step: Value, scratch: Value, stride: Value) -> Value:
@@ -166,28 +188,71 @@ def _run_kernel(f: Function, api: Value, step: Value, scratch: Value, stride: Va
 
 
 def _repeat() -> Function:
-    """Run a program `count` times; arguments and outputs step on from call to call.
+    """Run a program `count` times, or until a flag is set; arguments and outputs step on from round to round.
 
-    `moves` has for each that moves the words of `Move`.
+    `moves` has for each of them the words of `Move`; the first `fixed` of them stay where they are. Returns 0, or what
+    stopped a round; `finished` gets the number of rounds that were carried out.
     """
     f = Function("symgrad_repeat", [("ptr", "program"), ("i64", "count"), ("ptr", "moves"), ("i64", "moved"),
-                                    ("ptr", "finished")], INDEX)  # fmt: skip
-    program, count, moves, moved, finished = f.parameters
+                                    ("i64", "fixed"), ("ptr", "flag"), ("ptr", "finished")], INDEX)  # fmt: skip
+    program, count, moves, moved, fixed, flag, finished = f.parameters
+    f.store(index(0), finished)
     with f.loop(index(0), count) as step:
-        with f.loop(index(0), moved) as each:
-            move = record_at(f, moves, each.index, Move.SIZE)
-            distance = f.multiply(step.index, word_of(f, move, Move.STRIDE))
-            base = f.load(pointer_of(f, move, Move.BASE), INDEX)
-            place = f.add(f.add(base, word_of(f, move, Move.ADDRESS)), distance)
-            address = f.convert("inttoptr", place, POINTER)
-            size = word_of(f, move, Move.SCALAR_BYTES)
-            with f.when(f.compare("ne", size, index(0))):
-                copy_bytes(f, pointer_of(f, move, Move.TARGET), address, size)
-            with f.when(f.compare("eq", size, index(0))):
-                f.call("symgrad_patch", "i1", pointer_of(f, move, Move.TARGET), address,
-                       pointer_of(f, move, Move.PATCHES), word_of(f, move, Move.PATCH_COUNT))  # fmt: skip
+        is_first = f.compare("eq", step.index, index(0))
+        with f.when(is_first), f.loop(index(0), moved) as each:
+            f.call("symgrad_begin_move", INDEX, record_at(f, moves, each.index, Move.SIZE))
+        with f.when(f.compare("ne", step.index, index(0))), f.loop(fixed, moved) as each:
+            f.call("symgrad_move_on", INDEX, record_at(f, moves, each.index, Move.SIZE))
         code = f.call("symgrad_run", INDEX, program)
         leave_if(f, f.compare("ne", code, index(0)), code)
         f.store(f.add(step.index, index(1)), finished)
+        with f.when(f.compare("ne", flag, NULL)):
+            leave_if(f, f.compare("ne", f.load(flag, "i8"), Value("0", "i8")), index(0))
+    f.give(index(0))
+    return f
+
+
+def _begin_move() -> Function:
+    """Put an argument or output where it is in the first round."""
+    f = Function("symgrad_begin_move", [("ptr", "move")], INDEX, True)
+    (move,) = f.parameters
+    place = f.add(f.load(pointer_of(f, move, Move.BASE), INDEX), word_of(f, move, Move.ADDRESS))
+    _set_move(f, move, place, word_of(f, move, Move.STRIDE), word_of(f, move, Move.LENGTH))
+    f.give(f.call("symgrad_place_move", INDEX, move, place))
+    return f
+
+
+def _move_on() -> Function:
+    """Put an argument or output where it is in the next round."""
+    f = Function("symgrad_move_on", [("ptr", "move")], INDEX, True)
+    (move,) = f.parameters
+    left = f.subtract(word_of(f, move, Move.LEFT), index(1))
+    with leaving(f, f.compare("eq", left, index(0))):
+        place = f.add(f.load(pointer_of(f, move, Move.NEXT_BASE), INDEX), word_of(f, move, Move.NEXT_ADDRESS))
+        _set_move(f, move, place, word_of(f, move, Move.NEXT_STRIDE), word_of(f, move, Move.NEXT_LENGTH))
+        f.give(f.call("symgrad_place_move", INDEX, move, place))
+    place = f.add(word_of(f, move, Move.CURRENT), word_of(f, move, Move.STEP))
+    set_field(f, move, Move.CURRENT, place)
+    set_field(f, move, Move.LEFT, left)
+    f.give(f.call("symgrad_place_move", INDEX, move, place))
+    return f
+
+
+def _set_move(f: Function, move: Value, place: Value, step: Value, left: Value) -> None:
+    for field, value in ((Move.CURRENT, place), (Move.STEP, step), (Move.LEFT, left)):
+        set_field(f, move, field, value)
+
+
+def _place_move() -> Function:
+    """Let the kernels of a program have an argument or output at an address: of a number, copy its bytes."""
+    f = Function("symgrad_place_move", [("ptr", "move"), ("i64", "place")], INDEX, True)
+    move, place = f.parameters
+    address = f.convert("inttoptr", place, POINTER)
+    size, target = word_of(f, move, Move.SCALAR_BYTES), pointer_of(f, move, Move.TARGET)
+    with leaving(f, f.compare("ne", size, index(0))):
+        copy_bytes(f, target, address, size)
+        f.give(index(0))
+    f.call("symgrad_patch", "i1", target, address, pointer_of(f, move, Move.PATCHES),
+           word_of(f, move, Move.PATCH_COUNT))  # fmt: skip
     f.give(index(0))
     return f

@@ -12,18 +12,22 @@ from symgrad.backends.base import UnsupportedError
 from symgrad.backends.native.calls import Call
 from symgrad.backends.native.copies import copy_kernel
 from symgrad.backends.native.emit import emit_kernel
+from symgrad.backends.native.equal_steps import work_key
 from symgrad.backends.native.kernel import NativeKernel
 from symgrad.backends.native.layouts import Layouts
 from symgrad.backends.native.llvm.host import host
 from symgrad.backends.native.llvm.text import module_text
+from symgrad.backends.native.regions import region_copies
 from symgrad.backends.native.routines import ROUTINES, routine_calls
 from symgrad.backends.native.scalars import ELEMENTS, is_supported
 from symgrad.backends.native.traits import in_place, may_fail
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import (
+    Branch,
     Evaluate,
     Library,
+    Loop,
     Map,
     Reduction,
     View,
@@ -33,7 +37,7 @@ from symgrad.lowering.fusion.copying import copies
 from symgrad.lowering.fusion.library import EXPANSIONS
 from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.plan import Change, Plan
-from symgrad.lowering.steps import Fused, Step
+from symgrad.lowering.steps import Bound, Fused, Step
 
 
 def fused_steps(graph: ClosedGraph, steps: Sequence[Step], sizes: OpenSizes, fusion: bool) -> Sequence[Step]:
@@ -42,7 +46,7 @@ def fused_steps(graph: ClosedGraph, steps: Sequence[Step], sizes: OpenSizes, fus
     for step in fused:
         kinds: list[Any] = [sizes.types[variable].type for variable in (*step.inputs, *step.outputs)]
         odd = [kind for kind in kinds if getattr(kind, "dtype", None) not in ELEMENTS]
-        if odd or isinstance(step.kernel, Evaluate | Map | Reduction):
+        if odd or isinstance(step.kernel, Evaluate | Map | Reduction | Loop | Branch):
             raise UnsupportedError(f"{step.name} has no native kernel")
         in_place(step)  # while nobody has asked for the kernel itself
     return fused
@@ -62,9 +66,10 @@ def selected(
     Each is handed to `written` as soon as it has been written.
     """
     sizes = plan.sizes or OpenSizes(plan.types)
+    known: dict[Any, Call] = {}
     calls: dict[Step, Sequence[Call]] = {}
     for step in [action.step for action in plan.actions if not isinstance(action.step.kernel, View)]:
-        calls[step] = calls_of(step, layouts, sizes)
+        calls[step] = calls_of(step, layouts, sizes, known)
         for call in calls[step]:
             written(call.kernel)
     copies = _copies(plan, layouts)
@@ -100,7 +105,7 @@ def has_kernel(step: Step) -> bool:
         return _has_function(kernel.function.name, dtypes, kinds[-1].dtype)
     if isinstance(kernel, Library):
         return kernel.name in ROUTINES or kernel.name in EXPANSIONS or copies(step)
-    return not isinstance(kernel, Evaluate) or copies(step)
+    return not isinstance(kernel, Evaluate | Loop | Branch) or copies(step)
 
 
 def _has_function(name: str, dtypes: Sequence[str], dtype: str) -> bool:
@@ -108,12 +113,21 @@ def _has_function(name: str, dtypes: Sequence[str], dtype: str) -> bool:
     return all(found in ELEMENTS for found in (*dtypes, dtype)) and is_supported(name, dtypes, dtype)
 
 
-def calls_of(step: Step, layouts: Layouts, sizes: OpenSizes) -> Sequence[Call]:
-    """Return the native kernels that do a step, in order; raise `UnsupportedError` if there are none."""
+def calls_of(step: Step, layouts: Layouts, sizes: OpenSizes, known: dict[Any, Call]) -> Sequence[Call]:
+    """Return the native kernels that do a step, in order; raise `UnsupportedError` if there are none.
+
+    Those that `known` has from an equal step are taken from there.
+    """
     kernel = step.kernel
     buffers = (*step.inputs, *step.outputs)
+    if isinstance(kernel, Bound):
+        return region_copies(step, layouts)
     if isinstance(kernel, Fused):
-        return [_fused(step, buffers, layouts, sizes)]
+        _check_strides(step, layouts, sizes)
+        key = work_key(step, sizes)
+        if key is None or key not in known:
+            known[key] = _fused(step, buffers, layouts, sizes)
+        return [replace(known[key], buffers=buffers, step=step)]
     if isinstance(kernel, Library) and kernel.name in ROUTINES:
         calls = routine_calls(step, layouts)
         if calls is not None:
@@ -122,7 +136,6 @@ def calls_of(step: Step, layouts: Layouts, sizes: OpenSizes) -> Sequence[Call]:
 
 
 def _fused(step: Step, buffers: Sequence[Variable], layouts: Layouts, sizes: OpenSizes) -> Call:
-    _check_strides(step, layouts, sizes)
     written = kernel_ir(step, sizes.types, sizes.dims)
     digest = hashlib.sha256(repr(written).encode()).hexdigest()[:12]
     written = replace(written, name=f"{written.name}_{digest}")

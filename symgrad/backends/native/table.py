@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,8 +27,10 @@ from symgrad.backends.native.records import (
     StepKind,
     Term,
 )
+from symgrad.backends.native.regions import add_region
 from symgrad.graph.variables import Container, Variable
 from symgrad.lowering.plan import Action, Change, Home, Place, Plan
+from symgrad.lowering.steps import Bound
 from symgrad.lowering.steps import Step as PlannedStep
 
 CACHE_LINE = 64
@@ -89,34 +92,34 @@ class Table:
         self._slot_count = 0
         own = max((_temporary_bytes(each) for each in calls.values()), default=0)
         self.own_bytes = _aligned_size(plan.arena_size) + _aligned_size(own)
-        self._arena = self._allocate(self.own_bytes)
+        self._arena = self.allocate(self.own_bytes)
         self._temporaries = self._arena + _aligned_size(plan.arena_size)
         scratch = max((call.kernel.scratch for each in calls.values() for call in each), default=0)
         self.scratch_stride = _aligned_size(scratch) + CACHE_LINE
-        self._scratch = self._allocate(self.scratch_stride * threads)
-        self._zero = self._array([0])
+        self._scratch = self.allocate(self.scratch_stride * threads)
+        self.zero = self.array([0])
         self._place_leaves()
         self._place_results()
         self._steps: list[list[int]] = []
         self._used, self._temporary_places = 0, dict[Temporary, int]()
         self._moving: list[tuple[list[int], _Memory]] = []
+        self.work = sum(call.kernel.flops + call.kernel.bytes for each in calls.values() for call in each)
         for action in plan.actions:
             self._add_action(action, calls)
         self._add_commits()
-        self.work = sum(call.kernel.flops + call.kernel.bytes for each in calls.values() for call in each)
         self.words = self._header()
         finalize(self, _drop_kept, self.output_records)
 
     # ---- memory ----
 
-    def _allocate(self, size: int) -> int:
+    def allocate(self, size: int) -> int:
         """Return the address of `size` bytes on a cache line, which live as long as the table."""
         raw = np.zeros(size + CACHE_LINE, np.uint8)
         self.kept.append(raw)
         self.memory += size
         return -(-raw.ctypes.data // CACHE_LINE) * CACHE_LINE
 
-    def _array(self, words: Sequence[int] | Sequence[Sequence[int]]) -> int:
+    def array(self, words: Sequence[int] | Sequence[Sequence[int]] | np.ndarray) -> int:
         """Return the address of words, which live as long as the table."""
         array = np.array(words, np.int64).reshape(-1)
         self.kept.append(array)
@@ -134,7 +137,7 @@ class Table:
         self.scalars: dict[Variable, int] = {}
         for variable in self.plan.graph.inputs:
             if not self.layouts.shape(variable):
-                self.scalars[variable] = self._allocate(CACHE_LINE)
+                self.scalars[variable] = self.allocate(CACHE_LINE)
             self._new_memory(variable, self.scalars.get(variable))
         for shared in self.plan.shared:
             self._new_memory(shared)
@@ -170,7 +173,12 @@ class Table:
     def _own_address(self, output: Variable, place: Place | None) -> int:
         if place is not None:
             return self._arena + place.offset
-        return self._allocate(bytes_of(self.plan.types, output))
+        return self.allocate(bytes_of(self.plan.types, output))
+
+    def where(self, variable: Variable) -> tuple[int, int]:
+        """Return the address of the slot of a variable's memory, and the bytes from there to its first element."""
+        location = self.layouts.of(variable)
+        return self._memories[location.memory].slot, self._bytes(location, variable)
 
     def _bytes(self, location: Location, variable: Variable) -> int:
         kind: Any = variable.type
@@ -185,8 +193,11 @@ class Table:
                 self._add_view(step)
             return
         self._used, self._temporary_places = 0, {}
-        for call in calls[step]:
+        found = calls.get(step, ()) if isinstance(step.kernel, Bound) else calls[step]
+        for call in found:
             self._add_call(call)
+        if isinstance(step.kernel, Bound):
+            add_region(self, step, {call.buffers[0]: call.buffers[1] for call in found})
 
     def _add_call(self, call: Call) -> None:
         buffers = np.zeros(max(len(call.buffers), 1), np.int64)
@@ -194,7 +205,7 @@ class Table:
         base = int(buffers.ctypes.data)
         for number, buffer in enumerate(call.buffers):
             if isinstance(buffer, Temporary):
-                buffers[number] = self._temporary_place(buffer)
+                buffers[number] = self.temporary_place(buffer)
                 continue
             location = self.layouts.of(buffer)
             memory, offset = self._memories[location.memory], self._bytes(location, buffer)
@@ -208,19 +219,21 @@ class Table:
         record[Step.KIND] = StepKind.KERNEL
         record[Step.FUNCTION] = self.functions[kernel.name]
         record[Step.BUFFERS] = base
-        record[Step.SIZES] = self._array(list(call.sizes) or [0])
+        record[Step.SIZES] = self.array(list(call.sizes) or [0])
         record[Step.UNITS] = call.units
         record[Step.THREADS] = min(self.threads, call.units) if large else 1
-        self._add_step(record, Label(kernel.name, call.step, kernel, call.buffers))
+        self.add_step(record, Label(kernel.name, call.step, kernel, call.buffers))
 
-    def _temporary_place(self, temporary: Temporary) -> int:
+    def temporary_place(self, temporary: Temporary) -> int:
+        """Return the address of a temporary of the step that is being laid out."""
         place = self._temporary_places.get(temporary)
         if place is None:
             place = self._temporary_places[temporary] = self._temporaries + self._used
             self._used += _aligned_size(temporary.bytes)
         return place
 
-    def _add_step(self, record: list[int], label: Label) -> None:
+    def add_step(self, record: list[int], label: Label) -> None:
+        """Add a record, and what people are told of it."""
         self._steps.append(record)
         self.labels.append(label)
 
@@ -237,6 +250,13 @@ class Table:
     def is_parallel(self) -> bool:
         """Whether any of its kernels runs on several threads."""
         return any(self.threads_of(number) > 1 for number in range(len(self._steps)))
+
+    def last_rounds(self) -> tuple[int, bool]:
+        """Return how many rounds the first loop has carried out in the last call, and whether its body ended it."""
+        number = next(number for number, label in enumerate(self.labels) if label.program is not None)
+        flag = self._steps[number][Step.FLAG]
+        ended = bool(flag) and bool(ctypes.c_uint8.from_address(flag).value)
+        return int(self.labels[number].program.table.words[Header.ROUNDS]), ended
 
     def _address_in(self, memory: _Memory) -> int:
         return int(self._slots[(memory.slot - self._slots.ctypes.data) // WORD])
@@ -260,9 +280,9 @@ class Table:
         record[Step.SOURCE] = self._memories[base.memory].slot
         record[Step.TARGET] = self._memories[output].slot
         record[Step.SOURCE_OFFSET] = base.offset * item
-        record[Step.TERMS] = self._array(terms)
+        record[Step.TERMS] = self.array(terms)
         record[Step.TERM_COUNT] = len(terms)
-        self._add_step(record, Label("view", step, None, step.inputs))
+        self.add_step(record, Label("view", step, None, step.inputs))
         self._moving.append((record, self._memories[output]))
 
     def _add_copy(
@@ -279,7 +299,7 @@ class Table:
         record[Step.SOURCE_OFFSET] = 0 if memory else self._bytes(location, source)
         record[Step.TARGET] = target.slot
         record[Step.BYTES] = bytes_of(self.plan.types, source)
-        self._add_step(record, Label("copy", None, None, (source,) if update is None else (source, update)))
+        self.add_step(record, Label("copy", None, None, (source,) if update is None else (source, update)))
 
     def _add_copy_kernel(self, target: _Memory, source: Variable) -> None:
         stand_in = Variable(source.type)
@@ -304,7 +324,7 @@ class Table:
                 raise UnsupportedError("an update changes the sizes of a shared variable")
             if commit.change is Change.SNAPSHOT:
                 size = bytes_of(self.plan.types, commit.value)
-                own = self._new_memory(Variable(commit.value.type), self._allocate(size))
+                own = self._new_memory(Variable(commit.value.type), self.allocate(size))
                 self._add_copy(own, commit.value)
                 snapshots.append((commit.target, commit.value, own))
         for commit in self.plan.commits:
@@ -334,7 +354,7 @@ class Table:
         for move, record in zip(moves[len(arguments) :], results, strict=True):
             move[Move.TARGET] = record[Output.SLOT]
             move[Move.PATCHES], move[Move.PATCH_COUNT] = record[Output.PATCHES], record[Output.PATCH_COUNT]
-        moves[:, Move.BASE] = self._zero
+        moves[:, Move.BASE] = self.zero
         return moves
 
     def moved(self, arrays: Sequence[np.ndarray]) -> bool:
@@ -353,7 +373,7 @@ class Table:
             row = [0] * Patch.SIZE
             row[Patch.LOCATION], row[Patch.OFFSET] = location, offset
             rows.append(row)
-        return self._array(rows or [[0]]), len(rows)
+        return self.array(rows or [[0]]), len(rows)
 
     def _described(self, variable: Variable) -> tuple[int, int, int]:
         """Return descriptor, rank and dimensions as records hold them."""
@@ -361,7 +381,7 @@ class Table:
         descriptor = np.dtype(kind.dtype)
         self.kept.append(descriptor)
         shape = self.layouts.shape(variable)
-        return id(descriptor), len(shape), self._array(list(shape) or [0])
+        return id(descriptor), len(shape), self.array(list(shape) or [0])
 
     def _array_record(self, variable: Variable, written: bool, source: int) -> list[int]:
         memory = self._memories[variable]
@@ -420,9 +440,9 @@ class Table:
         words[Header.ARRAYS], words[Header.ARRAY_COUNT] = self.array_records.ctypes.data, len(arrays)
         words[Header.OUTPUTS] = self.output_records.ctypes.data
         words[Header.OUTPUT_COUNT] = len(self.plan.graph.outputs)
-        words[Header.STEPS], words[Header.STEP_COUNT] = self._array(self._steps or [[0]]), len(self._steps)
+        words[Header.STEPS], words[Header.STEP_COUNT] = self.array(self._steps or [[0]]), len(self._steps)
         words[Header.SLOTS] = self._slots.ctypes.data
-        words[Header.OVERLAPS], words[Header.OVERLAP_COUNT] = self._array(overlaps or [[0]]), len(overlaps)
+        words[Header.OVERLAPS], words[Header.OVERLAP_COUNT] = self.array(overlaps or [[0]]), len(overlaps)
         words[Header.RELEASES] = int(self.work >= RELEASE_WORK)
         words[Header.SCRATCH], words[Header.SCRATCH_STRIDE] = self._scratch, self.scratch_stride
         return words

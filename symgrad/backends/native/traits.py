@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 from symgrad.kernels.grammar import Evaluate, FromOperand, IndexEntry, Kernel, Library, Range, Slice, View
 from symgrad.lowering.plan import Traits
-from symgrad.lowering.steps import Fused, Step
+from symgrad.lowering.steps import Bound, Fused, Step
 
 FAILING = frozenset(("random_sample",))
 """The routines whose kernels may find something that they can't do."""
@@ -56,6 +56,8 @@ def may_fail(kernel: Kernel) -> bool:
         return kernel.may_fail
     if isinstance(kernel, Library):
         return kernel.name in FAILING
+    if isinstance(kernel, Bound):
+        return any(may_fail(action.step.kernel) for plan in kernel.plans for action in plan.actions)
     return isinstance(kernel, View) and isinstance(kernel.how, Slice) and any(map(_is_open, kernel.how.index))
 
 

@@ -361,6 +361,12 @@ def conv2d(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     return cached(make, call)
 
 
+def _check_cotangent(geometry: convolution.Conv2dGeometry, cotangent: Array) -> None:
+    """Raise unless a convolution of these sizes has an output of the cotangent's shape."""
+    if geometry.output_shape != cotangent.shape:
+        raise ShapeError(f"a gradient of shape {cotangent.shape}, where the output has {geometry.output_shape}")
+
+
 @routine
 def conv2d_input_gradient(attributes: Attributes, workspace: Workspace) -> Callable[..., Any]:
     """The cotangent of a convolution's images."""
@@ -369,6 +375,7 @@ def conv2d_input_gradient(attributes: Attributes, workspace: Workspace) -> Calla
         channels = filters.shape[1] * attributes["groups"]
         shape = (cotangent.shape[0], channels, int(height), int(width))
         geometry = convolution.Conv2dGeometry(shape, filters.shape, **attributes)
+        _check_cotangent(geometry, cotangent)
         return convolution.Conv2dInputGradient(geometry, cotangent.dtype, workspace)
 
     def call(kernel: Any, filters: Array, cotangent: Array, *sizes: Array, out: Array | None) -> Array:
@@ -384,6 +391,7 @@ def conv2d_filter_gradient(attributes: Attributes, workspace: Workspace) -> Call
     def make(images: Array, cotangent: Array, height: Array, width: Array) -> Any:
         shape = (cotangent.shape[1], images.shape[1] // attributes["groups"], int(height), int(width))
         geometry = convolution.Conv2dGeometry(images.shape, shape, **attributes)
+        _check_cotangent(geometry, cotangent)
         return convolution.Conv2dFilterGradient(geometry, images.dtype, workspace)
 
     def call(kernel: Any, images: Array, cotangent: Array, *sizes: Array, out: Array | None) -> Array:

@@ -19,11 +19,12 @@ _UNARY = (
     "negative", "reciprocal", "abs", "sign", "sqr", "sqrt", "floor", "ceil", "trunc", "rint", "exp", "exp2", "expm1",
     "exp_below_one", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh",
     "tanh", "arcsinh", "arccosh", "arctanh", "deg2rad", "rad2deg", "sigmoid", "softplus", "rectify", "step", "erf",
-    "erfc", "invert",
+    "erfc", "xlogx", "invert",
 )  # fmt: skip
 _BINARY = (
     "add", "subtract", "multiply", "true_divide", "floor_divide", "mod", "power", "logaddexp", "arctan2", "maximum",
-    "minimum", "rectify_gradient", "and", "or", "xor", "shift_left", "shift_right", "multiply_high",
+    "minimum", "rectify_gradient", "and", "or", "xor", "left_shift", "right_shift", "shift_left", "shift_right",
+    "multiply_high", "xlogy0",
 )  # fmt: skip
 
 FUNCTIONS: dict[str, tuple[int, Rule]] = {

@@ -40,7 +40,8 @@ _NUMPY_NAMES = {
 }  # fmt: skip
 _ELSEWHERE = {
     "exp_below_one": "numpy:exp", "sigmoid": "scipy.special:expit",
-    "erf": "scipy.special:erf", "erfc": "scipy.special:erfc",
+    "erf": "scipy.special:erf", "erfc": "scipy.special:erfc", "xlogy0": "scipy.special:xlogy",
+    "xlogx": "symgrad.kernels.special_functions:xlogx",
     "softplus": "symgrad.kernels.scalar_functions:softplus", "rectify": "symgrad.kernels.scalar_functions:relu",
     "step": "symgrad.kernels.scalar_functions:step",
     "rectify_gradient": "symgrad.kernels.scalar_functions:rectify_gradient",

@@ -45,13 +45,19 @@ def leaves(dims: Iterable[Dim]) -> Axis:
     pending = list(dims)[::-1]
     while pending:
         dim = pending.pop()
-        while dim.same is not None:
-            dim = dim.same
+        dim = _standing_for(dim)
         if dim.parts:
             pending.extend(dim.parts[::-1])
         else:
             found.append(dim)
     return tuple(found)
+
+
+def _standing_for(dim: Dim) -> Dim:
+    """Return the dim that one was made the same as, if it was."""
+    while dim.same is not None:
+        dim = dim.same
+    return dim
 
 
 def joined(axes: Iterable[Axis]) -> Axis:
@@ -69,7 +75,7 @@ def unify(first: Axis, second: Axis) -> None:
     """
     a, b = list(leaves(first)), list(leaves(second))
     while a and b:
-        x, y = a.pop(), b.pop()
+        x, y = _standing_for(a.pop()), _standing_for(b.pop())
         if x is y:
             continue
         if x.size == y.size:

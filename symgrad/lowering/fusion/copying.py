@@ -17,6 +17,7 @@ from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Evaluate, Fixed, FromArray, FromOperand, Library, Range
 from symgrad.kernels.ir import grammar as ir
 from symgrad.kernels.ir.builder import KernelBuilder, Memory, Term, call, cast
+from symgrad.kernels.ir.functions import DTYPES
 from symgrad.lowering.fusion.axes import UnfusableError, contiguous_strides, leaves
 from symgrad.lowering.fusion.building import Builder, Facts
 from symgrad.lowering.fusion.nest import strides_of
@@ -58,7 +59,7 @@ class Operand:
         kept = list(indices)[len(indices) - len(self.shape) :]
         places = [place for place, size in zip(kept, self.shape, strict=True) if size != 1]
         strides = [stride for stride, size in zip(self.strides, self.shape, strict=True) if size != 1]
-        return self.memory[_offset(places, strides, self.start)]
+        return self.memory[offset(places, strides, self.start)]
 
 
 class CopyWriter:
@@ -115,6 +116,13 @@ class CopyWriter:
                   for own, size, plain in zip(strides, shape, contiguous_strides(shape), strict=True)]  # fmt: skip
         return Operand(self.memories[leaf.variable], shape, tuple([int(stride) for stride in filled]), start)
 
+    def part(self, number: int) -> Operand | Term:
+        """Return an operand by its position, or the number that it is filled with."""
+        node = self.terms[number].node
+        if isinstance(node, Number) and not isinstance(node.value, str):
+            return self.builder.literal(node.value, node.dtype)
+        return self.operand(number)
+
     def scalar(self, number: int) -> Term:
         """Return a number, known or in memory."""
         value = self.facts.known(self.step.inputs[number])
@@ -149,7 +157,7 @@ class CopyWriter:
                 self.output[loop.index] = operand.memory[loop.index]
             return
         with self.loops(self.shape) as indices:
-            self.output[_offset(indices, self.strides, 0)] = operand.at(indices)
+            self.output[offset(indices, self.strides, 0)] = operand.at(indices)
 
     def put(self, place: Any, value: Term, sets: bool) -> None:
         """Set an element of the output, or add to it."""
@@ -167,7 +175,7 @@ class CopyWriter:
         return wide
 
 
-def _offset(places: Sequence[Any], strides: Sequence[Any], start: int) -> Any:
+def offset(places: Sequence[Any], strides: Sequence[Any], start: int) -> Any:
     """Return ``start + sum of stride * place``."""
     total: Any = start
     for place, stride in zip(places, strides, strict=True):
@@ -190,6 +198,8 @@ def _reach(leaf: Leaf) -> int:
 
 def write_copy(facts: Facts, name: str, step: Step, inputs: Sequence[Variable]) -> ir.Kernel:
     """Return the kernel of a step that puts elements in their places, or raise `UnfusableError`."""
+    if any(facts.dtype(variable) not in DTYPES for variable in (*inputs, *step.outputs)):
+        raise UnfusableError("a dtype that kernels don't have")
     writer = CopyWriter(facts, name, step, inputs)
     attributes = dict(step.kernel.attributes) if isinstance(step.kernel, Library) else {}
     COPIES[step.kernel.name](writer, step, attributes)  # type: ignore[attr-defined]
@@ -212,22 +222,27 @@ def make_vector(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
 def concatenate(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
     """Tensors one after the other along an axis."""
     axis, b = attributes["axis"], w.builder
-    parts = [w.operand(number) for number in range(len(step.inputs))]
-    if any(part.memory.buffer.dtype != w.output.buffer.dtype for part in parts):
+    shapes = [w.known_shape(variable) for variable in step.inputs]
+    parts = [w.part(number) for number in range(len(step.inputs))]
+    if any(w.facts.dtype(variable) != w.output.buffer.dtype for variable in step.inputs):
         raise UnfusableError("parts of other dtypes")
-    starts = np.cumsum([0, *[part.shape[axis] for part in parts]]).tolist()
-    if all(part.is_contiguous for part in parts):
+    starts = np.cumsum([0, *[shape[axis] for shape in shapes]]).tolist()
+    if all(not isinstance(part, Operand) or part.is_contiguous for part in parts):
         rest, rows = prod(w.shape[axis + 1 :]), prod(w.shape[:axis])
         with b.parallel(rows) as row:
-            for part, start in zip(parts, starts, strict=False):
-                length = part.shape[axis] * rest
+            for part, shape, start in zip(parts, shapes, starts, strict=False):
+                length = shape[axis] * rest
+                if not length:
+                    continue
                 with b.vector(length) as loop:
                     place = row.index * (w.shape[axis] * rest) + start * rest + loop.index
-                    w.output[place] = part.memory[row.index * length + loop.index]
+                    element = row.index * length + loop.index
+                    w.output[place] = part.memory[element] if isinstance(part, Operand) else part
         return
-    for part, start in zip(parts, starts, strict=False):
-        with w.loops(part.shape) as indices:
-            w.output[_offset(indices, w.strides, start * int(w.strides[axis]))] = part.at(indices)
+    for part, shape, start in zip(parts, shapes, starts, strict=False):
+        with w.loops(shape) as indices:
+            value = part.at(indices) if isinstance(part, Operand) else part
+            w.output[offset(indices, w.strides, start * int(w.strides[axis]))] = value
 
 
 @copying
@@ -242,7 +257,7 @@ def write(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
         start = w.position(index, size) * stride + start
     with w.loops([size for size, _ in part]) as indices:
         value = w.scalar(1) if written is None else written.at(indices)
-        place = _offset(indices, [stride for _, stride in part], 0)
+        place = offset(indices, [stride for _, stride in part], 0)
         w.put(start + place if not isinstance(start, int) or start else place, value, attributes["sets"])
 
 
@@ -297,4 +312,4 @@ def write_at(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
         places = [w.position(array.at(outer), size) for array, size in zip(arrays, w.shape, strict=False)]
         with w.loops(rest) as inner:
             value = w.scalar(1) if written is None else written.at([*outer, *inner])
-            w.put(_offset([*places, *inner], w.strides, 0), value, attributes["sets"])
+            w.put(offset([*places, *inner], w.strides, 0), value, attributes["sets"])

@@ -24,7 +24,7 @@ _EXPENSIVE = (
     "exp", "exp_below_one", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos",
     "arctan",
     "arctan2", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "sigmoid", "softplus", "logaddexp", "power",
-    "erf", "erfc",
+    "erf", "erfc", "xlogx", "xlogy0",
 )  # fmt: skip
 COSTS = dict.fromkeys(_EXPENSIVE, 12) | dict.fromkeys(
     ("true_divide", "sqrt", "reciprocal", "mod", "floor_divide"), 3

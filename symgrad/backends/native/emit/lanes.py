@@ -17,8 +17,8 @@ from symgrad.kernels.ir.traversal import expressions, in_order, index_names, par
 LIGHT = frozenset((
     "add", "subtract", "multiply", "negative", "abs", "sign", "sqr", "maximum", "minimum", "rectify", "clip", "switch",
     "rectify_gradient", "and", "or", "xor", "invert", "eq", "neq", "lt", "le", "gt", "ge", "floor", "ceil", "trunc",
-    "rint", "step", "isnan", "isinf", "isfinite", "bitcast", "shift_left", "shift_right", "deg2rad", "rad2deg",
-    "true_divide", "reciprocal", "sqrt",
+    "rint", "step", "isnan", "isinf", "isfinite", "bitcast", "left_shift", "right_shift", "shift_left", "shift_right",
+    "deg2rad", "rad2deg", "true_divide", "reciprocal", "sqrt",
 ))  # fmt: skip
 """Functions of a few instructions; the others take tens."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from symgrad.backends.native.llvm.text import Function, Value, element_of, literal, with_element
+from symgrad.backends.native.llvm.text import Function, Value, byte_size, element_of, literal, with_element
 from symgrad.backends.native.mathematics import integers
 
 Writer = Callable[..., Value]
@@ -199,6 +199,27 @@ def _step(function: Function, x: Value) -> Value:
     return function.select(function.compare("uno", x, x), x, known)
 
 
+def _left_shift(function: Function, x: Value, y: Value) -> Value:
+    fits = function.compare("ult", y, _number(_width(x), y))  # a negative number of places is a large one
+    moved = function.binary("shl", x, function.select(fits, y, _number(0, y)))
+    return function.select(fits, moved, _number(0, x))
+
+
+def _right_shift(function: Function, x: Value, y: Value) -> Value:
+    fits = function.compare("ult", y, _number(_width(x), y))
+    return function.binary("ashr", x, function.select(fits, y, _number(_width(x) - 1, y)))
+
+
+def _right_shift_of_unsigned(function: Function, x: Value, y: Value) -> Value:
+    fits = function.compare("ult", y, _number(_width(x), y))
+    moved = function.binary("lshr", x, function.select(fits, y, _number(0, y)))
+    return function.select(fits, moved, _number(0, x))
+
+
+def _width(value: Value) -> int:
+    return 8 * byte_size(element_of(value.type))
+
+
 def _comparison(of_floats: str, of_signed: str, of_unsigned: str) -> tuple[Rule, ...]:
     return (
         Rule("f", Comparison(of_floats)), Rule("i", Comparison(of_signed)), Rule("bu", Comparison(of_unsigned)),
@@ -224,6 +245,8 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "logical_and": (Rule("b", Instruction("and")),),
     "logical_or": (Rule("b", Instruction("or")),),
     "invert": (Rule("biu", _invert),),
+    "left_shift": (Rule("iu", _left_shift),),
+    "right_shift": (Rule("i", _right_shift), Rule("u", _right_shift_of_unsigned)),
     "add": (Rule("f", Instruction("fadd")), Rule("iu", Instruction("add")), Rule("b", Instruction("or"))),
     "subtract": (Rule("f", Instruction("fsub")), Rule("iu", Instruction("sub"))),
     "multiply": (Rule("f", Instruction("fmul")), Rule("iu", Instruction("mul")), Rule("b", Instruction("and"))),

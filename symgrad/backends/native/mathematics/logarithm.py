@@ -195,7 +195,18 @@ def arctanh(m: Arithmetic, x: Value) -> Value:
     return m.with_sign(m.multiply(log1p(m, ratio), 0.5), x)
 
 
+def xlogx(m: Arithmetic, x: Value) -> Value:
+    """``x log x``, and 0 at 0."""
+    return m.select(m.equal(x, 0.0), 0.0, m.multiply(x, log(m, x)))
+
+
+def xlogy0(m: Arithmetic, x: Value, y: Value) -> Value:
+    """``x log y``, and 0 where x is 0 and y a number."""
+    is_zero = m.function.binary("and", m.equal(x, 0.0), m.equal(y, y))
+    return m.select(is_zero, 0.0, m.multiply(x, log(m, y)))
+
+
 FUNCTIONS: dict[str, Callable[..., Value]] = {
     "log": log, "log2": log2, "log10": log10, "log1p": log1p, "softplus": softplus, "logaddexp": logaddexp,
-    "arcsinh": arcsinh, "arccosh": arccosh, "arctanh": arctanh,
+    "arcsinh": arcsinh, "arccosh": arccosh, "arctanh": arctanh, "xlogx": xlogx, "xlogy0": xlogy0,
 }  # fmt: skip

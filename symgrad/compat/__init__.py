@@ -1,0 +1,1 @@
+"""The names of other programs, mapped onto symgrad."""

@@ -1,0 +1,98 @@
+"""The rooms of Theano's language of tensors."""
+
+from __future__ import annotations
+
+SPARSE_TYPES = "csc_matrix csr_matrix bsr_matrix csc_dmatrix csc_fmatrix csr_dmatrix csr_fmatrix bsr_dmatrix bsr_fmatrix"
+
+TENSOR_ROOMS: dict[str, str] = {
+    "theano.tensor": """
+        .constructors: *
+        .tensor_functions: *
+        .ops: *
+        .types: TensorType Tensor=TensorType
+        symgrad.tensor: sort var
+        .gradients: grad numeric_grad verify_grad grad_not_implemented grad_undefined
+        .softmax: softmax
+        symgrad: Apply Variable Constant SharedVariable Lop Rop jacobian hessian
+        symgrad.errors: ShapeError
+        theano.printing: pprint min_informative_str
+        theano.gradient: consider_constant disconnected_grad zero_grad grad_clip grad_scale
+        symgrad.tensor: *
+    """,
+    "theano.tensor.basic": "theano.tensor: *",
+    "theano.tensor.var": "theano.tensor: _tensor_py_operators=TensorOperators\ntheano.tensor: *",
+    "theano.tensor.type": ".types: *",
+    "theano.tensor.elemwise": ".ops: Elemwise DimShuffle CAReduce CAReduceDtype Sum Prod All Any=Any_",
+    "theano.tensor.subtensor": """
+        .ops: Subtensor IncSubtensor AdvancedSubtensor AdvancedSubtensor1 AdvancedIncSubtensor AdvancedIncSubtensor1
+        .tensor_functions: get_idx_list get_canonical_form_slice as_index_variable advanced_subtensor advanced_subtensor1
+        .tensor_functions: advanced_inc_subtensor advanced_inc_subtensor1 advanced_set_subtensor advanced_set_subtensor1
+        theano.tensor: *
+    """,
+    "theano.tensor.sharedvar": """
+        .sharing: tensor_constructor scalar_constructor TensorSharedVariable ScalarSharedVariable
+        symgrad: SharedVariable
+    """,
+    "theano.tensor.shared_randomstreams": ".random_streams: RandomStreams RandomStateSharedVariable=RandomState",
+    "theano.tensor.raw_random": ".random_functions: *",
+    "theano.tensor.randomstreams": ".random_streams: RandomStreams",
+    "theano.tensor.extra_ops": "theano.tensor: *\nsymgrad.graph.absent: DisconnectedType",
+    "theano.tensor.sort": "theano.tensor: sort argsort topk argtopk topk_and_argtopk",
+    "theano.tensor.inplace": ".inplace: *",
+    "theano.tensor.io": ".loading: load",
+    "theano.tensor.utils": ".utilities: hash_from_ndarray hash_from_dict shape_of_variables",
+    "theano.tensor.xlogx": "symgrad.tensor: xlogx xlogy0",
+    "theano.tensor.fft": "symgrad.tensor.fft: *",
+    "theano.tensor.fourier": "symgrad.tensor.fft: fft",
+    "theano.tensor.nlinalg": "symgrad.tensor.linalg: *\n.linear_algebra: *",
+    "theano.tensor.slinalg": "symgrad.tensor.linalg: *\n.linear_algebra: *",
+    "theano.tensor.opt": ".asserting: Assert assert_op",
+    "theano.tensor.opt_uncanonicalize": "",
+    "theano.tensor.blas": "",
+    "theano.tensor.blas_c": "",
+    "theano.tensor.blas_scipy": "",
+    # ---- signals ----
+    "theano.tensor.signal": "",
+    "theano.tensor.signal.pool": "symgrad.tensor.nnet: pool_2d pool_3d max_pool_2d=pool_2d max_pool_2d_same_size\n.convolution: bool_t Pool",
+    "theano.tensor.signal.downsample": "theano.tensor.signal.pool: max_pool_2d max_pool_2d_same_size\n.convolution: DownsampleFactorMax",
+    "theano.tensor.signal.conv": ".convolution: conv2d=signal_conv2d",
+    # ---- nnet ----
+    "theano.tensor.nnet": """
+        .softmax: softmax logsoftmax softmax_graph=softmax softmax_with_bias softmax_grad
+        symgrad.tensor.nnet: *
+        symgrad.tensor: sigmoid softplus relu
+    """,
+    "theano.tensor.nnet.nnet": "theano.tensor.nnet: *",
+    "theano.tensor.nnet.sigm": "theano.tensor.nnet: sigmoid hard_sigmoid ultra_fast_sigmoid softplus scalar_sigmoid",
+    "theano.tensor.nnet.conv": ".convolution: conv2d=old_conv2d ConvOp",
+    "theano.tensor.nnet.abstract_conv": "symgrad.tensor.nnet: *",
+    "theano.tensor.nnet.conv3d2d": ".convolution: conv3d=conv3d2d",
+    "theano.tensor.nnet.Conv3D": ".convolution: conv3D",
+    "theano.tensor.nnet.ConvTransp3D": "",
+    "theano.tensor.nnet.ConvGrad3D": "",
+    "theano.tensor.nnet.bn": "symgrad.tensor.nnet: batch_normalization batch_normalization_train batch_normalization_test\ntheano.tensor: add mul sub true_div",
+    "theano.tensor.nnet.neighbours": "symgrad.tensor.nnet: images2neibs neibs2images",
+    "theano.tensor.nnet.blocksparse": "symgrad.tensor.nnet: sparse_block_dot",
+    "theano.tensor.nnet.ctc": "symgrad.tensor.nnet: ctc",
+    # ---- scalars ----
+    "theano.scalar": """
+        .scalars: *
+        theano.tensor: *
+    """,
+    "theano.scalar.basic": "theano.scalar: *",
+    "theano.scalar.basic_scipy": ".scalars: *\ntheano.tensor: *",
+    "theano.scalar.sharedvar": ".sharing: shared",
+    # ---- sparse ----
+    "theano.sparse": f"""
+        .sparse_names: {SPARSE_TYPES}
+        .sparse_names: *
+        symgrad.sparse: *
+    """,
+    "theano.sparse.basic": "theano.sparse: *",
+    "theano.sparse.type": "theano.sparse: SparseType",
+    "theano.sparse.sharedvar": "theano.sparse: shared sparse_constructor=shared SparseTensorSharedVariable",
+    "theano.sparse.sandbox": "",
+    "theano.sparse.sandbox.sp": "theano.sparse: *",
+    "theano.sparse.sandbox.sp2": "theano.sparse: *",
+    "theano.sparse.sandbox.truedot": "theano.sparse: true_dot",
+}
