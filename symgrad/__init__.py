@@ -12,6 +12,9 @@ Declare symbolic tensors and shared variables, write an expression, ask for its 
 14.0
 """
 
+from importlib import import_module
+from types import ModuleType
+
 from symgrad.compile.executable import Function
 from symgrad.compile.function import In, Out, function
 from symgrad.compile.modes import Mode
@@ -28,7 +31,7 @@ from symgrad.control import (
     scan_checkpoints,
     until,
 )
-from symgrad.custom import PythonOp, as_op
+from symgrad.custom import Assert, Print, PythonOp, as_op
 from symgrad.debug import debugprint, draw, pp, to_networkx
 from symgrad.debug.profiles import Profile
 from symgrad.debug.tracebacks import hide_internal_frames
@@ -46,18 +49,27 @@ from symgrad.gradient import (
 )
 from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
 from symgrad.tensor.variable import shared
+from symgrad.tools import clone_replace
 
 from symgrad import random, tensor  # isort: skip
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Apply", "Constant", "Function", "In", "Lop", "Mode", "OpFromGraph", "OrderedUpdates", "Out", "Profile",
-    "PythonOp", "Rop", "SharedVariable", "Variable", "as_op", "config", "debugprint", "draw", "foldl", "foldr", "function", "grad", "hessian",
-    "hessian_vector_product", "ifelse", "jacobian", "map", "pp", "random", "reduce", "scan", "scan_checkpoints",
-    "shared", "subgraph_grad", "tensor", "to_networkx", "until", "vectorize", "verify_grad", "vmap",
+    "Apply", "Assert", "Constant", "Function", "In", "Lop", "Mode", "OpFromGraph", "OrderedUpdates", "Out", "Print",
+    "Profile", "PythonOp", "Rop", "SharedVariable", "Variable", "as_op", "clone_replace", "config", "debugprint",
+    "draw", "foldl", "foldr", "function", "grad", "hessian", "hessian_vector_product", "ifelse", "jacobian", "map",
+    "pp", "random", "reduce", "scan", "scan_checkpoints", "shared", "subgraph_grad", "tensor", "to_networkx", "until",
+    "vectorize", "verify_grad", "vmap",
 ]  # fmt: skip
 
 for _derivative in (Lop, Rop, grad, hessian, hessian_vector_product, jacobian, verify_grad):
     setattr(tensor, _derivative.__name__, _derivative)  # T.grad as in Theano: the language's room is below gradients
 hide_internal_frames()
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Load `symgrad.sparse` when it is first used."""
+    if name == "sparse":
+        return import_module("symgrad.sparse")
+    raise AttributeError(f"symgrad has no {name!r}")

@@ -123,6 +123,10 @@ class MissingInputError(SymgradError, ValueError):
     """A variable is needed to compute the outputs but isn't among the inputs."""
 
 
+class MissingTestValueError(SymgradError, ValueError, AttributeError):
+    """A test value is needed (``compute_test_value = raise``) and isn't there."""
+
+
 class UnusedInputError(SymgradError, ValueError):
     """A declared input isn't used by any output or update."""
 

@@ -198,7 +198,8 @@ def test_numeric_gradients() -> None:
     np.testing.assert_allclose(found.gf[1], [[1.25]], rtol=1e-8)
     assert numeric_grad(lambda x: float(x.sum()), a.astype("float32")).gf.dtype == np.float32
     place, element, absolute, relative = found.max_err([4 * a + [0, 0.1], [[1.25]]], 1e-3, 1e-3)
-    assert (place, element) == (0, 1) and absolute == pytest.approx(0.1) and relative == pytest.approx(0.1 / 7.9, rel=1e-3)
+    assert (place, element) == (0, 1)
+    assert absolute == pytest.approx(0.1) and relative == pytest.approx(0.1 / 7.9, rel=1e-3)
     with pytest.raises(ValueError, match="expected 2 gradients, got 1"):
         found.abs_rel_errors([a])
 

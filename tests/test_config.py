@@ -36,6 +36,8 @@ VALUES = {  # a few valid values of each setting, as a program writes them
     "mode": ["default", "none", "DebugMode", "NanGuard"],
     "on_unused_input": ["raise", "warn", "ignore"],
     "allow_input_downcast": [None, True, False],
+    "compute_test_value": ["off", "ignore", "warn", "raise", "pdb"],
+    "print_test_value": [True, False],
     "exception_verbosity": ["low", "high"],
     "threads": [1, 2, 64],
     "fusion": [True, False],

@@ -181,6 +181,16 @@ def test_unshared_convolution(groups: int, options: Any) -> None:
     assert np.vdot(of_filters, scaled) == pytest.approx(np.vdot(found, weights))
 
 
+def test_unshared_convolution_of_sequences() -> None:
+    signal, filters, places = normal(2, 2, 9), normal(3, 2, 3, seed=1), normal(4, seed=2)
+    shared = nnet.conv1d(signal, filters, subsample=2)
+    scaled = filters[:, None] * places[:, None, None]
+    found = nnet.conv1d(signal, scaled, subsample=2, unshared=True).eval()
+    np.testing.assert_allclose(found, shared.eval() * places)
+    causal = nnet.causal_conv1d(signal, np.repeat(filters[:, None], 9, 1), unshared=True).eval()
+    np.testing.assert_allclose(causal, nnet.causal_conv1d(signal, filters).eval())
+
+
 def test_causal_convolution_sees_the_past_only() -> None:
     signal, filters = normal(1, 2, 9), normal(3, 2, 3, seed=1)
     x = T.tensor("float64", (1, 2, 9))
@@ -191,6 +201,9 @@ def test_causal_convolution_sees_the_past_only() -> None:
         [i - 2 * a for a in (2, 1, 0) if i - 2 * a >= 0] for i in range(9)
     ]
     assert nnet.causal_conv1d(x, filters, subsample=2).type.shape == (1, 3, 5)
+    w = T.dtensor3("w")
+    open_sizes = symgrad.function([x, w], nnet.causal_conv1d(x, w, filter_dilation=2))
+    np.testing.assert_allclose(open_sizes(signal, filters), y.eval({x: signal}))
 
 
 @pytest.mark.parametrize(("function", "axes"), [(nnet.separable_conv2d, 2), (nnet.separable_conv3d, 3)])
@@ -306,6 +319,12 @@ def test_convolutions_that_cannot_be(build: Any, text: str) -> None:
         build(x, w)
 
 
+@pytest.mark.parametrize("border_mode", ["same", -1, (1, 2, 3), (1, -1), ((1, 2), (3, 4, 5)), 1.5, (1, "x"), None])
+def test_bad_border_mode_is_named(border_mode: Any) -> None:
+    with pytest.raises(ShapeError, match="conv2d has no border_mode"):
+        nnet.conv2d(T.tensor4(), T.tensor4(), border_mode=border_mode)
+
+
 def test_sizes_that_do_not_fit_at_the_call() -> None:
     x, w, c = [T.tensor("float64", (None,) * 4) for _ in range(3)]
     f = symgrad.function([x, w, c], nnet.conv2d_grad_wrt_weights(x, c, w.shape))
@@ -313,5 +332,5 @@ def test_sizes_that_do_not_fit_at_the_call() -> None:
         f(normal(1, 1, 5, 5), normal(1, 1, 3, 3), normal(1, 1, 2, 3))
     volume, filters = [T.tensor("float64", (None,) * 5) for _ in range(2)]
     g = symgrad.function([volume, filters], nnet.conv3d(volume, filters))
-    with pytest.raises(ShapeError, match="a window of 4 elements"):
+    with pytest.raises(ShapeError, match="a filter of size 4 on a volume of size 3"):
         g(normal(1, 1, 3, 5, 5), normal(1, 1, 4, 3, 3))

@@ -1,4 +1,4 @@
-"""Products of tensors by their subscripts, and the named ones: NumPy's results, gradients of both operands, mistakes."""
+"""Products of tensors by their subscripts, and by name: NumPy's results, gradients of both operands, mistakes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def numbers(shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 
 def variables(values: list[np.ndarray], static: bool = False) -> list[Any]:
-    return [TensorType(v.dtype, [n if static or n == 1 else None for n in v.shape])(f"x{k}") for k, v in enumerate(values)]
+    shapes = [[n if static or n == 1 else None for n in value.shape] for value in values]
+    return [TensorType("float64", shape)(f"x{number}") for number, shape in enumerate(shapes)]
 
 
 def compare(build: Any, values: list[np.ndarray], expected: Any) -> None:
@@ -135,7 +136,7 @@ def test_products_of_all_ranks(left: list[int], right: list[int], data: Any) -> 
     y_value = numbers((*left[len(left) - count :], *right), 6)
     compare(lambda a, b: T.tensordot(a, b, count), [x, y_value], np.tensordot(x, y_value, count))
     order = list(data.draw(st.permutations(range(len(left)))))
-    turned = numbers(tuple([*right, *[left[axis] for axis in order]]), 7)
+    turned = numbers((*right, *[left[axis] for axis in order]), 7)
     pairs = [order, list(range(len(right), turned.ndim))]
     compare(lambda a, b: T.tensordot(a, b, pairs), [x, turned], np.tensordot(x, turned, pairs))
 
@@ -151,5 +152,6 @@ def test_products_for_each_index_of_a_first_axis() -> None:
     compare(T.batched_dot, [matrices, vectors], np.einsum("bij,bj->bi", matrices, vectors))
     compare(T.batched_dot, [vectors, columns], np.einsum("bj,bjk->bk", vectors, columns))
     compare(T.batched_dot, [vectors, vectors], np.einsum("bj,bj->b", vectors, vectors))
-    compare(T.batched_dot, [x, columns[:, :1].repeat(5, 1)], np.einsum("bijk,bkl->bijl", x, columns[:, :1].repeat(5, 1)))
+    wide = columns[:, :1].repeat(5, 1)
+    compare(T.batched_dot, [x, wide], np.einsum("bijk,bkl->bijl", x, wide))
     compare(lambda a, b: a.dot(b), [matrices[0], columns[0]], matrices[0] @ columns[0])

@@ -70,6 +70,8 @@ def test_sizes_may_be_symbolic_and_dtypes_any() -> None:
     images = np.arange(48, dtype="int32").reshape(1, 2, 6, 4)
     for window in ((2, 2), (3, 4)):
         np.testing.assert_array_equal(f(images, window), patches(images, window, window, "valid"))
+    padded = symgrad.function([x, shape], nnet.images2neibs(x, shape, mode="half"))
+    np.testing.assert_array_equal(padded(images, (5, 1)), patches(images, (5, 1), (5, 1), "half"))
     overlapping = symgrad.function([x, shape], nnet.images2neibs(x, shape, (1, 2)))
     np.testing.assert_array_equal(overlapping(images, (2, 2)), patches(images, (2, 2), (1, 2), "valid"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,13 @@ def test_methods(name: str) -> None:
     x = T.dvector("x")
     values = np.array([0.1, 0.5, 0.9])
     np.testing.assert_allclose(getattr(x, name)().eval({x: values}), getattr(np, name)(values), rtol=1e-14)
+
+
+def test_pythons_rounding() -> None:
+    x = T.dvector("x")
+    values = np.array([-1.5, 0.5])
+    for function, expected in ((math.floor, np.floor), (math.ceil, np.ceil), (math.trunc, np.trunc)):
+        np.testing.assert_array_equal(function(x).eval({x: values}), expected(values))
 
 
 def test_place_in_the_graph() -> None:

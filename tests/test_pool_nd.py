@@ -102,6 +102,20 @@ def test_pooling_that_keeps_the_size_keeps_the_maxima() -> None:
     symgrad.verify_grad(lambda x: nnet.max_pool_2d_same_size(x, (2, 3)), [image])
 
 
+@pytest.mark.parametrize("dtype", ["int8", "bool", "uint16"])
+def test_pooling_of_integers(dtype: str) -> None:
+    """Maxima keep the dtype, sums of bools count, averages are floats."""
+    volume = np.random.default_rng(0).integers(0, 2, (4, 4, 4)).astype(dtype)
+    windows = volume.reshape(2, 2, 2, 2, 2, 2).transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, 2, 8)
+    oracle.assert_same(nnet.pool_3d(volume, 2).eval(), windows.max(3))
+    sums = nnet.pool_3d(volume, 2, mode="sum").eval()
+    assert sums.dtype == ("int64" if dtype == "bool" else dtype)
+    np.testing.assert_array_equal(sums, windows.sum(3))
+    np.testing.assert_array_equal(nnet.pool_3d(volume, 2, mode="average_exc_pad").eval(), windows.mean(3))
+    kept = nnet.max_pool_2d_same_size(volume, (1, 2)).eval()
+    assert kept.dtype == dtype and (kept.sum() == volume.reshape(4, 4, 2, 2).max(3).sum())
+
+
 def test_old_names_of_arguments() -> None:
     volume = normal(4, 4, 4)
     old = nnet.pool_3d(volume, ds=(2, 2, 2), st=(1, 1, 1), padding=(1, 1, 1), ignore_border=True)

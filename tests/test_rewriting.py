@@ -230,6 +230,40 @@ def activation_before_pooling():
     return [x, w, b], values, T.sum(gradient[0]) * T.sum(gradient[1]) * gradient[2], LEFT_OF_POOLING | {"rectify": 0}
 
 
+def recurrent():
+    x, w, u = T.dtensor3("x"), T.dmatrix("w"), T.dmatrix("u")
+
+    def step(row, state, w, u):
+        return T.tanh(T.dot(row, w) + T.dot(state, u * 2)[:, :4])
+
+    states, _ = symgrad.scan(step, [x], [T.zeros((2, 4), "float64")], [w, u])
+    gradients = symgrad.grad(T.sum(states**2), [w, u])
+    return [x, w, u], [floats(5, 2, 3) / 4, floats(3, 4) / 4, floats(4, 4) / 4], gradients[0][0] + gradients[1][0], {"dot": 3}
+
+
+def output_layer():
+    x, w = T.dtensor3("x"), T.dmatrix("w")
+
+    def step(row, state, w):
+        new = T.tanh(row + state)
+        return new, T.softmax(T.dot(new, w))
+
+    (_, results), _ = symgrad.scan(step, [x], [T.zeros((2, 3), "float64"), None], [w])
+    return [x, w], [floats(5, 2, 3), floats(3, 4)], results, {"dot": 1}
+
+
+def collected_rows():
+    x = T.dmatrix("x")
+    (rows, sums), _ = symgrad.scan(lambda row, total: (row, total + row), [x], [None, T.zeros(3, "float64")])
+    return [x], [floats(5, 3)], rows * 2 + sums, {}
+
+
+def slices_and_their_gradient():
+    x = T.dmatrix("x")
+    cost = T.sum(T.exp(x[:, :2])) + T.sum(x[:, 2:3] ** 3) + T.sum(T.tanh(x[:, 3:]))
+    return [x], [floats(4, 6)], symgrad.grad(cost, x), {"concatenate{1}": 1, "add": 0}
+
+
 EXAMPLES = {
     "equal_nodes_are_one": merge,
     "constants_are_folded": fold,
@@ -272,6 +306,12 @@ EXAMPLES = {
     "activation_joins_a_convolution": convolution_with_bias,
     "places_come_from_the_largest_op": bias_before_pooling,
     "slope_comes_from_the_largest_op": bias_after_pooling,
+    "parts_between_zeros_are_joined": slices_and_their_gradient,
+    "what_all_rounds_share_is_computed_before_the_loop": recurrent,
+    "products_of_rows_are_one_before_the_loop": recurrent,
+    "sums_of_products_are_one_product_after_the_loop": recurrent,
+    "products_that_only_leave_the_loop_are_one_after_it": output_layer,
+    "rows_that_are_collected_are_the_sequence": collected_rows,
 }
 
 

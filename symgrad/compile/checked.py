@@ -10,6 +10,7 @@ from functools import partial
 from itertools import starmap
 from operator import call
 from time import perf_counter_ns
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +103,7 @@ class CheckedProgram:
         """Compute the outputs from inputs and shared values, and carry out the updates."""
         leaves = (*self._graph.inputs, *self._shared)
         values: dict[Variable, np.ndarray] = {constant: constant.data for constant in self._graph.constants()}
-        values.update((leaf, np.array(array)) for leaf, array in zip(leaves, arrays, strict=True))
+        values.update((leaf, _copied(array)) for leaf, array in zip(leaves, arrays, strict=True))
         with np.errstate(all="ignore"):
             for step in self._steps:
                 if not self._kernels.fit(step, values):
@@ -112,9 +113,9 @@ class CheckedProgram:
                 values.update(zip(step.outputs, results, strict=True))
                 for variable in self._done_with[step]:
                     del values[variable]
-        outputs = tuple([np.array(values[output], order="C") for output in self._graph.outputs])
+        outputs = tuple([_copied(values[output]) for output in self._graph.outputs])
         updates = [
-            (setattr, self._containers[target], "value", np.array(values[value], order="C"))
+            (setattr, self._containers[target], "value", _copied(values[value]))
             for target, value in zip(self._graph.targets, self._graph.values, strict=True)
         ]
         deque(starmap(call, updates), maxlen=0)  # one call, so that no interrupt can come between the updates
@@ -148,6 +149,11 @@ class CheckedProgram:
         words = stopwatch.words
         self._check = timed_check
         return stopwatch
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy that nobody else holds: of an array, in C order."""
+    return np.array(value, order="C") if isinstance(value, np.ndarray | np.generic) else value.copy()
 
 
 def _last_readers(graph: ClosedGraph, steps: Sequence[Step]) -> dict[Step, list[Variable]]:

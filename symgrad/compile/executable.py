@@ -34,7 +34,7 @@ from symgrad.errors import (
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import InferenceError, describe_operands
 from symgrad.graph.source import current_source
-from symgrad.graph.types import NUMPY_DTYPES
+from symgrad.graph.types import NUMPY_DTYPES, TensorType
 from symgrad.graph.variables import Container, SharedVariable, Variable
 from symgrad.kernels.grammar import Map
 
@@ -96,7 +96,7 @@ class Function:
         self._types = [spec.variable.type for spec in self.inputs]
         self._dtypes = [NUMPY_DTYPES[kind.dtype] for kind in self._types]
         self._ranks = [kind.ndim for kind in self._types]
-        self._open = [kind.shape == (None,) * kind.ndim for kind in self._types]
+        self._open = [isinstance(kind, TensorType) and kind.shape == (None,) * kind.ndim for kind in self._types]
         self._numbers: list[Number] | None = None
         self._fast: Any = _always_miss
         self._checks = list(zip(self._dtypes, self._ranks, self._open, strict=True))
@@ -504,7 +504,9 @@ def shape_of(array: np.ndarray) -> str:
 
 def kind_of(variable: Variable, value: Any) -> Any:
     """Return what an error says about an operand: the sizes that it had, or its type."""
-    return shape_of(value) if isinstance(value, np.ndarray) else variable.expected
+    if isinstance(value, np.ndarray):
+        return shape_of(value)
+    return f"{variable.type} {value.shape}" if hasattr(value, "shape") else variable.expected
 
 
 def _rebuild(

@@ -153,6 +153,7 @@ def _program(
         inputs = set(compiled.rewritten.inputs)
         known = {variable: shape for variable, shape in shapes.items() if variable not in inputs}
         sizes = name_sizes(compiled.steps, types, bind_types(compiled.rewritten, known, lengths, compiled.values))
+    steps: Sequence[Step]
     if backend is backend.substitute:
         steps = with_inner_programs(compiled.bodies, compiled.steps, compiled.backend, _inner_program)
     else:

@@ -56,6 +56,8 @@ class Config:
     mode: str
     on_unused_input: str
     allow_input_downcast: bool | None
+    compute_test_value: str
+    print_test_value: bool
     exception_verbosity: str
     threads: int
     fusion: bool

@@ -144,6 +144,20 @@ _ROWS = (
         used_by="calls of compiled functions",
     ),
     Setting(
+        "compute_test_value",
+        Choice(("off", "ignore", "warn", "raise", "pdb")),
+        "off",
+        "Whether each line is computed on test values as it runs; off, or what to do where one is missing.",
+        used_by="every op, when the user's line runs",
+    ),
+    Setting(
+        "print_test_value",
+        Boolean(),
+        False,
+        "Whether the text of a variable shows its test value.",
+        used_by="repr of variables",
+    ),
+    Setting(
         "exception_verbosity",
         Choice(("low", "high")),
         "low",

@@ -109,8 +109,7 @@ def infer_body(body: ClosedGraph, operands: Sequence[Any], where: str) -> list[O
         inputs = [operand_of(variable) for variable in node.inputs]
         if all(map(_is_as_declared, inputs, node.inputs)):
             continue
-        for output, operand in zip(node.outputs, _infer_node(node, inputs, where), strict=True):
-            found[output] = operand
+        found.update(zip(node.outputs, _infer_node(node, inputs, where), strict=True))
     outputs = [operand_of(variable) for variable in body.outputs]
     return [Operand(output.type, output.known) for output in outputs]
 

@@ -40,7 +40,7 @@ def _simplified(node: Apply, inputs: Sequence[Any], users: Users) -> Sequence[An
     if len(used) == len(node.outputs) and len(read) == len(operands):
         return None
     sides = [make_body(side.inputs, [side.outputs[place] for place in used]) for side in sides]
-    made = as_outputs(apply_choice(*sides, op.label, condition, operands)) if used else []
+    made = as_outputs(apply_choice(sides, op.label, condition, operands)) if used else []
     found = dict(zip(used, made, strict=True))
     return [found.get(place, output) for place, output in enumerate(node.outputs)]
 

@@ -36,6 +36,8 @@ class IfElse(Op):
         A name for people.
     """
 
+    takes_any_type = True
+
     if_true: Body
     if_false: Body
     label: str = ""
@@ -51,7 +53,8 @@ class IfElse(Op):
 
     def with_graphs(self, graphs: Sequence[Body]) -> IfElse:
         """Return this choice between other graphs of the same meaning."""
-        return IfElse(*graphs, self.label)
+        if_true, if_false = graphs
+        return IfElse(if_true, if_false, self.label)
 
     def infer(self, condition: Any, *inputs: Any) -> list[TensorType]:
         if condition.type.ndim or condition.type.dtype != "bool":
@@ -62,8 +65,9 @@ class IfElse(Op):
     def known_value(self, *inputs: Any) -> np.ndarray | None:
         return None
 
-    def evaluate(self, condition: np.ndarray, *inputs: np.ndarray) -> list[np.ndarray]:
-        return interpret(self.if_true if bool(condition) else self.if_false, inputs)
+    def evaluate(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        condition, *operands = inputs
+        return interpret(self.if_true if bool(condition) else self.if_false, operands)
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         """Choose between the gradients of the two graphs; what only the other one uses gets zeros."""
@@ -107,7 +111,7 @@ class IfElse(Op):
     def _apply(self, graphs: Sequence[Body], inputs: Sequence[Any], more: Sequence[Any]) -> list[Any]:
         """Return the outputs of a choice between other graphs, of the operands that they read."""
         condition, *operands = [*inputs, *more]
-        return as_outputs(apply_choice(*graphs, self.label, condition, operands))
+        return as_outputs(apply_choice(graphs, self.label, condition, operands))
 
     def lower(self, apply: Apply) -> Kernel:
         return Branch(self.if_true, self.if_false)
@@ -135,12 +139,12 @@ def _common(one: Any, other: Any) -> TensorType:
     return TensorType(one.dtype, sizes, one.broadcastable)
 
 
-def apply_choice(if_true: Body, if_false: Body, label: str, condition: Any, operands: Sequence[Any]) -> Any:
+def apply_choice(graphs: Sequence[Body], label: str, condition: Any, operands: Sequence[Any]) -> Any:
     """Apply a choice between two graphs to the operands that at least one of them reads."""
-    one, other = _alike(if_true, if_false)
+    one, other = _alike(*graphs)
     read = sorted(read_inputs(one) | read_inputs(other))
-    graphs = [make_body([graph.inputs[place] for place in read], graph.outputs) for graph in (one, other)]
-    return IfElse(graphs[0], graphs[1], label)(condition, *[operands[place] for place in read])
+    if_true, if_false = [make_body([side.inputs[place] for place in read], side.outputs) for side in (one, other)]
+    return IfElse(if_true, if_false, label)(condition, *[operands[place] for place in read])
 
 
 def read_inputs(graph: Body) -> set[int]:
@@ -225,7 +229,7 @@ def ifelse(condition: Any, then_branch: Any, else_branch: Any, name: str | None 
     stand_ins = [(input_like(one), input_like(other)) for one, other in sides]
     inputs = [variable for pair in stand_ins for variable in pair]
     graphs = make_body(inputs, inputs[::2]), make_body(inputs, inputs[1::2])
-    made = as_outputs(apply_choice(*graphs, name or "", chosen, [v for pair in sides for v in pair]))
+    made = as_outputs(apply_choice(graphs, name or "", chosen, [v for pair in sides for v in pair]))
     return made if several else made[0]
 
 

@@ -15,8 +15,16 @@ from symgrad.kernels.grammar import State
 
 
 @dataclass(eq=False)
-class DraftState:
-    """A state of a loop that is being changed.
+class DraftStack:
+    """A value of the body that is only collected, and the outputs of the original loop that its stack stands for."""
+
+    value: Any
+    meant: list[Any] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class DraftState(DraftStack):
+    """A state of a loop that is being changed: its value is what the body makes of it.
 
     Attributes
     ----------
@@ -26,25 +34,11 @@ class DraftState:
         The operand with its first values.
     taps : list of Variable
         Inputs of the body.
-    value : Variable
-        What the body makes of it.
-    meant : list of Variable
-        The outputs of the original loop that it stands for.
     """
 
-    state: State
-    initial: Any
-    taps: list[Any]
-    value: Any
-    meant: list[Any] = field(default_factory=list)
-
-
-@dataclass(eq=False)
-class DraftStack:
-    """A value of the body that is only collected, and the outputs of the original loop that its stack stands for."""
-
-    value: Any
-    meant: list[Any] = field(default_factory=list)
+    state: State = field(kw_only=True)
+    initial: Any = field(kw_only=True)
+    taps: list[Any] = field(kw_only=True)
 
 
 @dataclass(eq=False)
@@ -82,7 +76,7 @@ class Draft:
         operands, inner = op.layout.operands(inputs or node.inputs), op.layout.inner(op.body.inputs)
         made, outputs = op.layout.results(op.body.outputs), op.layout.results(node.outputs)
         states = [
-            DraftState(state, initial, list(taps), value, [output])
+            DraftState(value, [output], state=state, initial=initial, taps=list(taps))
             for state, initial, taps, value, output in zip(
                 op.layout.states, operands.initial, inner.taps, made.states, outputs.states, strict=True
             )
@@ -95,10 +89,14 @@ class Draft:
         )  # fmt: skip
 
     @property
+    def items(self) -> list[DraftStack]:
+        """The states and what is collected, in order."""
+        return [*self.states, *self.stacks]
+
+    @property
     def roots(self) -> list[Any]:
         """The outputs of the body."""
-        ends = [] if self.ends is None else [self.ends]
-        return [*[state.value for state in self.states], *[stack.value for stack in self.stacks], *ends]
+        return [*[item.value for item in self.items], *([] if self.ends is None else [self.ends])]
 
     @property
     def inputs(self) -> list[Any]:
@@ -116,7 +114,7 @@ class Draft:
         if not replacements:
             return
         values = substitute(self.roots, dict(replacements))
-        for item, value in zip((*self.states, *self.stacks), values, strict=False):
+        for item, value in zip(self.items, values, strict=False):
             item.value = value
         if self.ends is not None:
             self.ends = values[-1]
@@ -132,7 +130,7 @@ class Draft:
             self.rounds, *[operand for operand, _ in self.sequences], *[state.initial for state in self.states],
             *[operand for operand, _ in self.constants],
         ))  # fmt: skip
-        return {old: new for item, new in zip((*self.states, *self.stacks), made, strict=True) for old in item.meant}
+        return {old: new for item, new in zip(self.items, made, strict=True) for old in item.meant}
 
 
 def equal_values(inputs: Sequence[Variable], roots: Sequence[Variable], same: Mapping[Variable, Any]) -> list[Any]:

@@ -19,7 +19,7 @@ from symgrad.ops.shape import alloc, reshape
 from symgrad.ops.sizes import size_of
 
 
-def map(  # noqa: A001  # as Theano calls it
+def map(
     fn: Callable[..., Any],
     sequences: Any,
     non_sequences: Any = None,
@@ -148,7 +148,7 @@ def scan_checkpoints(
     non_sequences: Any = None,
     name: str = "checkpointscan_fn",
     n_steps: Any = None,
-    save_every_N: int = 10,  # noqa: N803  # as Theano calls it
+    save_every_N: int = 10,
     padding: bool = True,
 ) -> tuple[Any, OrderedUpdates]:
     """Return every N-th value of a loop, of which only these are saved for the gradient.

@@ -63,4 +63,4 @@ def _with_exclusive_parts(node: Apply, always: set[Variable], current: Current) 
     for roots in sides:
         lazy = made_lazy(make_body(list(stand_ins.values()), substitute(roots, dict(stand_ins))))
         bodies.append(make_body(lazy.inputs, lazy.outputs))
-    return as_outputs(IfElse(*bodies, op.label)(*map(current, (condition, *taken))))
+    return as_outputs(op.with_graphs(bodies)(*map(current, (condition, *taken))))

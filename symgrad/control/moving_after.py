@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from symgrad.control.drafts import Draft, DraftStack, DraftState
-from symgrad.control.loop_rules import loops_are_simplified
 from symgrad.control.moving_before import changed_loops, drop_unread, made_of, whole
 from symgrad.control.patterns import fit_pattern
 from symgrad.gradient.leading_axis import with_leading_axis
@@ -21,6 +20,7 @@ from symgrad.ops.reduction_op import Reduction
 from symgrad.ops.shape import reshape
 from symgrad.ops.sizes import size_of
 from symgrad.rewriting.engine import graph_rule
+from symgrad.rewriting.patterns import scalar_value
 
 Inner = Callable[[ClosedGraph], ClosedGraph]
 MATRIX_TURNED = (1, 0)
@@ -74,10 +74,11 @@ class Stacks:
 
 
 class _Product(NamedTuple):
-    """In each round, the product of one value, transposed, with another is added."""
+    """In each round, the product of one value, transposed, with another is added, or what a node makes of that."""
 
     left: Any
     right: Any
+    then: tuple[tuple[Apply, Any], ...] = ()
 
     @property
     def values(self) -> tuple[Any, ...]:
@@ -85,8 +86,11 @@ class _Product(NamedTuple):
 
     def total(self, stacks: Stacks) -> Any:
         """Return the sum over all rounds."""
-        left, right = [_joined(stacks.of(value)) for value in self]
-        return dot(left.T, right)
+        left, right = [_joined(stacks.of(value)) for value in self.values]
+        total = dot(left.T, right)
+        for node, inner in self.then:
+            total = node.op(*[total if variable is inner else variable for variable in node.inputs])
+        return total
 
 
 class _Sum(NamedTuple):
@@ -118,7 +122,7 @@ def _sums_after(draft: Draft) -> dict[Any, Any] | None:
     if not any(products.values()):
         return None
     stacks = Stacks(draft)
-    for value in [value for found in products.values() for product in found for value in product]:
+    for value in [value for found in products.values() for product in found for value in product.values]:
         stacks.add(value)
     sums: list[tuple[DraftState, list[Any], bool]] = []
     for number, found in terms.items():
@@ -175,11 +179,11 @@ def _after(term: Any, stacks: Stacks) -> Any:
 
 
 def _as_product(term: Any) -> _Product | None:
-    turned = _shuffled(term, MATRIX_TURNED)
-    if turned is not None:
-        found = _as_product(turned)
-        return None if found is None else _Product(found.right, found.left)
     node = term.owner
+    inner = None if node is None else _scaled(node)
+    if inner is not None:
+        found = _as_product(inner)
+        return None if found is None else found._replace(then=(*found.then, (node, inner)))
     if node is None or len(node.inputs) != 2:
         return None
     first, second = node.inputs
@@ -191,6 +195,19 @@ def _as_product(term: Any) -> _Product | None:
             left, right = _shuffled(column, COLUMN), _shuffled(row, ROW)
             if left is not None and right is not None:
                 return _Product(left, right)
+    return None
+
+
+def _scaled(node: Apply) -> Any:
+    """Return what a node multiplies by a number, or turns."""
+    if isinstance(node.op, DimShuffle) and node.op.order == MATRIX_TURNED:
+        return node.inputs[0]
+    if isinstance(node.op, Elementwise) and node.op.function in ("negative", "multiply", "true_divide"):
+        first, *others = node.inputs
+        if all(scalar_value(other) is not None for other in others):
+            return first
+        if node.op.function == "multiply" and scalar_value(first) is not None:
+            return others[0]
     return None
 
 
@@ -281,6 +298,19 @@ def _leaving(draft: Draft, order: Sequence[Apply], shared: set[Variable]) -> set
     return moved
 
 
-@graph_rule("stabilize", reason="what has moved out of a loop leaves behind what nobody needs any more")
-def loops_that_have_changed_are_simplified(graph: ClosedGraph, inner: Inner) -> ClosedGraph:
-    return loops_are_simplified(graph, inner)
+@graph_rule("stabilize", reason="the rows of a sequence, one after the other, are the sequence")
+def rows_that_are_collected_are_the_sequence(graph: ClosedGraph, inner: Inner) -> ClosedGraph:
+    return changed_loops(graph, _collected_rows)
+
+
+def _collected_rows(draft: Draft) -> dict[Any, Any] | None:
+    rows = {row: operand for operand, row in draft.sequences}
+    found = [stack for stack in draft.stacks if stack.value in rows]
+    if draft.ends is not None or not found or len(found) == len(draft.roots):
+        return None
+    draft.stacks = [stack for stack in draft.stacks if stack.value not in rows]
+    drop_unread(draft)
+    replacements = draft.build()
+    for stack in found:
+        replacements.update((output, whole(rows[stack.value], draft.rounds)) for output in stack.meant)
+    return replacements

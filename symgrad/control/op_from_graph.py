@@ -74,6 +74,8 @@ class OpFromGraph(Op):
     5.0
     """
 
+    takes_any_type = True
+
     body: Body
     shared: tuple[SharedVariable, ...]
     inline: bool
@@ -142,7 +144,7 @@ class OpFromGraph(Op):
     # ---- application ----
 
     def __call__(self, *inputs: Any) -> Any:
-        """Apply the op; return its output, or the list of its outputs if there are several."""
+        """Apply the op; return its output, or the tuple of its outputs if there are several."""
         wanted = self.body.inputs[: len(self.body.inputs) - len(self.shared)]
         if len(inputs) != len(wanted) and len(inputs) != len(self.body.inputs):
             raise user_error(TypeError, f"{self.name} takes {len(wanted)} inputs, got {len(inputs)}")
@@ -152,8 +154,7 @@ class OpFromGraph(Op):
         ]
         if len(operands) == len(wanted):
             operands += self.shared
-        made = super().__call__(*operands)
-        return list(made) if isinstance(made, tuple) else made
+        return super().__call__(*operands)
 
     def infer(self, *inputs: Any) -> list[TensorType]:
         for place, (variable, operand) in enumerate(zip(self.body.inputs, inputs, strict=True)):
@@ -196,11 +197,12 @@ class OpFromGraph(Op):
     def _default_gradient(self, inputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         """Return the gradient through the graph itself, which takes the op's place in it."""
         body = self.body
-        received = [(root, input_like(c)) for root, c in zip(body.outputs, cotangents, strict=True) if c is not None]
+        given = [cotangent for cotangent in cotangents if cotangent is not None]
+        reached = [root for root, c in zip(body.outputs, cotangents, strict=True) if c is not None]
+        received = [input_like(cotangent) for cotangent in given]
         wrt = [variable for variable in body.inputs if not is_discrete(variable.type.dtype)]  # type: ignore[attr-defined]
-        found = gradients_inside(received, wrt)
-        outside = self.stand_ins(body.inputs, inputs)
-        outside |= dict(zip([stand_in for _, stand_in in received], [c for c in cotangents if c is not None], strict=True))
+        found = gradients_inside(zip(reached, received, strict=True), wrt)
+        outside = self.stand_ins(body.inputs, inputs) | dict(zip(received, given, strict=True))
         values = dict(zip(found, substitute(list(found.values()), outside), strict=True))
         return [
             fit_pattern(values[variable], operand.type) if variable in values
@@ -276,7 +278,9 @@ def _overridden(overrides: Any, operands: Sequence[list[Any]], default: Sequence
     if not isinstance(overrides, tuple):
         found = _called(overrides, operands)
         if len(found) != len(default):
-            raise user_error(GradientError, f"{what} was overridden to {len(found)} variables, and must be {len(default)}")
+            raise user_error(
+                GradientError, f"{what} was overridden to {len(found)} variables, and must be {len(default)}"
+            )
         return found
     if len(overrides) != len(default):
         raise user_error(

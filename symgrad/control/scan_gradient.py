@@ -10,7 +10,7 @@ Which values of the forward rounds are read from memory, and which are computed 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symgrad.control.bodies import Body, make_body
@@ -18,7 +18,8 @@ from symgrad.control.derivatives import gradients_inside, missing
 from symgrad.control.layout import Layout, Results
 from symgrad.control.patterns import as_outputs, fit_pattern, has_length, input_like, split_last
 from symgrad.control.scan_saved import Saved
-from symgrad.graph.op import Disconnected
+from symgrad.graph.op import Disconnected, Undefined
+from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import State
 from symgrad.ops.axes import shape_padleft
@@ -31,8 +32,9 @@ from symgrad.ops.promotion import is_discrete, zero_of
 from symgrad.ops.shape import alloc
 from symgrad.ops.sizes import size_of
 
-
 WHERE = "the body of the loop"
+Pair = tuple[int, int]
+"""A state, and the place of one of its taps, both by number."""
 
 
 def gradient_of_scan(
@@ -75,7 +77,7 @@ class _Backward:
 
     # ---- what the gradient goes through ----
 
-    def _reached(self) -> tuple[set[Variable], list[tuple[int, int]]]:
+    def _reached(self) -> tuple[set[Variable], list[Pair]]:
         """Return the inputs of the body that the gradient reaches, and the (state, tap) pairs among them."""
         roots = [*self.made.states, *self.made.stacked]
         given = [*self.given.states, *self.given.stacked]
@@ -109,17 +111,17 @@ class _Backward:
             pairs = [pair for pair in pairs if pair not in needless]
         return self._loop(carried, received, found)
 
-    def _tap(self, pair: tuple[int, int]) -> Any:
+    def _tap(self, pair: Pair) -> Any:
         return self.inner.taps[pair[0]][pair[1]]
 
-    def _tap_depth(self, pair: tuple[int, int]) -> int:
+    def _tap_depth(self, pair: Pair) -> int:
         return -self.layout.states[pair[0]].taps[pair[1]]
 
-    def _is_start(self, pair: tuple[int, int]) -> bool:
+    def _is_start(self, pair: Pair) -> bool:
         """Whether the cotangent of a state's last values stands before the first round of this one."""
         return pair[0] in self.last and self._tap_depth(pair) == self.layout.states[pair[0]].depth
 
-    def _seeds(self, carried: dict[tuple[int, int], Any]) -> tuple[list[tuple[Any, Any]], dict[Any, Any]]:
+    def _seeds(self, carried: Mapping[Pair, Any]) -> tuple[list[tuple[Any, Any]], dict[Any, Any]]:
         """Return outputs of the body and their cotangents, and for each stack of cotangents the row that is read."""
         received: dict[Any, Any] = {}
         seeds: list[tuple[Any, Any]] = []
@@ -143,10 +145,11 @@ class _Backward:
     # ---- the loop ----
 
     def _loop(
-        self, carried: dict[tuple[int, int], Any], received: dict[Any, Any], found: dict[Variable, Any]
+        self, carried: Mapping[Pair, Any], received: dict[Any, Any], found: dict[Variable, Any]
     ) -> list[Any]:
         rows = [v for v in self.inner.rows if v in found]
-        sums = {v: input_like(v, f"sum of d {v}") for v in self.inner.constants if v in found}
+        summed = [v for v in self.inner.constants if v in found and isinstance(v.type, TensorType)]
+        sums = {v: input_like(v, f"sum of d {v}") for v in summed}
         taps = [self._tap(pair) for pair in carried]
         outputs = [found[tap] if tap in found else zeros_like(tap) for tap in taps]
         outputs += [total + found[v] for v, total in sums.items()]
@@ -154,7 +157,8 @@ class _Backward:
         outputs += [found[v] for v in rows]
         if not outputs:
             return [missing(operand, WHERE) for operand in self.inputs]
-        saved = Saved(self.op, self.inputs, self.outputs, outputs, [*carried.values(), *sums.values(), *received.values()])
+        fresh = [*carried.values(), *sums.values(), *received.values()]
+        saved = Saved(self.op, self.inputs, self.outputs, outputs, fresh)
         back = _Rounds(saved.rounds, self.op.truncate)
         stacks = {variable: cotangent for cotangent, variable in received.items()} | saved.rows
         body = make_body([*stacks, *carried.values(), *sums.values(), *saved.constants], saved.roots)
@@ -169,7 +173,7 @@ class _Backward:
         results = layout.results(as_outputs(made))
         return self._distribute(carried, list(sums), rows, results, back)
 
-    def _start(self, pair: tuple[int, int]) -> Any:
+    def _start(self, pair: Pair) -> Any:
         """Return the cotangents that rounds after the last one would have left."""
         number, _ = pair
         if self._is_start(pair):
@@ -178,7 +182,7 @@ class _Backward:
         return zeros_like(self.operands.initial[number][: self._tap_depth(pair)])
 
     def _distribute(
-        self, carried: dict[tuple[int, int], Any], sums: list[Any], rows: list[Any], results: Results[Any], back: _Rounds
+        self, carried: Mapping[Pair, Any], sums: list[Any], rows: list[Any], results: Results[Any], back: _Rounds
     ) -> list[Any]:
         """Return the cotangent of each operand of the forward loop."""
         of_pairs = dict(zip(carried, results.states, strict=False))
@@ -188,16 +192,20 @@ class _Backward:
         for variable, sequence in zip(self.inner.rows, self.operands.sequences, strict=True):
             found.append(back.spread(of_rows[variable], sequence) if variable in of_rows else missing(sequence, WHERE))
         for number, initial in enumerate(self.operands.initial):
-            parts = [self._of_initial(pair, values, initial, back) for pair, values in of_pairs.items() if pair[0] == number]
+            own = [(pair, values) for pair, values in of_pairs.items() if pair[0] == number]
+            parts = [self._of_initial(pair, values, initial, back) for pair, values in own]
             found.append(sum(parts[1:], parts[0]) if parts else missing(initial, WHERE))
         for variable, constant in zip(self.inner.constants, self.operands.constants, strict=True):
-            found.append(of_sums[variable][0] if variable in of_sums else missing(constant, WHERE))
+            if isinstance(constant.type, TensorType):
+                found.append(of_sums[variable][0] if variable in of_sums else missing(constant, WHERE))
+            else:
+                found.append(Undefined(f"which adds up no gradients of {constant.type}: hand in its parts"))
         return [
-            one if isinstance(one, Disconnected) else fit_pattern(one, operand.type)
+            one if isinstance(one, Disconnected | Undefined) else fit_pattern(one, operand.type)
             for one, operand in zip(found, self.inputs, strict=True)
         ]
 
-    def _of_initial(self, pair: tuple[int, int], values: Any, initial: Any, back: _Rounds) -> Any:
+    def _of_initial(self, pair: Pair, values: Any, initial: Any, back: _Rounds) -> Any:
         """Return what the first rounds, which read the first values, leave for these."""
         depth, rows = self._tap_depth(pair), self.layout.states[pair[0]].depth
         first = values if depth == 1 else values[::-1]

@@ -39,6 +39,8 @@ class Scan(Op):
         Whether the gradient of a loop around this one goes round again, rather than save what this one computes.
     """
 
+    takes_any_type = True
+
     body: Body
     layout: Layout
     label: str = ""
@@ -118,7 +120,9 @@ class Scan(Op):
             initial for initial, state in zip(operands.initial, self.layout.states, strict=True) for _ in state.taps
         ]]  # fmt: skip
         given = [Operand(TensorType(value.dtype, value.shape[1:])) for value in rows]
-        given += [Operand(TensorType(value.dtype, value.shape)) for value in operands.constants]
+        for variable, value in zip(self.body.inputs[len(given) :], operands.constants, strict=True):
+            is_array = isinstance(value, np.ndarray)
+            given.append(Operand(TensorType(value.dtype, value.shape) if is_array else variable.type))
         found = infer_body(self.body, given, self.name)
         return [(tuple([size or 0 for size in result.type.shape]), result.type.dtype) for result in found]
 

@@ -17,9 +17,12 @@ from typing import Any
 from symgrad.control.bodies import Body, make_body
 from symgrad.control.patterns import as_outputs, input_like
 from symgrad.graph.traversal import applies_before, substitute
-from symgrad.graph.variables import Constant, Variable
-from symgrad.kernels.grammar import Library, Map, State, View
+from symgrad.graph.types import TensorType
+from symgrad.graph.variables import Apply, Constant, Variable
+from symgrad.kernels.grammar import FromOperand, Library, Map, Range, State, View
+from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.joining import concatenate
+from symgrad.ops.promotion import is_discrete
 from symgrad.ops.sizes import size_of
 
 CHEAP = frozenset((
@@ -28,6 +31,8 @@ CHEAP = frozenset((
     "isnan", "isinf", "isfinite",
 ))  # fmt: skip
 """Functions of elements that take no more time than reading their result from memory."""
+MOVES = frozenset(("size", "concatenate", "write"))
+"""Routines that only move their operands' values."""
 
 
 class Saved:
@@ -64,7 +69,7 @@ class Saved:
         self._made = op.layout.results(op.body.outputs)
         inner = op.layout.inner(op.body.inputs)
         saved = _values_to_save(op.body, op.layout, roots, fresh)
-        stand_ins = {variable: input_like(variable) for variable in saved}
+        stand_ins = {variable: input_like(variable, str(variable)) for variable in saved}
         self.roots = substitute(list(roots), stand_ins)
         used = set(self.roots)
         for node in applies_before(self.roots, stop_at=fresh):
@@ -117,12 +122,10 @@ def _values_to_save(body: Body, layout: Any, roots: Sequence[Any], fresh: Sequen
     states = set(layout.results(body.outputs).states)
     order = applies_before(roots, stop_at=(*fresh, *body.inputs))
     backward = set(fresh)
-    changing = {*inner.rows, *[tap for taps in inner.taps for tap in taps]}
     for node in order:
         if any(variable in backward for variable in node.inputs):
             backward.update(node.outputs)
-        if any(variable in changing for variable in node.inputs):
-            changing.update(node.outputs)
+    changing, ragged = _changing(order, {*inner.rows, *[tap for taps in inner.taps for tap in taps]})
     needed = [root for root in roots if root not in backward]
     needed += [v for node in order if node.outputs[0] in backward for v in node.inputs if v not in backward]
     given = set(body.inputs)
@@ -135,11 +138,39 @@ def _values_to_save(body: Body, layout: Any, roots: Sequence[Any], fresh: Sequen
         seen.add(variable)
         if variable in states:
             saved[variable] = None
-        elif variable not in changing or _is_cheap(variable.owner):
+        elif variable not in changing or variable in ragged or _is_cheap(variable.owner):
             needed += variable.owner.inputs
         else:
             saved[variable] = None
     return list(saved)
+
+
+def _changing(order: Sequence[Apply], start: set[Variable]) -> tuple[set[Variable], set[Variable]]:
+    """Return the variables that change from round to round, and those whose sizes may: these can't be stacked."""
+    changing = set(start)
+    ragged: set[Variable] = set()
+    for node in order:
+        if not any(variable in changing for variable in node.inputs):
+            continue
+        changing.update(node.outputs)
+        if any(variable in ragged for variable in node.inputs) or _makes_ragged(node, changing):
+            ragged.update(output for output in node.outputs if not getattr(output.type, "is_static", False))
+    return changing, ragged
+
+
+def _makes_ragged(node: Apply, changing: set[Variable]) -> bool:
+    """Whether the sizes of a node's outputs depend on values that change."""
+    op: Any = node.op
+    kinds = [variable.type for variable in node.inputs if variable in changing]
+    moved = [kind for kind in kinds if isinstance(kind, TensorType) and is_discrete(kind.dtype)]
+    if not moved or isinstance(op, Elementwise):
+        return hasattr(op, "layout") and bool(op.layout.until)
+    if hasattr(op, "layout"):
+        return bool(op.layout.until) or node.inputs[0] in changing
+    if hasattr(op, "index"):
+        has_bounds = any(isinstance(entry, Range) and FromOperand() in (entry.start, entry.stop) for entry in op.index)
+        return has_bounds or any(kind.dtype == "bool" for kind in moved)
+    return any(kind.ndim == 0 for kind in moved)
 
 
 def _is_cheap(node: Any) -> bool:
@@ -149,4 +180,4 @@ def _is_cheap(node: Any) -> bool:
     kernel = node.op.lower(node)
     if isinstance(kernel, Map):
         return kernel.function.name in CHEAP
-    return isinstance(kernel, View) or (isinstance(kernel, Library) and kernel.name == "size")
+    return isinstance(kernel, View) or (isinstance(kernel, Library) and kernel.name in MOVES)

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from symgrad.control.bodies import lifted_leaves, make_body
 from symgrad.control.layout import Layout
-from symgrad.control.patterns import as_outputs, fit_pattern, row_type
+from symgrad.control.loop_arguments import Recurrence, Row, number_of_steps, recurrence_of, rows_of
+from symgrad.control.loop_results import fit_state, fit_update
+from symgrad.control.patterns import as_outputs, fit_pattern, input_like
 from symgrad.control.scan_op import Scan
-from symgrad.control.step_results import OrderedUpdates, StepResults, as_list, parse_results
-from symgrad.errors import DTypeError, MissingInputError, RangeError, ShapeError
+from symgrad.control.step_results import OrderedUpdates, StepResults, as_list, loop_error, parse_results
+from symgrad.errors import MissingInputError
 from symgrad.graph.op import user_error
 from symgrad.graph.traversal import applies_before, substitute
-from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Constant, SharedVariable, make_constant
 from symgrad.kernels.grammar import State
 from symgrad.ops.axes import shape_padleft
 from symgrad.ops.casting import cast
-from symgrad.ops.elementwise import minimum
-from symgrad.ops.promotion import as_operand, is_discrete, upcast
-from symgrad.ops.sizes import size_of
+from symgrad.ops.promotion import as_operand, upcast
 
 
 def scan(
@@ -117,10 +116,10 @@ def looped(
     options: Mapping[str, Any],
 ) -> tuple[list[Any], OrderedUpdates]:
     """Return the list of outputs and the updates of a loop; arguments as of `scan`, `options` as of the op."""
-    taken = [row for entry in as_list(sequences) for row in _rows_of(entry, go_backwards)]
-    states = [_recurrence_of(number, entry) for number, entry in enumerate(as_list(outputs_info))]
+    taken = [row for entry in as_list(sequences) for row in rows_of(entry, go_backwards)]
+    states = [recurrence_of(number, entry) for number, entry in enumerate(as_list(outputs_info))]
     constants = [as_operand(value) for value in as_list(non_sequences)]
-    rounds = _number_of_steps(n_steps, [row.sequence for row in taken])
+    rounds = number_of_steps(n_steps, [row.sequence for row in taken])
     recurrent = [state for state in states if state is not None]
     inner = [*[row.variable for row in taken], *[tap for state in recurrent for tap in state.taken]]
     results = parse_results(fn(*inner, *constants))
@@ -128,156 +127,11 @@ def looped(
 
 
 @dataclass(eq=False)
-class _Row:
-    """A sequence, and the variable that stands for one row of it."""
-
-    sequence: Any
-    variable: Any
-
-
-@dataclass(eq=False)
-class _Recurrence:
-    """A recurrent output: its first values, and the variables that stand for its earlier values."""
-
-    initial: Any
-    taps: tuple[int, ...]
-    is_number: bool
-    taken: list[Any] = field(default_factory=list)
-
-    def retake(self) -> None:
-        """Make variables for the taps."""
-        kind = row_type(self.initial.type)
-        base = self.initial.name or "state"
-        self.taken = [_variable(kind, _row_expected(self.initial), f"{base}[t{tap}]") for tap in self.taps]
-
-
-def _row_expected(stack: Any) -> Any:
-    return row_type(stack.expected)
-
-
-def _variable(kind: Any, expected: Any, name: str | None) -> Any:
-    variable = kind(name)
-    if expected != kind:
-        variable._expected = expected
-    return variable
-
-
-def _taps_of(entry: Mapping[str, Any], default: list[int], where: str) -> list[int]:
-    taps = entry.get("taps")
-    if taps is None:
-        return default
-    found = [taps] if isinstance(taps, int) else list(taps)
-    if not found or not all(isinstance(tap, int) for tap in found):
-        raise user_error(TypeError, f"the taps of {where} must be integers, got {taps!r:.60}")
-    return found
-
-
-def _rows_of(entry: Any, go_backwards: bool) -> list[_Row]:
-    """Return the rows that a step gets of one sequence: one for each tap."""
-    taps = [0]
-    if isinstance(entry, Mapping):
-        if entry.get("input") is None:
-            raise user_error(TypeError, f"a sequence given as a dict needs 'input', got the keys {sorted(entry)}")
-        taps = _taps_of(entry, [0], "a sequence")
-        entry = entry["input"]
-    sequence = as_operand(entry)
-    if sequence.type.ndim == 0:
-        raise user_error(
-            ShapeError, "a sequence must have at least one axis to go through, got a scalar", [sequence],
-            "Pass what stays the same in all steps as non_sequences.",
-        )  # fmt: skip
-    least, largest = min(*taps, 0), max(*taps, 0)
-    rows = []
-    for tap in taps:
-        part = sequence
-        if least or largest:
-            part = sequence[tap - least : None if tap == largest else tap - largest]
-        name = f"{sequence.name or 'sequence'}[t{f'{tap:+d}' if tap else ''}]"
-        if go_backwards:
-            part = part[::-1]
-        rows.append(_Row(part, _variable(row_type(part.type), _row_expected(part), name)))
-    return rows
-
-
-def _recurrence_of(number: int, entry: Any) -> _Recurrence | None:
-    taps = [-1]
-    if isinstance(entry, Mapping):
-        if "return_steps" in entry:
-            raise user_error(ValueError, "outputs_info has no 'return_steps': index the output instead")
-        if entry.get("initial") is None:
-            if entry.get("taps"):
-                raise user_error(
-                    ValueError, f"output {number} has taps, and so needs 'initial': its values before the first step"
-                )
-            return None
-        taps = _taps_of(entry, [-1], f"output {number}")
-        entry = entry["initial"]
-    if entry is None:
-        return None
-    initial = as_operand(entry)
-    if max(taps) >= 0:
-        raise user_error(
-            ValueError, f"the taps of output {number} must be negative, got {taps}: a step knows earlier values only"
-        )
-    if taps == [-1]:
-        first = shape_padleft(initial)
-        first.name = initial.name
-    else:
-        first = _first_rows(number, initial, taps)
-    state = _Recurrence(first, tuple(taps), isinstance(entry, int | float) and not isinstance(entry, bool))
-    state.retake()
-    return state
-
-
-def _first_rows(number: int, initial: Any, taps: Sequence[int]) -> Any:
-    """Return as many rows of the initial values as the taps need."""
-    depth = -min(taps)
-    if initial.type.ndim == 0:
-        raise user_error(
-            ShapeError, f"output {number} has taps {list(taps)}, so its initial values need {depth} rows, got a scalar",
-            [initial],
-        )  # fmt: skip
-    length = initial.type.shape[0]
-    if length is not None and length < depth:
-        raise user_error(
-            ShapeError, f"output {number} has taps {list(taps)}, so its initial values need {depth} rows, got {length}",
-            [initial], "The first row is the oldest value.",
-        )  # fmt: skip
-    first = initial if length == depth else initial[:depth]
-    first.name = first.name or initial.name
-    return first
-
-
-def _number_of_steps(n_steps: Any, sequences: Sequence[Any]) -> Any:
-    if n_steps is None:
-        if not sequences:
-            raise user_error(
-                ValueError, "scan doesn't know how many steps to take", (), "Pass n_steps, or a sequence to go through."
-            )
-        lengths = [size_of(sequence, 0) for sequence in sequences]
-        least = lengths[0]
-        for length in lengths[1:]:
-            least = length if length is least else minimum(least, length)
-        return least
-    if isinstance(n_steps, float) and n_steps.is_integer():
-        n_steps = int(n_steps)
-    rounds = as_operand(n_steps)
-    if rounds.type.ndim or not is_discrete(rounds.type.dtype) or rounds.type.dtype == "bool":
-        raise user_error(DTypeError, f"n_steps must be an integer scalar, got {rounds.type}", [rounds])
-    if rounds.known is not None and int(rounds.known) < 0:
-        raise user_error(
-            RangeError, f"n_steps can't be negative, got {int(rounds.known)}", (),
-            "To go through sequences from their ends, pass go_backwards=True.",
-        )  # fmt: skip
-    return cast(rounds, "int64")
-
-
-@dataclass(eq=False)
 class _Writer:
     """Makes the loop of what the user's step gave."""
 
-    taken: list[_Row]
-    states: list[_Recurrence | None]
+    taken: list[Row]
+    states: list[Recurrence | None]
     explicit: list[Any]
     results: StepResults
     strict: bool
@@ -287,7 +141,7 @@ class _Writer:
         self._match_outputs()
         given, inner = self._explicit_inner()
         carried = self._carried(given)
-        targets = {target: _variable(target.type, target.expected, target.name) for target in carried}
+        targets: dict[Any, Any] = {target: input_like(target) for target in carried}
         roots = [*self.results.outputs, *carried.values()]
         if self.results.condition is not None:
             roots.append(self.results.condition)
@@ -307,7 +161,7 @@ class _Writer:
                 "Write None in outputs_info for an output that isn't recurrent.",
             )  # fmt: skip
 
-    def _recurrent(self) -> list[tuple[int, _Recurrence]]:
+    def _recurrent(self) -> list[tuple[int, Recurrence]]:
         return [(number, state) for number, state in enumerate(self.states) if state is not None]
 
     def _inner(self) -> list[Any]:
@@ -317,12 +171,13 @@ class _Writer:
 
     def _explicit_inner(self) -> tuple[list[Any], dict[Any, Any]]:
         """Return where walks stop, and what stands inside for each non-sequence that the user gave."""
-        inner = {value: _stand_in(value) for value in self.explicit if not isinstance(value, Constant | SharedVariable)}
+        outside = [value for value in self.explicit if not isinstance(value, Constant | SharedVariable)]
+        inner = {value: input_like(value) for value in outside}
         return [*self._inner(), *inner], inner
 
     def _carried(self, given: Sequence[Any]) -> dict[SharedVariable, Any]:
         """Return the shared variables that steps change, and their new values."""
-        carried = {target: _fit_update(target, value) for target, value in self.results.updates.items()}
+        carried = {target: fit_update(target, value) for target, value in self.results.updates.items()}
         roots = [*self.results.outputs, *carried.values()]
         if self.results.condition is not None:
             roots.append(self.results.condition)
@@ -330,7 +185,7 @@ class _Writer:
             leaves = dict.fromkeys(v for node in applies_before(roots, stop_at=given) for v in node.inputs)
             leaves.update(dict.fromkeys(roots))
             fresh = {
-                leaf: _fit_update(leaf, leaf.default_update) for leaf in leaves
+                leaf: fit_update(leaf, leaf.default_update) for leaf in leaves
                 if isinstance(leaf, SharedVariable) and leaf.default_update is not None and leaf not in carried
             }  # fmt: skip
             if not fresh:
@@ -363,14 +218,14 @@ class _Writer:
         hidden = [variable for variable in outer if variable not in self.explicit]
         unseen = [leaf for leaf in _leaves(hidden) if leaf not in self.explicit]
         if self.strict and unseen:
-            raise user_error(
-                MissingInputError, "with strict=True, a step may only use what it gets as an argument", unseen,
-                "Add it to non_sequences.",
+            raise loop_error(
+                MissingInputError, "with strict=True, a step may only use what it gets as an argument",
+                {str(leaf): leaf for leaf in unseen}, "Add it to non_sequences.",
             )  # fmt: skip
         replaced: dict[Any, Any] = {}
         for variable in outer:
             known = variable.known
-            replaced[variable] = _stand_in(variable) if known is None else make_constant(known)
+            replaced[variable] = input_like(variable) if known is None else make_constant(known)
         constants.update((variable, one) for variable, one in replaced.items() if not isinstance(one, Constant))
         used = {v for node in applies_before(roots) for v in node.inputs} | set(roots)
         constants = {outside: one for outside, one in constants.items() if one in used or outside in used}
@@ -388,11 +243,11 @@ class _Writer:
         count = len(self.states)
         recurrent = self._recurrent()
         outputs = [
-            _fit_state(number, root, state) if state is not None else root
+            fit_state(number, root, state) if state is not None else root
             for number, (root, state) in enumerate(zip(roots, self.states, strict=False))
         ]
         values = roots[count : count + len(carried)]
-        values = [fit_pattern(value, target.type) for value, target in zip(values, carried, strict=True)]
+        values = [fit_pattern(value, targets[target].type) for value, target in zip(values, carried, strict=True)]
         condition = roots[count + len(carried) :]
         stacked = [outputs[number] for number, state in enumerate(self.states) if state is None]
         body = make_body(
@@ -414,54 +269,10 @@ class _Writer:
         return found, updates
 
 
-def _stand_in(variable: Any) -> Any:
-    return _variable(variable.type, variable.expected, variable.name)
-
-
 def _leaves(variables: Sequence[Any]) -> list[Any]:
     found = dict.fromkeys(v for node in applies_before(variables) for v in node.inputs)
     found.update(dict.fromkeys(variables))
     return [leaf for leaf in found if leaf.owner is None and not isinstance(leaf, Constant)]
-
-
-def _fit_update(target: Any, value: Any) -> Any:
-    """Return an update with the dtype of its shared variable, or raise."""
-    found = as_operand(value, [target.type.dtype])
-    if found.type.dtype != target.type.dtype and upcast(found.type.dtype, target.type.dtype) == target.type.dtype:
-        found = cast(found, target.type.dtype)
-    if found.type.dtype != target.type.dtype or found.type.ndim != target.type.ndim:
-        raise user_error(
-            DTypeError if found.type.dtype != target.type.dtype else ShapeError,
-            f"a step updates {target}, which is {target.type}, to {found.type}", [target, found],
-            f"Cast it: .astype('{target.type.dtype}').",
-        )  # fmt: skip
-    return found
-
-
-def _fit_state(number: int, value: Any, state: _Recurrence) -> Any:
-    """Return a state's new value so that it can stand where its old one did, or raise."""
-    kind = row_type(state.initial.type)
-    name = f"output {number}" + (f" ({state.initial.name})" if state.initial.name else "")
-    if value.type.dtype != kind.dtype:
-        raise user_error(
-            DTypeError, f"{name} starts as {kind.dtype}, and a step makes {value.type.dtype} of it",
-            [state.initial, value],
-            f"Cast the initial value, .astype('{value.type.dtype}'), or what the step returns, .astype('{kind.dtype}').",
-        )  # fmt: skip
-    if value.type.ndim != kind.ndim:
-        raise user_error(
-            ShapeError, f"{name} starts with {kind.ndim} axes, and a step makes {value.type.ndim} of them",
-            [state.initial, value],
-            "The initial value has the axes of one step's value, without the axis of time."
-            if state.taps == (-1,) else "The initial values have one axis more than a step's value: time.",
-        )  # fmt: skip
-    for before, after in zip(kind.shape, value.type.shape, strict=True):
-        if None not in (before, after) and before != after:
-            raise user_error(
-                ShapeError, f"{name} starts as {kind}, and a step makes {value.type} of it", [state.initial, value],
-                "A state must keep its shape.",
-            )  # fmt: skip
-    return fit_pattern(value, kind)
 
 
 __all__ = ["scan"]

@@ -154,7 +154,7 @@ def _stacks_are_merged(draft: Draft) -> bool:
 def _unused_is_left_out(draft: Draft, users: Users) -> bool:
     """Results, states and inputs that nothing needs go; so do the values of states of which nothing is used outside."""
     before = [len(draft.sequences), len(draft.states), len(draft.stacks), len(draft.constants)]
-    wanted = {id(item) for item in (*draft.states, *draft.stacks) if any(map(users.is_used, item.meant))}
+    wanted = {id(item) for item in draft.items if any(map(users.is_used, item.meant))}
     draft.stacks = [stack for stack in draft.stacks if id(stack) in wanted]
     needed = {id(state): state for state in draft.states if id(state) in wanted}
     while True:
@@ -209,7 +209,7 @@ def _one_round(draft: Draft) -> dict[Any, Any]:
         inside |= {tap: fit_pattern(state.initial[state.state.depth + back], tap.type) for back, tap in pairs}
     values = substitute(draft.roots, inside)
     found = {}
-    for item, value in zip((*draft.states, *draft.stacks), values, strict=False):
+    for item, value in zip(draft.items, values, strict=False):
         stack = shape_padleft(value)
         if isinstance(item, DraftState) and not item.state.keeps_all and item.state.depth > 1:
             stack = concatenate([item.initial[1:], stack])

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.errors import DTypeError
-from symgrad.graph.op import user_error
+from symgrad.errors import DTypeError, render
+from symgrad.graph.op import describe_operands, user_error
+from symgrad.graph.source import current_source
 from symgrad.graph.variables import SharedVariable, Variable
+from symgrad.ops.comparison import neq
 from symgrad.ops.promotion import as_operand
 
 
-class until:  # noqa: N801  # Theano's programs write it as a function
+class until:
     """The condition that ends a loop: `scan` stops after the step in which it is true.
 
     Parameters
@@ -114,15 +116,17 @@ def _not_understood(returned: Any, reason: str) -> Exception:
 def _as_condition(condition: Any) -> Any:
     kind = condition.type
     if kind.ndim or kind.dtype.startswith("complex"):
-        raise user_error(
-            DTypeError, f"the condition of until must be a bool scalar, got {kind}", [condition],
+        raise loop_error(
+            DTypeError, f"the condition of until must be a bool scalar, got {kind}", {"condition": condition},
             "Reduce it with T.all or T.any.",
         )  # fmt: skip
-    if kind.dtype == "bool":
-        return condition
-    from symgrad.ops.comparison import neq
+    return condition if kind.dtype == "bool" else neq(condition, 0)
 
-    return neq(condition, 0)
+
+def loop_error(error: type[Exception], headline: str, parts: Mapping[str, Any], remedy: str = "") -> Exception:
+    """Return an error about the user's line, which shows variables by what they are to the loop."""
+    described = describe_operands(list(parts.values()), list(parts))
+    return error(render(headline, str(current_source() or ""), described, remedy))
 
 
 def as_list(value: Any) -> list[Any]:
@@ -172,4 +176,4 @@ class OrderedUpdates(dict[Any, Any]):
         return result
 
 
-__all__ = ["OrderedUpdates", "StepResults", "as_list", "parse_results", "until"]
+__all__ = ["OrderedUpdates", "StepResults", "as_list", "loop_error", "parse_results", "until"]

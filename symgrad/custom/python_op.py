@@ -8,11 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from symgrad.config import config
 from symgrad.custom.performing import Performer
 from symgrad.errors import DTypeError, GradientError, ShapeError
 from symgrad.graph.absent import DisconnectedType, NullType
 from symgrad.graph.op import Disconnected, Op, Operand, Undefined, attributed_to, user_error
 from symgrad.graph.source import current_source
+from symgrad.graph.test_values import note_test_values, without_test_values
 from symgrad.graph.types import TensorType, Type
 from symgrad.graph.variables import Apply, Variable, make_constant
 from symgrad.kernels.grammar import Evaluate
@@ -57,6 +59,8 @@ class PythonOp(Op):
     >>> print(y.eval({x: [1., 2.]}), symgrad.grad(y.sum(), x).eval({x: [1., 2.]}))
     [2. 4.] [2. 2.]
     """
+
+    takes_any_type = True
 
     __props__: ClassVar[tuple[str, ...] | None] = None
     itypes: ClassVar[Sequence[Any] | None] = None
@@ -148,6 +152,8 @@ class PythonOp(Op):
         return_list = options.pop("return_list", False)
         with attributed_to(current_source()):
             node = self.make_node(*inputs, **options)
+            if config.compute_test_value != "off":
+                note_test_values(node)
         if node.op is not self and node.source is None:
             node.source = current_source()
         if return_list:
@@ -172,7 +178,8 @@ class PythonOp(Op):
     def infer(self, *inputs: Any) -> Sequence[Type]:
         found = self._known_signatures.get(_key(inputs))
         if found is None:
-            node = self.make_node(*[_stand_in(operand) for operand in inputs])
+            with without_test_values():
+                node = self.make_node(*[_stand_in(operand) for operand in inputs])
             given = tuple([_without_sizes(x.type) for x in inputs])
             found = given, tuple([_without_sizes(v.type) for v in node.outputs])
             self._known_signatures[_key(inputs)] = found
@@ -192,7 +199,8 @@ class PythonOp(Op):
         ]
         try:
             takes_graph = len(inspect.signature(self.infer_shape).parameters) == 3
-            found: Any = self.infer_shape(None, node, shapes) if takes_graph else self.infer_shape(node, shapes)  # type: ignore[call-arg, arg-type]
+            with without_test_values():
+                found: Any = self.infer_shape(None, node, shapes) if takes_graph else self.infer_shape(node, shapes)  # type: ignore[call-arg, arg-type]
         except NotImplementedError:
             return list(outputs)
         return [_sized(kind, shape) for kind, shape in zip(outputs, found, strict=True)]
@@ -215,7 +223,8 @@ class PythonOp(Op):
         for kinds, outputs in self._known_signatures.values():
             if len(kinds) == len(inputs) and all(map(_holds, kinds, inputs)):
                 return Performer(Apply(self, [kind() for kind in kinds], outputs))(*inputs)
-        node = self.make_node(*[TensorType(value.dtype, [None] * value.ndim)() for value in map(np.asarray, inputs)])
+        with without_test_values():
+            node = self.make_node(*[TensorType(v.dtype, [None] * v.ndim)() for v in map(np.asarray, inputs)])
         return Performer(node)(*inputs)
 
     def lower(self, apply: Apply) -> Any:
@@ -344,7 +353,7 @@ def grad_not_implemented(op: Any, x_pos: int, x: Any, comment: str = "") -> Any:
     -----
     Keeps the behaviour of Theano's ``theano.gradient.grad_not_implemented``.
     """
-    return NullType(f"whose gradient for input {x_pos} isn't written. {comment}".rstrip())()
+    return NullType(f"its gradient for input {x_pos} isn't written. {comment}".rstrip())()
 
 
 def grad_undefined(op: Any, x_pos: int, x: Any, comment: str = "") -> Any:
@@ -354,7 +363,7 @@ def grad_undefined(op: Any, x_pos: int, x: Any, comment: str = "") -> Any:
     -----
     Keeps the behaviour of Theano's ``theano.gradient.grad_undefined``.
     """
-    return NullType(f"whose gradient for input {x_pos} isn't defined. {comment}".rstrip())()
+    return NullType(f"its gradient for input {x_pos} isn't defined. {comment}".rstrip())()
 
 
 def disconnected_type() -> Any:

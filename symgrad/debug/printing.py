@@ -46,7 +46,7 @@ def debugprint(
     Each node is written out once. Where it is used again, only its line and id appear, followed by ``...``. Where a
     tree nests deeper than 32 levels, the line ends with ``(below)`` and the tree goes on from the margin after this
     one, starting with the same id. Of closed graphs and compiled functions, each node also shows its place in the
-    order of execution, as ``#3``.
+    order of execution, as ``#3``. Graphs that ops hold, such as the body of a loop, follow below, each once.
 
     Parameters
     ----------
@@ -144,6 +144,7 @@ class _Tree:
         self.print_source = print_source
         self.numbers: dict[Variable | Apply, int] = {}
         self.written: set[Apply] = set()
+        self.holders: list[Apply] = []
         self.below: deque[tuple[Variable, str, int]] = deque()
         self.places = {node: place for place, node in enumerate(subject.order)} if subject.is_closed else {}
 
@@ -153,6 +154,27 @@ class _Tree:
             yield from self._tree(root.variable, f"{root.label}: " if root.label else "", 0)
             while self.below:
                 yield from self._tree(*self.below.popleft())
+        yield from self._graphs_inside()
+
+    def _graphs_inside(self) -> Iterator[str]:
+        """Return the lines of the graphs that ops hold, each once, under the line of the first node that holds it."""
+        known: set[Any] = set()
+        done = 0
+        while done < len(self.holders):
+            node = self.holders[done]
+            done += 1
+            if node.op in known:
+                continue
+            known.add(node.op)
+            identity = "" if self.identify is None else f" [id {self.identify(self.numbers[node], node)}]"
+            for number, graph in enumerate(node.op.graphs):  # type: ignore[attr-defined]
+                which = f", graph {number}" if len(node.op.graphs) > 1 else ""  # type: ignore[attr-defined]
+                yield ""
+                yield f"inside {one_line(str(node.op))}{identity}{which}:"
+                for position, output in enumerate(graph.outputs):
+                    yield from self._tree(output, f" {position}: ", 0)
+                    while self.below:
+                        yield from self._tree(*self.below.popleft())
 
     def _tree(self, top: Variable, label: str, top_level: int) -> Iterator[str]:
         """Return the lines of one tree; `top_level` is how deep it hangs below its root."""
@@ -168,6 +190,8 @@ class _Tree:
             if node is None or remark:
                 continue
             self.written.add(node)
+            if getattr(node.op, "graphs", ()):
+                self.holders.append(node)
             last = len(node.inputs) - 1
             for position in range(last, -1, -1):
                 below = margin + ("  " if position == last else "| ")

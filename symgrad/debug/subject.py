@@ -11,6 +11,7 @@ import numpy as np
 
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.traversal import applies_before
+from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
 
 STAGES = ("graph", "rewritten")
@@ -118,8 +119,9 @@ def _closed(graph: ClosedGraph, keys: Sequence[str] | None, title: str) -> Subje
 
 def leaf_text(variable: Variable) -> str:
     """Return how a variable that nothing computes is written: its name, its value, or its type."""
-    if variable.name is None and isinstance(variable, Constant) and variable.data.size <= MAXIMAL_SHOWN_ELEMENTS:
-        return value_text(variable.data)
+    is_value = variable.name is None and isinstance(variable, Constant) and isinstance(variable.type, TensorType)
+    if is_value and variable.data.size <= MAXIMAL_SHOWN_ELEMENTS:  # type: ignore[attr-defined]
+        return value_text(variable.data)  # type: ignore[attr-defined]
     return one_line(variable.name if variable.name is not None else str(variable))
 
 

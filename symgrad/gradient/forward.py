@@ -8,6 +8,7 @@ from typing import Any
 
 from symgrad.errors import GradientError
 from symgrad.graph.op import Disconnected, Op, Undefined, attributed_to, user_error
+from symgrad.graph.test_values import without_test_values
 from symgrad.graph.traversal import applies_before, substitute
 from symgrad.graph.types import TensorType
 from symgrad.ops.creation import zeros_like
@@ -87,9 +88,16 @@ def pulled_twice(op: Op, inputs: Sequence[Any], outputs: Sequence[Any], tangents
     The gradient of an op is linear in the cotangents of its outputs: weights times the Jacobian. The gradient of its
     inner product with the tangents, with respect to those weights, is the Jacobian times the tangents.
     """
+    weights = [None if _is_discrete(output) else output.type() for output in outputs]
+    with without_test_values():
+        return _pulled_twice(op, inputs, outputs, tangents, weights)
+
+
+def _pulled_twice(
+    op: Op, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any], weights: Sequence[Any]
+) -> list[Any]:
     from symgrad.gradient.reverse import grad
 
-    weights = [None if _is_discrete(output) else output.type() for output in outputs]
     found = op.gradient(inputs, outputs, weights)
     terms = [
         sum_over(cotangent * tangent, dtype=cotangent.type.dtype)

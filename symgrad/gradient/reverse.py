@@ -250,7 +250,7 @@ def _undefined(target: Variable, reason: tuple[Apply, str], null_gradients: str)
     if null_gradients == "return":
         return NullType(f"{node.op}: {why}")()
     raise NullTypeGradError(
-        render(f"the gradient with respect to {target} isn't defined: it goes through {node.op}, {why}",
+        render(f"the gradient with respect to {target} isn't defined: it goes through {node.op}: {why}",
                str(node.source or ""), describe_operands(node.inputs),
                "Keep it out of the path with T.disconnected_grad, or list it in consider_constant.")
     )  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 
 from symgrad.errors import ShapeError
 from symgrad.graph.op import Disconnected, InferenceError, Op, Operand, Sample, Undefined, register
+from symgrad.graph.test_values import without_test_values
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.ops.linalg import Dot
@@ -30,6 +31,8 @@ class RowByRow(Op):
     batched : tuple of bool
         Which operands have rows, along their first axis; the others are the same for all rows.
     """
+
+    takes_any_type = True
 
     op: Op
     batched: tuple[bool, ...]
@@ -104,6 +107,10 @@ class RowByRow(Op):
         return vectorize(expression, pairs)
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        with without_test_values():
+            return self._gradient(inputs, outputs, cotangents)
+
+    def _gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         row_inputs, row_outputs = self._one_row(inputs)
         given = [None if c is None else output.type() for output, c in zip(row_outputs, cotangents, strict=True)]
         results: list[Any] = []
@@ -119,6 +126,10 @@ class RowByRow(Op):
 
     def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
         """The op's own, row by row."""
+        with without_test_values():
+            return self._pushforward(inputs, outputs, tangents)
+
+    def _pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
         row_inputs, row_outputs = self._one_row(inputs)
         given = [
             None if t is None else x.type() if has_rows else t

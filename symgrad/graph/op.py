@@ -15,6 +15,7 @@ import numpy as np
 from symgrad.config import config
 from symgrad.errors import DTypeError, Float64Warning, GradientError, OperandDescription, SymgradError, render
 from symgrad.graph.source import Source, attributed_to, current_source, operand_texts
+from symgrad.graph.test_values import note_test_values
 from symgrad.graph.traversal import applies_before
 from symgrad.graph.types import TensorType, Type
 from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
@@ -187,6 +188,8 @@ def apply_op(op: Op, inputs: Sequence[Variable]) -> Apply:
             _infer_expected(node)
             if config.warn_float64 != "ignore":
                 _note_float64(node)
+            if config.compute_test_value != "off":
+                note_test_values(node)
     except InferenceError as error:
         located = _locate(error, op, inputs, str(source) if source else "")
     else:

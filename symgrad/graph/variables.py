@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from symgrad.config import config
 from symgrad.graph.source import Source, current_source
 from symgrad.graph.types import TensorType, Type
 
 if TYPE_CHECKING:
     from symgrad.graph.op import Op
+
+
+construction_observers: list[Callable[[Any], object]] = []
+"""Called with each new variable."""
 
 
 class Variable:
@@ -53,6 +58,9 @@ class Variable:
         self._expected: Type | None = None
         self._source = None if owner is not None else current_source()
         self._tag: SimpleNamespace | None = None
+        if construction_observers:
+            for observe in construction_observers:
+                observe(self)
 
     @property
     def source(self) -> Source | None:
@@ -72,6 +80,8 @@ class Variable:
         return self._tag
 
     def __repr__(self) -> str:
+        if config.print_test_value and self._tag is not None and hasattr(self._tag, "test_value"):
+            return f"{self}\n{self._tag.test_value!r}"
         return str(self)
 
     def __str__(self) -> str:

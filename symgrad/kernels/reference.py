@@ -19,60 +19,6 @@ Padding = tuple[Pair, Pair]
 NO_PADDING: Padding = ((0, 0), (0, 0))
 
 
-def border_padding(border_mode: Any, filter_shape: Sequence[int], dilation: Sequence[int] = (1, 1)) -> Padding:
-    """Return the padding per side that a border mode stands for.
-
-    A filter of size ``k`` with dilation ``d`` covers ``e = (k - 1) * d + 1`` pixels: ``valid`` pads with 0, ``full``
-    with ``e - 1`` and ``half`` with ``e // 2`` on both sides; an int, a pair of ints or a pair of pairs is the padding
-    itself.
-
-    Parameters
-    ----------
-    border_mode : str, int, (int, int) or ((int, int), (int, int))
-        ``"valid"``, ``"full"``, ``"half"``, or the padding: of all sides, of each axis, or of each side.
-    filter_shape : (..., height, width)
-        The filters' shape; only the last two sizes count.
-    dilation : (int, int)
-        The distance between neighbouring taps of the filter.
-
-    Raises
-    ------
-    ValueError
-        If `border_mode` isn't one of these, or is negative.
-
-    Examples
-    --------
-    >>> border_padding("half", (8, 1, 5, 3))
-    ((2, 2), (1, 1))
-    >>> border_padding((1, (0, 2)), (5, 5))
-    ((1, 1), (0, 2))
-    """
-    extents = [(size - 1) * step + 1 for size, step in zip(filter_shape[-2:], dilation, strict=True)]
-    if border_mode == "valid":
-        return NO_PADDING
-    if border_mode == "full":
-        sides = [(extent - 1, extent - 1) for extent in extents]
-    elif border_mode == "half":
-        sides = [(extent // 2, extent // 2) for extent in extents]
-    else:
-        axes = (border_mode, border_mode) if isinstance(border_mode, (int, np.integer)) else border_mode
-        sides = [_sides(axis, border_mode) for axis in axes] if isinstance(axes, (tuple, list)) else []
-    if len(sides) != 2 or min(min(pair) for pair in sides) < 0:
-        raise ValueError(
-            f"border_mode must be 'valid', 'full', 'half', a padding >= 0, or a pair of these; got {border_mode!r}."
-        )
-    return sides[0], sides[1]
-
-
-def _sides(axis: Any, border_mode: Any) -> Pair:
-    """Return the (before, after) padding of one axis, written as one int or as two."""
-    pair = (axis, axis) if isinstance(axis, (int, np.integer)) else axis
-    is_pair = isinstance(pair, (tuple, list)) and len(pair) == 2
-    if not is_pair or not all(isinstance(side, (int, np.integer)) for side in pair):
-        raise ValueError(f"border_mode {border_mode!r} has an axis whose padding isn't an int or a pair of ints.")
-    return int(pair[0]), int(pair[1])
-
-
 def conv2d_output_shape(
     input_shape: Sequence[int],
     filter_shape: Sequence[int],

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.errors import ShapeError
+
 CUMULATIVE: dict[str, np.ufunc] = {"cumsum": np.add, "cumprod": np.multiply}
 
 
@@ -18,6 +20,8 @@ def linear_recurrence(
     axis: int, reverse: bool, a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None
 ) -> np.ndarray:
     """Return ``y[k] = a[k] * y[k - 1] + b[k]``; in reverse, ``y[k] = a[k + 1] * y[k + 1] + b[k]``."""
+    if a.shape != b.shape:
+        raise ShapeError(f"a recurrence needs factors like its terms, got shapes {a.shape} and {b.shape}")
     output = np.empty(b.shape, b.dtype) if out is None else out
     factors, terms, values = [np.moveaxis(array, axis, 0) for array in (a, b, output)]
     places = range(len(terms))

@@ -23,6 +23,7 @@ def conv1d(
     filter_flip: bool = True,
     filter_dilation: int = 1,
     num_groups: int = 1,
+    unshared: bool = False,
 ) -> Any:
     """Convolve sequences with filters.
 
@@ -33,7 +34,7 @@ def conv1d(
     input : float tensor of shape (N, C, L)
         Sequences.
     filters : float tensor of shape (K, C, l)
-        Filters.
+        Filters; (K, L', C, l) if they are unshared.
     input_shape, filter_shape : three sizes, optional
         Sizes that the graph doesn't know by itself; None leaves one open.
     border_mode : {'valid', 'full', 'half'}, int, or pair of int
@@ -44,6 +45,8 @@ def conv1d(
         True (default) is convolution; False correlates.
     num_groups : int
         Independent groups of channels.
+    unshared : bool
+        Whether each place of the output has filters of its own.
 
     Returns
     -------
@@ -61,7 +64,7 @@ def conv1d(
     [[[ 1. 12. 23.]]]
     """
     return _conv1d("conv1d", input, filters, input_shape, filter_shape, border_mode, subsample, filter_flip,
-                   filter_dilation, num_groups)  # fmt: skip
+                   filter_dilation, num_groups, unshared)  # fmt: skip
 
 
 def causal_conv1d(
@@ -73,6 +76,7 @@ def causal_conv1d(
     filter_flip: bool = True,
     filter_dilation: int = 1,
     num_groups: int = 1,
+    unshared: bool = False,
 ) -> Any:
     """Convolve sequences with filters that see the present and the past only: the zeros come before the sequence.
 
@@ -82,7 +86,7 @@ def causal_conv1d(
         Sequences.
     filters : float tensor of shape (K, C, l)
         Filters.
-    filter_shape, input_shape, subsample, filter_flip, filter_dilation, num_groups
+    filter_shape, input_shape, subsample, filter_flip, filter_dilation, num_groups, unshared
         As `conv1d` has them.
 
     Returns
@@ -100,33 +104,42 @@ def causal_conv1d(
     [[[ 0.  1. 12. 23.]]]
     """
     name = "causal_conv1d"
-    filters = arguments.with_sizes(arguments.operands(input, filters)[1], filter_shape, "filter_shape", name)
+    signal, filters = arguments.operands(input, filters)
+    filters = arguments.with_sizes(filters, filter_shape, "filter_shape", name)
     (step,) = arguments.steps(filter_dilation, 1, "filter_dilation", name)
-    (window,) = arguments.window_of(filters, 1) if filters.type.ndim == 3 else (1,)
-    before = (window - 1) * step
-    return _conv1d(name, input, filters, input_shape, None, (before, 0), subsample, filter_flip, step, num_groups)
+    (window,) = arguments.window_of(filters, 1) if filters.type.ndim in (3, 4) else (1,)
+    sides = (window - 1) * step, 0
+    if not arguments.are_numbers((sides,)):
+        signal = arguments.with_sizes(signal, input_shape, "input_shape", name)
+        signal, input_shape, sides = zero_padded(signal, {2: sides}), None, (0, 0)
+    return _conv1d(name, signal, filters, input_shape, None, sides, subsample, filter_flip, step, num_groups, unshared)
 
 
 def _conv1d(
     name: str, input: Any, filters: Any, input_shape: Any, filter_shape: Any, border_mode: Any, subsample: Any,
-    flip: bool, dilation: Any, num_groups: int,
+    flip: bool, dilation: Any, num_groups: int, unshared: bool,
 ) -> Any:  # fmt: skip
     signal, filters = arguments.operands(input, filters)
-    if signal.type.ndim != 3 or filters.type.ndim != 3:
+    if signal.type.ndim != 3 or filters.type.ndim != (4 if unshared else 3):
+        taken = "(K, L', C, l)" if unshared else "(K, C, l)"
         raise user_error(
-            ShapeError, f"{name} takes sequences (N, C, L) and filters (K, C, l), got {signal.type} and {filters.type}",
+            ShapeError, f"{name} takes sequences (N, C, L) and filters {taken}, got {signal.type} and {filters.type}",
             [signal, filters],
         )  # fmt: skip
     signal = arguments.with_sizes(signal, input_shape, "input_shape", name)
-    filters = arguments.settled(arguments.with_sizes(filters, filter_shape, "filter_shape", name), [border_mode])
-    (step,), (stride,) = arguments.steps(dilation, 1, "filter_dilation", name), arguments.steps(
-        subsample, 1, "subsample", name)  # fmt: skip
+    filters = arguments.with_sizes(filters, filter_shape, "filter_shape", name)
+    filters = arguments.settled(filters, [border_mode], 3 if unshared else 2)
+    (step,) = arguments.steps(dilation, 1, "filter_dilation", name)
+    (stride,) = arguments.steps(subsample, 1, "subsample", name)
     modes = border_mode if isinstance(border_mode, list) and len(border_mode) == 1 else [border_mode]
     (sides,) = arguments.border(modes, arguments.window_of(filters, 1), [step], name)
     if not arguments.are_numbers((sides,)):
         signal, sides = zero_padded(signal, {2: sides}), (0, 0)
-    image, rows = dimshuffle(signal, 0, 1, "x", 2), dimshuffle(filters, 0, 1, "x", 2)
-    output = conv2d(image, rows, None, None, ((0, 0), sides), (1, stride), flip, None, (1, step), num_groups)
+    rows = dimshuffle(filters, 0, "x", 1, 2, "x", 3) if unshared else dimshuffle(filters, 0, 1, "x", 2)
+    output = conv2d(
+        dimshuffle(signal, 0, 1, "x", 2), rows, None, None, ((0, 0), sides), (1, stride), flip, None, (1, step),
+        num_groups, unshared,
+    )  # fmt: skip
     return dimshuffle(output, 0, 1, 3)
 
 

@@ -16,12 +16,11 @@ from symgrad.graph.op import user_error
 from symgrad.ops import conv_arguments as arguments
 from symgrad.ops.axes import dimshuffle
 from symgrad.ops.conv import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
+from symgrad.ops.conv_3d_sizes import AXES, VolumeToConvolve
 from symgrad.ops.promotion import as_operand
 from symgrad.ops.shape import reshape
 from symgrad.ops.sizes import size_of, specify_shape
 from symgrad.ops.windows import window_sums, windows, without_sides, zero_padded
-
-_AXES = (2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class _Convolution3d:
     @property
     def outside(self) -> dict[int, tuple[Any, Any]]:
         """The zeros that the convolution of images doesn't add itself, by axis."""
-        axes = (2,) if arguments.are_numbers(self.sides[1:]) else _AXES
+        axes = (2,) if arguments.are_numbers(self.sides[1:]) else AXES
         return {axis: self.sides[axis - 2] for axis in axes}
 
     @property
@@ -61,37 +60,19 @@ class _Convolution3d:
     def whole(self, sizes: Sequence[Any]) -> list[Any]:
         """Return the sizes of a volume with the zeros outside."""
         outside = self.outside
-        return [size + sum(outside.get(axis, (0, 0))) for axis, size in zip(_AXES, sizes, strict=True)]
+        return [size + sum(outside.get(axis, (0, 0))) for axis, size in zip(AXES, sizes, strict=True)]
 
-    def check(
-        self, operands: Sequence[Any], volume: Sequence[Any], filters: Sequence[Any], output: Sequence[Any] = ()
-    ) -> None:
-        """Raise if sizes, as far as they are known, aren't those of such a convolution."""
-        text = self._mismatch(volume, filters, output)
+    @property
+    def sizes(self) -> VolumeToConvolve:
+        """What checks the sizes of volumes and filters."""
+        known: Any = tuple([pair if arguments.are_numbers((pair,)) else None for pair in self.sides])
+        return VolumeToConvolve(known, self.stride, self.dilation, self.groups)
+
+    def check(self, operands: Sequence[Any], *shapes: Sequence[Any]) -> None:
+        """Raise if the shapes of volume, filters and output can't be those of such a convolution."""
+        text = self.sizes.mismatch(*shapes)
         if text:
             raise user_error(ShapeError, f"{self.name} {text}", operands)
-
-    def _mismatch(self, volume: Sequence[Any], filters: Sequence[Any], output: Sequence[Any]) -> str:
-        if None not in (volume[1], filters[1]) and volume[1] != filters[1] * self.groups:
-            return f"got a volume of {volume[1]} channels and filters for {filters[1] * self.groups}"
-        if filters[0] is not None and filters[0] % self.groups:
-            return f"can't split {filters[0]} filters into {self.groups} groups of equal size"
-        sizes = [volume[0], filters[0], *[self.output_size(axis, volume[axis], filters[axis]) for axis in _AXES]]
-        for axis in _AXES:
-            if sizes[axis] == 0:
-                return f"can't put a filter of size {filters[axis]} on a volume of size {volume[axis]} (axis {axis})"
-        for axis, (size, found) in enumerate(zip(sizes, output, strict=False)):
-            if None not in (size, found) and size != found:
-                return f"got a gradient of size {found} on axis {axis}, where the output has {size}"
-        return ""
-
-    def output_size(self, axis: int, size: int | None, window: int | None) -> int | None:
-        """Return the size of an axis of the output, 0 if the filter doesn't fit, None if that isn't known."""
-        sides, stride, dilation = self.sides[axis - 2], self.stride[axis - 2], self.dilation[axis - 2]
-        if size is None or window is None or not arguments.are_numbers((sides,)):
-            return None
-        places = size + sides[0] + sides[1] - (window - 1) * dilation - 1
-        return 0 if places < 0 else int(places // stride + 1)
 
     def images(self, volume: Any, depth: Any) -> tuple[Any, Any]:
         """Return volumes (N, C, D, H, W) as images (N * D', C * d, H, W), and D'."""
@@ -181,8 +162,7 @@ def conv3d(
     filters = arguments.settled(arguments.with_sizes(filters, filter_shape, "filter_shape", "conv3d"), border_mode)
     window = arguments.window_of(filters, 3)
     of = _Convolution3d.of("conv3d", border_mode, window, subsample, filter_dilation, num_groups, filter_flip)
-    of.check([volume, filters], volume.expected.shape, filters.expected.shape)
-    images, depth = of.images(volume, window[0])
+    images, depth = of.images(of.sizes(volume, filters), window[0])
     output = Conv2d(**of.parameters)(images, of.filters_of_images(filters))
     planes = reshape(output, [_size(volume, 0), depth, *[_size(output, axis) for axis in (1, 2, 3)]])
     return dimshuffle(planes, 0, 2, 1, 3, 4)

@@ -134,9 +134,10 @@ class Unique(Op):
         return None
 
     def evaluate(self, x: np.ndarray) -> list[np.ndarray]:
-        values, index, inverse, counts = np.unique(x, True, True, True, axis=self.axis)
-        wanted = zip((self.index, self.inverse, self.counts), (index, inverse, counts), strict=True)
-        return [values, *[array.astype("int64", copy=False).reshape(-1) for asked, array in wanted if asked]]
+        find: Any = np.unique
+        found = find(x, self.index, self.inverse, self.counts, self.axis)
+        values, *rest = found if isinstance(found, tuple) else (found,)
+        return [values, *[array.astype("int64", copy=False).reshape(-1) for array in rest]]
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         (x,) = inputs

@@ -18,7 +18,6 @@ from symgrad.ops.axes import checked_axis
 from symgrad.ops.casting import cast
 from symgrad.ops.comparison import neq
 from symgrad.ops.complex_numbers import conj
-from symgrad.ops.elementwise_op import broadcast_shapes
 from symgrad.ops.indexing import get_item
 from symgrad.ops.promotion import as_operand, is_discrete
 from symgrad.ops.sampling import number, spread
@@ -103,7 +102,11 @@ class LinearRecurrence(Op):
         _check_axis("a recurrence", self.axis, b)
         if a.type.dtype != b.type.dtype or a.type.ndim != b.type.ndim:
             raise InferenceError(DTypeError, f"a recurrence needs factors like its terms, got {a.type} and {b.type}")
-        return [TensorType(b.type.dtype, *broadcast_shapes("a recurrence", [a.type, b.type]))]
+        sizes = [other if size is None else size for size, other in zip(a.type.shape, b.type.shape, strict=True)]
+        if any(None not in pair and pair[0] != pair[1] for pair in zip(sizes, b.type.shape, strict=True)):
+            raise InferenceError(ShapeError, f"a recurrence needs factors like its terms, got {a.type} and {b.type}")
+        pattern = [one or other for one, other in zip(a.type.broadcastable, b.type.broadcastable, strict=True)]
+        return [TensorType(b.type.dtype, sizes, pattern)]
 
     def evaluate(self, a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
         with np.errstate(all="ignore"):
@@ -140,6 +143,7 @@ class LinearRecurrence(Op):
             yield cls(0, reverse), Sample((spread(0, 2), spread(0, 2)))
         yield cls(0, False), Sample((spread(3), spread(3, dtype="float32")), DTypeError)
         yield cls(0, False), Sample((spread(3), spread(4)), ShapeError)
+        yield cls(0, False), Sample((spread(1), spread(4)), ShapeError)
 
 
 @register

@@ -263,6 +263,10 @@ def _written_inside(part: Any, y: Any, where: str) -> tuple[Any, Any]:
         return inner, reshape(stretched, [size_of(inner, axis) for axis in range(inner.type.ndim)])
     y = shape_padleft(y, part.type.ndim - y.type.ndim)
     new = [axis for axis, own in enumerate(op.order) if own is None and not y.type.broadcastable[axis]]
+    for axis in new:
+        if y.type.shape[axis] not in (None, 1):
+            headline = f"Input dimension mis-match: {where} got sizes {y.type.shape[axis]} and 1 on axis {axis}"
+            raise user_error(ShapeError, headline, [part, y])
     places = [op.order.index(axis) if axis in op.order else "x" for axis in range(inner.type.ndim)]
     return inner, dimshuffle(addbroadcast(y, *new), *places)
 

@@ -87,6 +87,8 @@ class Concatenate(Op):
         yield cls(1), Sample((spread(2, 1), spread(2, 0), spread(2, 2, start=2)))
         yield cls(0), Sample((spread(2, dtype="int8"),))
         yield cls(0), Sample((spread(0, dtype="float32"), spread(2, dtype="float32")))
+        yield cls(0), Sample((spread(1, 0), spread(2, 0)))
+        yield cls(0), Sample((spread(0),))
         yield cls(0), Sample((spread(2, 3), spread(2, 2)), ShapeError)
         yield cls(0), Sample((spread(2, 3), spread(3)), ShapeError)
 

@@ -13,13 +13,13 @@ from symgrad.graph.op import InferenceError
 from symgrad.graph.types import TensorType
 from symgrad.ops.axes import dimshuffle, swapaxes
 from symgrad.ops.casting import cast
-from symgrad.ops.comparison import eq, ge
+from symgrad.ops.comparison import eq
 from symgrad.ops.complex_numbers import conj, real
 from symgrad.ops.creation import arange, eye
+from symgrad.ops.diagonals import diagonal, tril, triu
 from symgrad.ops.elementwise import switch
 from symgrad.ops.elementwise_op import broadcast_shapes
 from symgrad.ops.promotion import as_operand, float_of, is_complex
-from symgrad.ops.reduction import sum as sum_over
 from symgrad.ops.sizes import size_of
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
@@ -106,33 +106,25 @@ def identity_of(x: Any) -> Any:
     return eye(matrix_size(x, -2), dtype=x.type.dtype)
 
 
-def _positions(x: Any) -> tuple[Any, Any]:
-    """Return numbers of rows, as a column, and numbers of columns, as a row."""
-    rows, columns = arange(matrix_size(x, -2)), arange(matrix_size(x, -1))
-    return dimshuffle(rows, 0, "x"), dimshuffle(columns, "x", 0)
-
-
 def lower_part(x: Any, below: int = 0) -> Any:
     """Return the matrices with zeros above the diagonal; `below` diagonals down from it."""
-    rows, columns = _positions(x)
-    return switch(ge(rows, columns + below), x, 0)
+    return tril(x, -below)
 
 
 def upper_part(x: Any, above: int = 0) -> Any:
     """Return the matrices with zeros below the diagonal; `above` diagonals up from it."""
-    rows, columns = _positions(x)
-    return switch(ge(columns, rows + above), x, 0)
+    return triu(x, above)
 
 
-def on_diagonal(x: Any, yes: Any, no: Any, above: int = 0) -> Any:
+def on_diagonal(x: Any, yes: Any, no: Any) -> Any:
     """Return `yes` on the diagonals of matrices like `x`, and `no` elsewhere."""
-    rows, columns = _positions(x)
-    return switch(eq(rows + above, columns), yes, no)
+    rows, columns = arange(matrix_size(x, -2)), arange(matrix_size(x, -1))
+    return switch(eq(dimshuffle(rows, 0, "x"), dimshuffle(columns, "x", 0)), yes, no)
 
 
-def diagonal_of(x: Any, above: int = 0) -> Any:
-    """Return the diagonals of matrices, one element for each row: 0 where a row has none."""
-    return sum_over(on_diagonal(x, x, 0, above), axis=-1)
+def diagonal_of(x: Any) -> Any:
+    """Return the diagonals of matrices as vectors in the last axis."""
+    return diagonal(x, 0, -2, -1)
 
 
 def diagonal_matrix(x: Any) -> Any:

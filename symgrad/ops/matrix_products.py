@@ -8,12 +8,11 @@ from typing import Any
 
 from symgrad.errors import ShapeError
 from symgrad.graph.op import user_error
+from symgrad.ops import diagonals
 from symgrad.ops.creation import zeros
 from symgrad.ops.joining import concatenate
 from symgrad.ops.linalg import dot, matmul
-from symgrad.ops.matrices import diagonal_of
 from symgrad.ops.promotion import as_operand, as_operands, upcast
-from symgrad.ops.reduction import sum as sum_over
 from symgrad.ops.shape import reshape
 from symgrad.ops.sizes import size_of
 
@@ -81,7 +80,7 @@ def trace(a: Any, offset: int = 0) -> Any:
     a = as_operand(a)
     if a.type.ndim < 2:
         raise user_error(ShapeError, f"trace takes matrices or stacks of them, got {a.type}", [a])
-    return sum_over(diagonal_of(a, offset), axis=-1)
+    return diagonals.trace(a, offset, -2, -1)
 
 
 def matrix_dot(*matrices: Any) -> Any:

@@ -64,7 +64,11 @@ def images2neibs(ten4: Any, neib_shape: Any, neib_step: Any = None, mode: str = 
     stride = window if neib_step is None else _pair(neib_step, "neib_step", "images2neibs")
     if mode not in MODES:
         raise user_error(ShapeError, f"images2neibs has no mode {mode!r}; it has {', '.join(MODES)}")
-    if mode in ("valid", "ignore_borders") and (neib_step is None or stride == window):
+    if mode in ("half", "full"):
+        sides = [size // 2 if mode == "half" else size - 1 for size in window]
+        images = zero_padded(images, {2: (sides[0], sides[0]), 3: (sides[1], sides[1])})
+        mode = "valid"
+    if mode != "wrap_centered" and (neib_step is None or stride == window):
         return _side_by_side(images, window, mode)
     steps = _known_steps(stride)
     for axis, size, step in ((3, window[1], steps[1]), (2, window[0], steps[0])):
@@ -98,9 +102,6 @@ def _check_covered(images: Any, window: list[Any]) -> None:
 def _windows(images: Any, axis: int, window: Any, step: int, mode: str) -> Any:
     if mode == "wrap_centered":
         return windows(_wrapped(images, axis, window), axis, window, step)
-    if mode in ("half", "full"):
-        side = window // 2 if mode == "half" else window - 1
-        images = zero_padded(images, {axis: (side, side)})
     return windows(images, axis, window, step, exact=mode != "ignore_borders")
 
 

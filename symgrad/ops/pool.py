@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.errors import ShapeError
+from symgrad.errors import DTypeError, ShapeError
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register, user_error
-from symgrad.graph.types import TensorType
+from symgrad.graph.types import NUMPY_DTYPES, TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels import reference_pooling as reference
 from symgrad.kernels.grammar import Kernel, Library
+from symgrad.ops.casting import cast
 from symgrad.ops.conv_arguments import steps
-from symgrad.ops.promotion import as_operand, is_discrete
+from symgrad.ops.promotion import as_operand, float_of, is_discrete
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.sizes import size_of, specify_shape
 
@@ -82,6 +83,9 @@ class Pool2d(_Pooling):
         return f"pool_2d_{self.mode}"
 
     def infer(self, x: Any) -> list[TensorType]:
+        kind = NUMPY_DTYPES[x.type.dtype].kind
+        if (self.mode == "sum" and kind == "b") or (self.mode.startswith("average") and kind in "iub"):
+            raise InferenceError(DTypeError, f"{self.name} doesn't take {x.type.dtype}", "Cast it first.")
         return [self.pooled_type(x.type)]
 
     def evaluate(self, x: np.ndarray) -> list[np.ndarray]:
@@ -115,7 +119,10 @@ class Pool2d(_Pooling):
                 yield op, Sample((images,))
             yield cls((2, 2), (2, 2), mode=mode), Sample((np.zeros((4, 4)),), differentiable=mode != "max")
         yield cls((2, 2), (1, 1)), Sample((spread(1, 3, 3, dtype="int32", high=9),))
+        yield cls((2, 2), (2, 2), mode="sum"), Sample((spread(2, 2, dtype="int16", high=9),))
         yield cls((2, 2), (2, 2)), Sample((spread(4),), ShapeError)
+        yield cls((2, 2), (2, 2), mode="average_inc_pad"), Sample((spread(2, 2, dtype="int8"),), DTypeError)
+        yield cls((2, 2), (2, 2), mode="sum"), Sample((spread(2, 2, dtype="bool"),), DTypeError)
 
 
 @register
@@ -228,6 +235,15 @@ class SumPoolGradient(_Pooling):
                 yield op, Sample((cotangent, number(images.shape[-2]), number(images.shape[-1])))
 
 
+def as_pooled(images: Any, mode: str) -> Any:
+    """Return images in the dtype in which they are pooled: averages are floats, and sums of bools are counts."""
+    images = as_operand(images)
+    dtype = images.type.dtype
+    if mode.startswith("average"):
+        return cast(images, float_of(dtype))
+    return cast(images, "int64") if mode == "sum" and dtype == "bool" else images
+
+
 def pool_2d(
     input: Any,
     ws: Any = None,
@@ -261,7 +277,7 @@ def pool_2d(
     Returns
     -------
     tensor
-        Of the same number of axes.
+        Of the same number of axes. Averages of integers are floats.
 
     Raises
     ------
@@ -281,7 +297,7 @@ def pool_2d(
         raise user_error(ShapeError, "pool_2d pads only with ignore_border=True")
     if pads[0] >= window[0] or pads[1] >= window[1]:
         raise user_error(ShapeError, f"pool_2d needs a pad smaller than its window, got {pads} and {window}")
-    return Pool2d(window, strides, pads, ignore_border, mode)(as_operand(input))
+    return Pool2d(window, strides, pads, ignore_border, mode)(as_pooled(input, mode))
 
 
 __all__ = ["pool_2d"]

@@ -6,8 +6,9 @@ from typing import Any
 
 from symgrad.errors import ShapeError
 from symgrad.graph.op import user_error
+from symgrad.ops.casting import cast
 from symgrad.ops.conv_arguments import steps
-from symgrad.ops.pool import MODES, MaxPoolGradient, Pool2d, pool_2d
+from symgrad.ops.pool import MODES, MaxPoolGradient, Pool2d, as_pooled, pool_2d
 from symgrad.ops.promotion import as_operand
 from symgrad.ops.shape import reshape
 from symgrad.ops.sizes import size_of
@@ -77,6 +78,7 @@ def pool_3d(
         raise user_error(ShapeError, "pool_3d pads only with ignore_border=True")
     if any(side >= size for side, size in zip(pads, window, strict=True)):
         raise user_error(ShapeError, f"pool_3d needs a pad smaller than its window, got {pads} and {window}")
+    volume = as_pooled(volume, mode)
     planes = Pool2d(window[1:], strides[1:], pads[1:], whole, mode)(volume)  # type: ignore[arg-type]
     return _pool_depth(planes, window[0], strides[0], pads[0], whole, mode)
 
@@ -121,6 +123,8 @@ def max_pool_2d_same_size(input: Any, patch_size: Any) -> Any:
     """
     images = as_operand(input)
     window = steps(patch_size, 2, "patch_size", "max_pool_2d_same_size")
+    if images.type.dtype == "bool":
+        return cast(max_pool_2d_same_size(cast(images, "int8"), patch_size), "bool")
     maxima = pool_2d(images, window, ignore_border=True)
     return MaxPoolGradient(window, window)(images, maxima, maxima)  # type: ignore[arg-type]
 

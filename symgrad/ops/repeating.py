@@ -73,22 +73,25 @@ def tile(x: Any, reps: Any, ndim: int | None = None) -> Any:
     wanted = wanted if ndim is None else ndim
     counts = [1] * (wanted - len(counts)) + counts
     x = shape_padleft(x, wanted - x.type.ndim)
-    for axis, count in enumerate(counts):
-        x = _repeated(x, count, axis, inner=False)
-    return x
+    return _repeated(x, [(count, axis, axis) for axis, count in enumerate(counts)])
 
 
-def _repeated(x: Any, count: Any, axis: int, inner: bool) -> Any:
-    """Repeat an axis as a whole, or each element of it."""
-    if isinstance(count, int) and count == 1:
-        return x
-    if isinstance(count, int) and count < 0:
-        raise user_error(ShapeError, f"an axis can't be repeated {count} times", [x])
-    sizes = [known_size(x, number) for number in range(x.type.ndim)]
-    place = axis + 1 if inner else axis
+def _repeated(x: Any, repeats: Sequence[tuple[Any, int, int]]) -> Any:
+    """Repeat axes: each a count, the axis, and the place of the new axis along which it is stretched.
+
+    A new axis before the old one repeats it as a whole, one behind it each element.
+    """
+    sizes = [known_size(x, axis) for axis in range(x.type.ndim)]
     order: list[Any] = list(range(x.type.ndim))
-    stretched = alloc(dimshuffle(x, *order[:place], "x", *order[place:]), [*sizes[:place], count, *sizes[place:]])
-    return reshape(stretched, [*sizes[:axis], sizes[axis] * count, *sizes[axis + 1 :]])
+    stretched, joined = list(sizes), list(sizes)
+    for count, axis, place in reversed(repeats):
+        if isinstance(count, int) and count < 0:
+            raise user_error(ShapeError, f"an axis can't be repeated {count} times", [x])
+        if not isinstance(count, int) or count != 1:
+            order.insert(place, "x")
+            stretched.insert(place, count)
+            joined[axis] = sizes[axis] * count
+    return x if len(order) == x.type.ndim else reshape(alloc(dimshuffle(x, *order), stretched), joined)
 
 
 @register
@@ -167,7 +170,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
         raise user_error(DTypeError, f"repeat needs an integer scalar or vector, got {counts.type}", [x, counts])
     if counts.type.ndim == 0 or counts.type.broadcastable == (True,):
         count = counts if counts.type.ndim == 0 else counts[0]
-        return _repeated(x, integer_scalar(count, "repeat"), axis, inner=True)
+        return _repeated(x, [(integer_scalar(count, "repeat"), axis, axis + 1)])
     return get_item(x, (*[EVERYTHING] * axis, RepeatedPositions()(counts, size_of(x, axis))))
 
 

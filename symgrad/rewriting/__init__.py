@@ -2,7 +2,8 @@
 
 from symgrad.rewriting.engine import PHASES, RULES, Rule, rewrite
 
-from symgrad.rewriting import canonicalize, convolution, convolution_native, joining, products, randomness, specialize, stabilize  # isort: skip  # they enter their rules
+from symgrad.rewriting import canonicalize, convolution, convolution_native, products  # isort: skip  # they enter their
+from symgrad.rewriting import joining, randomness, specialize, stabilize  # isort: skip  # rules, in this order
 
 __all__ = [
     "PHASES", "RULES", "Rule", "canonicalize", "convolution", "convolution_native", "joining", "products", "randomness",

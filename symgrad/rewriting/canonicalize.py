@@ -13,6 +13,7 @@ from symgrad.ops.axes import DimShuffle
 from symgrad.ops.casting import Cast
 from symgrad.ops.conv import Conv2d
 from symgrad.ops.creation import ARange
+from symgrad.ops.cumulative import Cumulative, LinearRecurrence, Shift
 from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.identity import (
     ClipGradient,
@@ -28,6 +29,7 @@ from symgrad.ops.promotion import scalar_constant
 from symgrad.ops.shape import BroadcastTo, ReshapeTo
 from symgrad.ops.sizes import MakeVector, Size, SpecifyShape, size_of
 from symgrad.ops.softmax import LogSoftmax, Softmax, SoftmaxGradient
+from symgrad.ops.sorting import ArgSort, Sort
 from symgrad.ops.subtensor import IncSubtensor, Subtensor
 from symgrad.rewriting.engine import Context, rule
 from symgrad.rewriting.integers import polynomial_form
@@ -35,6 +37,7 @@ from symgrad.rewriting.patterns import call, fills, is_function, is_number, made
 
 KEEPS_SHAPE: tuple[type[Op], ...] = (
     Cast, IncSubtensor, AdvancedIncSubtensor, LogSoftmax, Softmax, Identity, SpecifyShape, MaxPoolGradient,
+    Sort, ArgSort, Cumulative, LinearRecurrence, Shift,
 )  # fmt: skip
 
 

@@ -30,6 +30,8 @@ class _Part(NamedTuple):
 @rule("specialize", Elementwise, functions=("add",), reason="each element is written once, and no zeros are added")
 def parts_between_zeros_are_joined(node: Apply, context: Context) -> Any:
     """Slices that follow each other from the start; where the last one ends before the axis does, zeros follow."""
+    if _is_inside(node, context):
+        return None  # the sum that it is a term of has more parts
     terms = _terms(node, context)
     parts = {term: part for term in terms if (part := _part(term)) is not None}
     ordered = sorted(parts.values(), key=_start)
@@ -46,6 +48,15 @@ def parts_between_zeros_are_joined(node: Apply, context: Context) -> Any:
         if term not in parts:
             joined = call("add", joined, term)
     return joined
+
+
+def _is_inside(node: Apply, context: Context) -> bool:
+    """Whether a sum is but a term of another one."""
+    output: Any = node.outputs[0]
+    users = [user for user, _ in context.users(output)]
+    if context.uses(output) != 1 or len(users) != 1 or not is_function(users[0], "add"):
+        return False
+    return bool(users[0].outputs[0].type.broadcastable == output.type.broadcastable)  # type: ignore[attr-defined]
 
 
 def _terms(node: Apply, context: Context) -> list[Variable]:

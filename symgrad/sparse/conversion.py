@@ -272,3 +272,10 @@ def ccast(variable: Any) -> Any:
 def zcast(variable: Any) -> Any:
     """Return a sparse matrix converted to complex128."""
     return cast(variable, "complex128")
+
+
+__all__ = [
+    "as_format", "bcast", "cast", "ccast", "clean", "csc_from_dense", "csr_from_dense", "dcast",
+    "dense_from_sparse", "ensure_sorted_indices", "fcast", "icast", "lcast", "remove0", "transpose", "wcast",
+    "zcast",
+]  # fmt: skip

@@ -264,7 +264,8 @@ class FromElements(SparseOp):
 
         shape = int(height), int(width)
         places = rows % max(shape[0], 1), columns % max(shape[1], 1)
-        return [coo_matrix((values, places), shape=shape).asformat(self.format)]
+        matrix: Any = coo_matrix((values, places), shape=shape)
+        return [matrix.asformat(self.format)]
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         values, rows, columns, *_ = inputs
@@ -374,3 +375,8 @@ def mapped(x: Any, function: Any) -> Any:
 def by_lines(x: Any) -> Any:
     """Return `x` as a variable of format csr or csc."""
     return _by_lines(x)
+
+
+__all__ = [
+    "CSC", "CSR", "csm_data", "csm_indices", "csm_indptr", "csm_properties", "csm_shape",
+]  # fmt: skip

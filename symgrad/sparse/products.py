@@ -24,7 +24,7 @@ from symgrad.sparse.parts import (
     with_data,
 )
 from symgrad.sparse.types import SparseType
-from symgrad.sparse.variables import as_sparse_or_tensor_variable, as_sparse_variable, is_sparse
+from symgrad.sparse.variables import as_sparse_or_tensor_variable, is_sparse
 
 ROWS_AT_ONCE = 1 << 14
 """How many products of rows are computed together: their elements must fit into a cache."""
@@ -328,3 +328,8 @@ def sdg_csr(indices: Any, indptr: Any, b: Any, g_ab: Any) -> Any:
 def sdg_csc(indices: Any, indptr: Any, b: Any, g_ab: Any) -> Any:
     """Return the gradient of the data of a csc matrix A in ``structured_dot(A, b)``."""
     return _data_gradient("csc", indices, indptr, b, g_ab)
+
+
+__all__ = [
+    "dot", "sampling_dot", "sdg_csc", "sdg_csr", "structured_dot", "structured_dot_grad", "true_dot", "usmm",
+]  # fmt: skip

@@ -12,7 +12,6 @@ from symgrad.graph.types import NUMPY_DTYPES, TensorType
 from symgrad.graph.variables import Constant, SharedVariable, Variable
 from symgrad.ops.sizes import MakeVector
 from symgrad.sparse.types import FORMATS, SparseType
-from symgrad.tensor.operators import ArithmeticOperators
 from symgrad.tensor.variable import shared_variables
 
 
@@ -48,7 +47,8 @@ class SparseOperators:
         """The sizes, as an int64 vector; ``x.shape[0]`` is a scalar."""
         from symgrad.sparse.parts import SparseSize
 
-        return MakeVector("int64")(SparseSize(0)(self), SparseSize(1)(self))
+        this: Any = self
+        return MakeVector("int64")(SparseSize(0)(this), SparseSize(1)(this))
 
     @property
     def size(self) -> Any:
@@ -392,3 +392,10 @@ class _Constructor:
 
 
 CONSTRUCTORS = {f"{format}_{letter}matrix": _Constructor(format, letter) for format in FORMATS for letter in _LETTERS}
+
+
+__all__ = [
+    "SparseConstant", "SparseSharedVariable", "SparseVariable", "as_sparse_or_tensor_variable",
+    "as_sparse_variable", "bsr_matrix", "constant", "csc_matrix", "csr_matrix", "is_dense", "is_sparse", "matrix",
+    "shared",
+]  # fmt: skip

@@ -9,7 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from symgrad.config import config
+from symgrad.errors import ShapeError
+from symgrad.graph.op import user_error
 from symgrad.graph.types import TensorType, dtype_name
+from symgrad.graph.variables import make_constant
+from symgrad.ops.axes import dimshuffle, shape_padleft
 from symgrad.ops.promotion import as_operand
 
 PREFIXES = {
@@ -68,12 +72,16 @@ def constant(x: Any, name: str | None = None, ndim: int | None = None, dtype: st
     ------
     DTypeError
         If `x` isn't made of numbers.
+    ShapeError
+        If it has more axes than `ndim`, where that is given; missing ones are added in front.
     """
     variable = as_operand(x, name=name)
-    if dtype is not None and variable.type.dtype != dtype:
-        from symgrad.graph.variables import make_constant
-
-        variable = make_constant(variable.data.astype(dtype_name(dtype)), name)
+    wanted = dtype_name(dtype or variable.type.dtype)
+    if variable.type.dtype != wanted or ndim not in (None, variable.type.ndim):
+        data = variable.data.astype(wanted)
+        if ndim is not None and data.ndim > ndim:
+            raise user_error(ShapeError, f"a constant of {data.ndim} axes can't have {ndim}", [variable])
+        variable = make_constant(data.reshape((1,) * ((ndim or data.ndim) - data.ndim) + data.shape), name)
     return variable
 
 
@@ -87,14 +95,21 @@ def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None)
     name : str, optional
         A name, if a constant is made.
     ndim : int, optional
-        Number of axes wanted; missing ones are added in front.
+        Number of axes wanted: missing ones are added in front, and leading ones that stretch are taken away.
+
+    Raises
+    ------
+    ShapeError
+        If leading axes that would have to go aren't known to have size 1.
     """
     variable = as_operand(x, name=name)
-    if ndim is not None and variable.type.ndim < ndim:
-        from symgrad.ops.axes import shape_padleft
+    extra = 0 if ndim is None else variable.type.ndim - ndim
+    if extra > 0 and not all(variable.type.broadcastable[:extra]):
+        raise user_error(ShapeError, f"{variable.type} can't have {ndim} axes: the first don't stretch", [variable])
+    return shape_padleft(variable, -extra) if extra < 0 else dimshuffle(variable, *range(extra, variable.type.ndim))
 
-        return shape_padleft(variable, ndim - variable.type.ndim)
-    return variable
+
+as_tensor = as_tensor_variable
 
 
 def _constructor(word: str, pattern: tuple[bool, ...], dtype: str | None) -> Callable[..., Any]:

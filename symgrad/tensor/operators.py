@@ -77,6 +77,15 @@ class ArithmeticOperators:
     def __abs__(self) -> Any:
         return elementwise.abs_(self)
 
+    def __floor__(self) -> Any:
+        return elementwise.floor(self)
+
+    def __ceil__(self) -> Any:
+        return elementwise.ceil(self)
+
+    def __trunc__(self) -> Any:
+        return elementwise.trunc(self)
+
     def __invert__(self) -> Any:
         return comparison.invert(self)
 

@@ -79,9 +79,9 @@ def test_a_failing_round_stops_the_region():
         moves[number, Move.STRIDE] = array.strides[0]
     run = ctypes.CFUNCTYPE(
         ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
-        ctypes.c_void_p, ctypes.c_void_p,
+        ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64,
     )(runtime()["symgrad_repeat"])  # fmt: skip
     finished = ctypes.c_int64(0)
-    code = run(program.table.words.ctypes.data, 4, moves.ctypes.data, len(moves), 0, None, ctypes.byref(finished))
+    code = run(program.table.words.ctypes.data, 4, moves.ctypes.data, len(moves), 0, None, ctypes.byref(finished), 0)
     assert code != 0 and finished.value == 2
     assert results.tolist() == [[0, 5], [3, 3], [-1, -1], [-1, -1]]

@@ -175,14 +175,15 @@ def _make() -> Function:
 
 
 def _drop() -> Function:
-    """Forget the first outputs of a call that failed."""
-    f = Function("symgrad_drop", [("ptr", "program"), ("i64", "count")], INDEX, True)
-    program, count = f.parameters
+    """Forget the first outputs of a call that failed, and the exception, unless it is to be kept."""
+    f = Function("symgrad_drop", [("ptr", "program"), ("i64", "count"), ("i64", "keeps")], INDEX, True)
+    program, count, keeps = f.parameters
     api, outputs = pointer_of(f, program, Header.CALLS), pointer_of(f, program, Header.OUTPUTS)
     with f.loop(index(0), count) as each:
         output = record_at(f, outputs, each.index, Output.SIZE)
         call_function(f, api, Api.DECREF, "void", pointer_of(f, output, Output.CURRENT))
-    call_function(f, api, Api.ERROR_CLEAR, "void")
+    with f.when(f.compare("eq", keeps, index(0))):
+        call_function(f, api, Api.ERROR_CLEAR, "void")
     f.give(index(0))
     return f
 

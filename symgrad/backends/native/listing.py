@@ -12,13 +12,13 @@ from symgrad.backends.native.table import Table
 from symgrad.backends.native.timing import readable_name
 from symgrad.backends.timing import lines_of
 from symgrad.graph.variables import Constant, Variable
-from symgrad.kernels.grammar import View
+from symgrad.kernels.grammar import Branch, View
 from symgrad.kernels.ir.printer import print_kernel
 from symgrad.lowering import Step
 from symgrad.lowering.fusion import kernel_ir
 from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.plan import Action, Home
-from symgrad.lowering.steps import Fused
+from symgrad.lowering.steps import Bound, Fused
 
 LOCAL_NAME = re.compile(r"[a-z]+\d+")
 """Names that a kernel may have given to its own values."""
@@ -79,6 +79,10 @@ class _Writer:
             yield f"{outputs} = {step.name}({operands})   # the same memory"
             return
         homes = ", ".join(self._home(action, number) for number in range(len(step.outputs)))
+        if isinstance(step.kernel, Bound):
+            yield f"{outputs} = {step.name}({', '.join(map(self._name, step.inputs))})   # {homes}"
+            yield from self._bodies(step.kernel)
+            return
         for number, label in self.labels.get(step, ()):
             operands = ", ".join(self._operand(buffer) for buffer in label.operands if buffer not in step.outputs)
             results = [self._typed(output) for output in step.outputs if output in label.operands]
@@ -87,6 +91,14 @@ class _Writer:
             yield f"{written} = {readable_name(label)}({operands})   # {homes}; {units}"
         if isinstance(step.kernel, Fused):
             yield from (f"    {line}" for line in self._kernel(step).splitlines())
+
+    def _bodies(self, bound: Bound) -> Iterator[str]:
+        """Return the text of what runs inside a loop or branch."""
+        rounds = _counted(bound.rounds, "round")
+        titles = ["if true", "if false"] if isinstance(bound.kernel, Branch) else [f"{rounds} of"]
+        for title, program in zip(titles, bound.programs, strict=True):
+            yield f"    {title}:"
+            yield from (f"        {line}".rstrip() for line in program.source.splitlines())
 
     def _kernel(self, step: Step) -> str:
         """Return a fused kernel as text, its buffers under the names that they have here."""

@@ -45,6 +45,8 @@ def api_table() -> np.ndarray:
         Api.SAVE_THREAD: "PyEval_SaveThread", Api.RESTORE_THREAD: "PyEval_RestoreThread", Api.INCREF: "Py_IncRef",
         Api.DECREF: "Py_DecRef", Api.AS_LONG: "PyLong_AsLongLong", Api.ERROR_OCCURRED: "PyErr_Occurred",
         Api.ERROR_CLEAR: "PyErr_Clear", Api.NEW_LIST: "PyList_New", Api.SET_ITEM: "PyList_SetItem",
+        Api.TAKE_LOCK: "PyGILState_Ensure", Api.GIVE_LOCK_BACK: "PyGILState_Release",
+        Api.CHECK_SIGNALS: "PyErr_CheckSignals",
     }  # fmt: skip
     for place, name in functions.items():
         table[place] = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0

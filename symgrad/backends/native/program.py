@@ -181,7 +181,7 @@ class NativeProgram:
         words = self.table.words
         function = ctypes.CFUNCTYPE(
             ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
-            ctypes.c_void_p, ctypes.c_void_p,
+            ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64,
         )(runtime()["symgrad_repeat"])  # fmt: skip
         held = [container.value for container in self._containers]
         if self.table.moved(held):
@@ -190,8 +190,11 @@ class NativeProgram:
         while done < count:
             now = min(chunk, count - done)
             finished.value, before = 0, time.perf_counter()
-            code = function(words.ctypes.data, now, moves.ctypes.data, len(moves), 0, None,
-                            ctypes.byref(finished))  # fmt: skip
+            try:
+                code = function(words.ctypes.data, now, moves.ctypes.data, len(moves), 0, None,
+                                ctypes.byref(finished), 0)  # fmt: skip
+            except SystemError as error:  # ctypes found that an exception was raised in a loop inside
+                raise error.__cause__ or error from None
             done += finished.value
             moves[:, Move.ADDRESS] += finished.value * moves[:, Move.STRIDE]
             if code:

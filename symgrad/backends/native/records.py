@@ -78,7 +78,14 @@ class Api:
     INT_TYPE = 11
     FLOAT_TYPE = 12
     PARALLEL = 13
-    SIZE = 14
+    TAKE_LOCK = 14
+    GIVE_LOCK_BACK = 15
+    CHECK_SIGNALS = 16
+    SIZE = 17
+
+
+INTERRUPTED = 255
+"""The code of a program that stopped because a signal's handler has raised an exception, which is set."""
 
 
 class Array:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from symgrad.backends.native.llvm.text import INDEX, POINTER, Function, Value, index
-from symgrad.backends.native.records import Api, Header, Move, Patch, Step, StepKind, Term
+from symgrad.backends.native.records import INTERRUPTED, Api, Header, Move, Patch, Step, StepKind, Term
 from symgrad.backends.native.words import (
     NULL,
     address_of_field,
@@ -17,6 +19,10 @@ from symgrad.backends.native.words import (
     word_of,
 )
 from symgrad.backends.timing import BEGAN, RUNS, TIMES
+
+FIRST_POLL = 8
+POLL_TICKS = 1 << 27
+"""Loops look for signals about every so many ticks of the processor's counter: some 50 milliseconds."""
 
 
 def running_functions() -> list[Function]:
@@ -167,7 +173,7 @@ def _rounds_of(f: Function, step: Value, count: Value, flag: Value) -> Value:
     program, moves = pointer_of(f, step, Step.PROGRAM), pointer_of(f, step, Step.MOVES)
     moved, fixed = word_of(f, step, Step.MOVE_COUNT), word_of(f, step, Step.FIXED)
     finished = address_of_field(f, program, Header.ROUNDS)
-    return f.call("symgrad_repeat", INDEX, program, count, moves, moved, fixed, flag, finished)
+    return f.call("symgrad_repeat", INDEX, program, count, moves, moved, fixed, flag, finished, index(1))
 
 
 def _run_kernel(f: Function, api: Value, step: Value, scratch: Value, stride: Value) -> Value:
@@ -191,13 +197,16 @@ def _repeat() -> Function:
     """Run a program `count` times, or until a flag is set; arguments and outputs step on from round to round.
 
     `moves` has for each of them the words of `Move`; the first `fixed` of them stay where they are. Returns 0, or what
-    stopped a round; `finished` gets the number of rounds that were carried out.
+    stopped a round; `finished` gets the number of rounds that were carried out. If `polls` isn't 0, signals are handled
+    every now and then.
     """
     f = Function("symgrad_repeat", [("ptr", "program"), ("i64", "count"), ("ptr", "moves"), ("i64", "moved"),
-                                    ("i64", "fixed"), ("ptr", "flag"), ("ptr", "finished")], INDEX)  # fmt: skip
-    program, count, moves, moved, fixed, flag, finished = f.parameters
+                                    ("i64", "fixed"), ("ptr", "flag"), ("ptr", "finished"),
+                                    ("i64", "polls")], INDEX)  # fmt: skip
+    program, count, moves, moved, fixed, flag, finished, polls = f.parameters
     f.store(index(0), finished)
-    with f.loop(index(0), count) as step:
+    first_poll = f.select(f.compare("ne", polls, index(0)), index(FIRST_POLL), index(-1))
+    with f.loop(index(0), count, carried=[first_poll, index(FIRST_POLL), counter(f)]) as step:
         is_first = f.compare("eq", step.index, index(0))
         with f.when(is_first), f.loop(index(0), moved) as each:
             f.call("symgrad_begin_move", INDEX, record_at(f, moves, each.index, Move.SIZE))
@@ -208,8 +217,37 @@ def _repeat() -> Function:
         f.store(f.add(step.index, index(1)), finished)
         with f.when(f.compare("ne", flag, NULL)):
             leave_if(f, f.compare("ne", f.load(flag, "i8"), Value("0", "i8")), index(0))
+        step.next = _poll(f, program, step.index, step.carried)
     f.give(index(0))
     return f
+
+
+def _poll(f: Function, program: Value, round_: Value, carried: Sequence[Value]) -> list[Value]:
+    """Let Python handle signals every now and then: return the round of the next look, their distance, and the time.
+
+    The distance is doubled until a look comes late enough; a program that is interrupted returns.
+    """
+    due, distance, before = carried
+    look, late, ended, start = f.new_block("look"), f.new_block("late"), f.new_block("ended"), f.block
+    f.branch(f.compare("eq", round_, due), look, ended)
+    f.start(look)
+    now, doubled = counter(f), f.multiply(distance, index(2))
+    after_doubled = f.add(due, doubled)
+    f.branch(f.compare("sgt", f.subtract(now, before), index(POLL_TICKS)), late, ended)
+    f.start(late)
+    api = pointer_of(f, program, Header.CALLS)
+    state = call_function(f, api, Api.TAKE_LOCK, "i32")
+    raised = call_function(f, api, Api.CHECK_SIGNALS, "i32")
+    call_function(f, api, Api.GIVE_LOCK_BACK, "void", state)
+    leave_if(f, f.compare("ne", raised, Value("0", "i32")), index(INTERRUPTED))
+    after_same, end_of_late = f.add(due, distance), f.block
+    f.jump(ended)
+    f.start(ended)
+    return [
+        f.phi(INDEX, (due, start), (after_doubled, look), (after_same, end_of_late)),
+        f.phi(INDEX, (distance, start), (doubled, look), (distance, end_of_late)),
+        f.phi(INDEX, (before, start), (before, look), (now, end_of_late)),
+    ]
 
 
 def _begin_move() -> Function:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from symgrad.backends.native.arguments import DATA, argument_functions
 from symgrad.backends.native.llvm.text import INDEX, POINTER, Function, Value, index
-from symgrad.backends.native.records import Api, Array, Header, Output, Turn
+from symgrad.backends.native.records import INTERRUPTED, Api, Array, Header, Output, Turn
 from symgrad.backends.native.running import running_functions
 from symgrad.backends.native.words import (
     NULL,
@@ -139,7 +139,7 @@ def _take_turn() -> Function:
 
 
 def _answer() -> Function:
-    """Check the arguments, run, and return the results, or *miss*.
+    """Check the arguments, run, and return the results, or *miss*; null if an exception was raised meanwhile.
 
     The list of results is made first: that may set Python's garbage collection off, which may call this function.
     """
@@ -160,13 +160,19 @@ def _answer() -> Function:
     f.start(apart)
     made = f.call("symgrad_make", INDEX, program)
     short = f.new_block("short")
+    set_field(f, program, Header.ERROR, index(0))
     go_if(f, f.compare("slt", made, word_of(f, program, Header.OUTPUT_COUNT)), short)
     code = f.call("symgrad_go", INDEX, program)
     set_field(f, program, Header.ERROR, code)
     go_if(f, f.compare("ne", code, index(0)), short)
     f.give(f.call("symgrad_results", POINTER, program, results))
     f.start(short)
-    f.call("symgrad_drop", INDEX, program, made)
+    interrupted = f.compare("eq", f.binary("and", word_of(f, program, Header.ERROR), index(255)), index(INTERRUPTED))
+    f.call("symgrad_drop", INDEX, program, made, f.convert("zext", interrupted, INDEX))
+    with leaving(f, interrupted):
+        with f.when(f.compare("ne", results, NULL)):
+            call_function(f, pointer_of(f, program, Header.CALLS), Api.DECREF, "void", results)
+        f.give(NULL)
     f.jump(miss)
     f.start(mixed)
     _forget_slots(f, program)

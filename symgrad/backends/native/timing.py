@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 import time
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,7 @@ from symgrad.backends.native.calls import Label
 from symgrad.backends.native.entries import runtime
 from symgrad.backends.native.records import Header
 from symgrad.backends.native.table import Table
-from symgrad.backends.timing import TIMES, Clock, TimedKernel, lines_of
+from symgrad.backends.timing import TIMES, Clock, Inside, TimedKernel, lines_of
 from symgrad.graph.variables import Variable
 from symgrad.lowering.work import bytes_of_step, bytes_of_variables, flops_of_step
 
@@ -83,8 +84,18 @@ class NativeStopwatch:
         self._words[:] = 0
         self._last: list[int] | None = None
         self.kernels = [timed_kernel(table, number) for number in range(len(table.labels))]
+        self._time_bodies(table)
         self.clock = CounterClock()
         self._header[Header.TIMES] = self._words.ctypes.data
+
+    def _time_bodies(self, table: Table) -> None:
+        """Time what regions run; a program that several of them run has one stopwatch."""
+        known: set[int] = set()
+        for number, label in enumerate(table.labels):
+            if label.program is not None:
+                inside = Inside([] if id(label.program) in known else [label.program.timed()])
+                known.add(id(label.program))
+                self.kernels[number] = replace(self.kernels[number], inside=inside)
 
     def read(self) -> list[int]:
         """Return a reading."""
@@ -95,6 +106,9 @@ class NativeStopwatch:
         """Let the program run as before."""
         self._header[Header.TIMES] = 0
         self._last = self.read()
+        for kernel in self.kernels:
+            if kernel.inside is not None:
+                kernel.inside.stop()
 
 
 def timed_kernel(table: Table, number: int) -> TimedKernel:

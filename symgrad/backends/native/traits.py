@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from weakref import WeakKeyDictionary
 
-from symgrad.kernels.grammar import Evaluate, FromOperand, IndexEntry, Kernel, Library, Range, Slice, View
+from symgrad.kernels.grammar import Evaluate, FromOperand, IndexEntry, Kernel, Library, Loop, Range, Slice, View
 from symgrad.lowering.plan import Traits
 from symgrad.lowering.steps import Bound, Fused, Step
 
@@ -57,6 +57,8 @@ def may_fail(kernel: Kernel) -> bool:
     if isinstance(kernel, Library):
         return kernel.name in FAILING
     if isinstance(kernel, Bound):
+        if isinstance(kernel.kernel, Loop):
+            return True  # an interrupt ends it
         return any(may_fail(action.step.kernel) for plan in kernel.plans for action in plan.actions)
     return isinstance(kernel, View) and isinstance(kernel.how, Slice) and any(map(_is_open, kernel.how.index))
 

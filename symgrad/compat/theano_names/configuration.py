@@ -80,11 +80,12 @@ class TheanoConfig:
                 _BINDINGS[name]({**self._values, name: value})
         self._values[name] = value
 
-    def add(self, name: str, doc: str, kind: Any, in_c_key: bool = True) -> None:
-        """Add a setting of the program's own: ``theano.configparser.AddConfigVar``."""
-        self._table[name] = TheanoSetting(name, "text", "")
-        del self._table[name]
-        self._values[name] = getattr(kind, "default", kind)
+    def add(self, setting: TheanoSetting) -> None:
+        """Add a setting of the program's own."""
+        if setting.name in self._values:
+            raise AttributeError(f"theano.config has a setting {setting.name!r} already")
+        self._table[setting.name] = setting
+        self._values[setting.name] = setting.default
 
     def values(self) -> dict[str, Any]:
         """Return all values by name."""
@@ -205,6 +206,52 @@ def settings_to_change() -> dict[str, Any]:
     return {name: getattr(config, name) for name in bound}
 
 
+# ---- settings of a program's own ----
+
+
+class Parameter:
+    """A setting of text, or of what its default is, for `AddConfigVar`."""
+
+    kind = "text"
+
+    def __init__(self, default: Any, is_valid: Any = None, allow_override: bool = True) -> None:
+        self.default = default
+
+
+class BoolParam(Parameter):
+    """A setting that is true or false."""
+
+    kind = "bool"
+
+
+class IntParam(Parameter):
+    """A setting that is an integer."""
+
+    kind = "whole"
+
+
+class FloatParam(Parameter):
+    """A setting that is a number."""
+
+    kind = "number"
+
+
+class EnumStr(Parameter):
+    """A setting that is one of several words, of which the first is the default."""
+
+    def __init__(self, default: str, *options: str, **flags: Any) -> None:
+        super().__init__(default)
+        self.kind = f"one-of:{','.join([default, *options])}"
+
+
+StrParam = Parameter
+
+
+def AddConfigVar(name: str, doc: str, configparam: Parameter, root: Any = None, in_c_key: bool = True) -> None:  # noqa: N802
+    """Add a setting of the program's own to ``theano.config``."""
+    theano_config.add(TheanoSetting(name, configparam.kind, configparam.default))
+
+
 # ---- files and flags ----
 
 
@@ -264,3 +311,8 @@ _BY_LOWER_CASE = {name.lower(): name for name in read_table()}
 
 theano_config = TheanoConfig()
 """The settings of this process: ``theano.config``."""
+
+__all__ = [
+    "AddConfigVar", "BoolParam", "EnumStr", "FloatParam", "IntParam", "Parameter", "StrParam", "TheanoConfig",
+    "theano_config",
+]  # fmt: skip

@@ -37,15 +37,15 @@ def _of_floats(word: str, pattern: tuple[bool, ...]) -> Callable[..., Any]:
 
 
 def _several(word: str, make: Callable[..., Any]) -> Callable[..., Any]:
-    def construct(*names: str | int, **options: Any) -> Any:
-        if len(names) == 1 and isinstance(names[0], int):
-            made = [make(**options) for _ in range(names[0])]
-        else:
-            made = [make(name, **options) for name in names]
+    def construct(*names: Any, **options: Any) -> Any:
+        if names and isinstance(names[0], int):
+            return [make(**options) for _ in range(names[0])]
+        given = names[0] if len(names) == 1 else names  # a single text is read letter by letter
+        made = [make(name, **options) for name in given]
         return made[0] if len(made) == 1 else made
 
     construct.__name__ = construct.__qualname__ = word
-    construct.__doc__ = f"Return several symbolic {word}: one for each name, or as many as a number says."
+    construct.__doc__ = f"Return several symbolic {word}: one for each name, or as many as a number says; letters of one text."
     return construct
 
 

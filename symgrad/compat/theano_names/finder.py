@@ -143,7 +143,7 @@ class TheanoModule(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name == "__all__":
             return [public for public in dict.fromkeys(names_of(self.__name__)) if hasattr(self, public)]
-        if name.startswith("__"):
+        if name.startswith("__") and name not in read_room(self.__name__).names:
             raise AttributeError(name)
         value = look_up(self.__name__, name)
         self.__dict__[name] = value

@@ -77,6 +77,17 @@ class MonitoredFunction(TheanoFunction):
         return get_mode(self.maker.mode)
 
 
+def detect_nan(number: int, node: Apply, thunk: Thunk) -> None:
+    """Print a node that makes NaN, and stop: a `post_func` for ``MonitorMode``."""
+    for cell in thunk.outputs:
+        if isinstance(cell[0], np.ndarray) and cell[0].dtype.kind in "fc" and np.isnan(cell[0]).any():
+            print("*** NaN detected ***")
+            print(node)
+            print("Inputs : %s" % [given[0] for given in thunk.inputs])
+            print("Outputs: %s" % [made[0] for made in thunk.outputs])
+            break
+
+
 class FiniteGuard:
     """Looks at each value that a node reads and makes."""
 

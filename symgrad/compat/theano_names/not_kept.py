@@ -4,6 +4,8 @@ from __future__ import annotations
 
 MESSAGES = "Use mpi4py outside of the compiled function, and pass what arrives as an argument."
 
+INDICES = "Read node.op and node.inputs: an index is part of its op."
+FILES = "Read the file with numpy.load(path, mmap_mode=...), and pass the array, or share it."
 LISTS = "Use a Python list of variables while the graph is built, or stack them: T.stack."
 REWRITES = "symgrad's rewrite rules do this for every function; symgrad.rewriting.engine.RULES lists them."
 
@@ -16,10 +18,16 @@ NOT_KEPT: dict[str, str] = {
             "MPIRecv", "MPIRecvWait", "MPISend", "MPISendWait",
         )
     },
-    "theano.tensor.load": "Read the file with numpy.load(path, mmap_mode=...), and pass the array, or share it.",
+    "theano.tensor.load": FILES,
     "theano.tensor.inc_code": "No C code is written; read f.source() for what a function runs.",
-    "theano.tensor.get_idx_list": "Read node.op and node.inputs: an index is part of its op.",
-    "theano.typed_list.TypedListType": LISTS,
+    "theano.tensor.subtensor.get_idx_list": INDICES,
+    "theano.tensor.get_idx_list": INDICES,
+    **{
+        f"{module}.{name}": LISTS
+        for module in ("theano.typed_list", "theano.typed_list.basic", "theano.typed_list.type")
+        for name in ("TypedListType", "TypedListVariable", "make_list", "append", "extend", "insert", "length")
+    },
+    "theano.tensor.io.load": FILES,
     **{f"theano.tensor.nnet.{name}": REWRITES for name in (
         "crossentropy_to_crossentropy_with_softmax", "crossentropy_to_crossentropy_with_softmax_with_bias",
         "softmax_simplifier",

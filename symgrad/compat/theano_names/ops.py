@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import symgrad.tensor as T
+from symgrad.compat.theano_names import scalar_ops
 from symgrad.graph.op import Op, registry
 from symgrad.ops.reduction_op import Reduction
 
@@ -20,6 +21,7 @@ class _StandIn(type):
     _names: Sequence[str]
     _make: Callable[..., Any]
     _holds: Callable[[Any], bool] | None
+    _base: type | None
 
     def __new__(
         mcs,
@@ -27,28 +29,28 @@ class _StandIn(type):
         make: Callable[..., Any],
         names: Sequence[str],
         holds: Callable[[Any], bool] | None = None,
+        base: type | None = None,
     ) -> Any:
         made = super().__new__(mcs, name, (), {"__doc__": f"Theano's {name}: {', '.join(names)}."})
-        made._make, made._names, made._holds = staticmethod(make), names, staticmethod(holds) if holds else None
+        made._make, made._names, made._base = staticmethod(make), names, base
+        made._holds = staticmethod(holds) if holds else None
         return made
 
-    def __init__(cls, *arguments: Any) -> None:
+    def __init__(cls, *arguments: Any, **options: Any) -> None:
         super().__init__(cls.__name__, (), {})
 
     def __call__(cls, *arguments: Any, **options: Any) -> Any:
         return cls._make(*arguments, **options)
 
     def __instancecheck__(cls, op: Any) -> bool:
+        if cls._base is not None and isinstance(op, cls._base):
+            return True
         if not isinstance(op, Op) or type(op).__name__ not in cls._names:
             return False
         return cls._holds is None or cls._holds(op)
 
     def __subclasscheck__(cls, kind: type) -> bool:
         return kind is cls or kind in [registry.ops.get(name) for name in cls._names]
-
-
-def _elemwise(scalar_op: Any, inplace_pattern: Any = None, name: str | None = None, nfunc_spec: Any = None, **_: Any) -> Any:
-    return scalar_op.with_name(name, nfunc_spec) if hasattr(scalar_op, "with_name") else scalar_op
 
 
 def _dimshuffle(input_broadcastable: Any, new_order: Any, inplace: bool = True) -> Callable[[Any], Any]:
@@ -148,7 +150,7 @@ def _max_and_argmax(axis: Any) -> Callable[..., Any]:
     return of
 
 
-Elemwise = _StandIn("Elemwise", _elemwise, ("Elementwise", "ScalarFunction", "Cast"))
+Elemwise = _StandIn("Elemwise", scalar_ops.Elemwise, ("Elementwise", "Cast"), base=scalar_ops.ScalarOp)
 DimShuffle = _StandIn("DimShuffle", _dimshuffle, ("DimShuffle",))
 CAReduce = _StandIn("CAReduce", _careduce, ("Reduction", "SumOfSquares"))
 CAReduceDtype = _StandIn("CAReduceDtype", _careduce, ("Reduction",), _is_reduction("sum", "prod"))

@@ -9,16 +9,13 @@ GPU = """
 
 DEVICE_ROOMS: dict[str, str] = {
     "theano.sandbox": "",
-    "theano.sandbox.rng_mrg": """
-        .mrg_streams: MRG_RandomStreams mrg_uniform guess_n_streams multMatVect
-        .mrg_streams: ff_2p72 ff_2p134
-    """,
+    "theano.sandbox.rng_mrg": "symgrad.random: MRG_RandomStreams",
     "theano.sandbox.softsign": "theano.tensor.nnet: softsign",
     "theano.sandbox.neighbours": "theano.tensor.nnet.neighbours: images2neibs neibs2images",
     "theano.sandbox.neighbourhoods": "",
     "theano.sandbox.linalg": "theano.tensor.nlinalg: *\ntheano.tensor.slinalg: *\n.linear_algebra: psd hints spectral_radius_bound",
     "theano.sandbox.linalg.ops": "theano.sandbox.linalg: *",
-    "theano.sandbox.multinomial": ".mrg_streams: MultinomialFromUniform",
+    "theano.sandbox.multinomial": "",
     "theano.sandbox.conv": "theano.tensor.nnet.conv: *",
     "theano.sandbox.blocksparse": "theano.tensor.nnet.blocksparse: *",
     "theano.sandbox.cuda": GPU,
@@ -27,7 +24,7 @@ DEVICE_ROOMS: dict[str, str] = {
     "theano.sandbox.cuda.var": "symgrad.tensor: CudaNdarraySharedVariable=TensorSharedVariable",
     "theano.sandbox.cuda.type": "",
     "theano.sandbox.cuda.nvcc_compiler": "",
-    "theano.sandbox.cuda.rng_curand": ".mrg_streams: CURAND_RandomStreams=MRG_RandomStreams",
+    "theano.sandbox.cuda.rng_curand": "symgrad.random: CURAND_RandomStreams=MRG_RandomStreams",
     "theano.sandbox.cuda.dnn": """
         .gpu: dnn_available dnn_conv dnn_pool dnn_conv3d
         symgrad.tensor.nnet: dnn_batch_normalization_train=batch_normalization_train

@@ -12,7 +12,7 @@ GRAPH_ROOMS: dict[str, str] = {
         .configuration: config=theano_config change_flags=theano_config.change_flags
         .logs: disable_log_handler has_handlers
         .generic: generic object2
-        .graphs: clone
+        symgrad.tools: clone=clone_replace
         symgrad.tensor: dot get_scalar_constant_value
         symgrad: Variable Constant SharedVariable pp pprint=pp
         symgrad.control: scan map reduce foldl foldr scan_checkpoints OpFromGraph
@@ -23,12 +23,11 @@ GRAPH_ROOMS: dict[str, str] = {
         theano.updates: OrderedUpdates
     """,
     "theano.version": ".facts: version full_version=version short_version=version",
-    "theano.updates": ".updates: OrderedUpdates",
-    "theano.raise_op": "theano.tensor.opt: Assert assert_op",
+    "theano.updates": "symgrad: OrderedUpdates",
+    "theano.raise_op": "symgrad.custom: Assert",
     "theano.configparser": """
         .configuration: config=theano_config change_flags=theano_config.change_flags
-        .configuration: AddConfigVar TheanoConfigParser=TheanoConfig
-        .configuration: BoolParam=Parameter StrParam=Parameter IntParam=Parameter FloatParam=Parameter EnumStr=Choice
+        .configuration: AddConfigVar TheanoConfigParser=TheanoConfig BoolParam StrParam IntParam FloatParam EnumStr
     """,
     "theano.configdefaults": """
         .configuration: config=theano_config
@@ -48,7 +47,7 @@ GRAPH_ROOMS: dict[str, str] = {
         symgrad.errors: UnusedInputError AliasedMemoryError=SymgradError
         theano.compile.ops: *
         theano.compile.profiling: ProfileStats
-        theano.compile.builders: OpFromGraph ops_with_inner_function
+        theano.compile.builders: OpFromGraph
     """,
     "theano.compile.function": ".calling: function function_dump",
     "theano.compile.function_module": """
@@ -76,22 +75,24 @@ GRAPH_ROOMS: dict[str, str] = {
     """,
     "theano.compile.profiling": ".compiled: ProfileStats=CallCounts",
     "theano.compile.sharedvalue": """
-        .sharing: shared shared_constructor generic
+        .sharing: shared shared_constructor
+        .generic: generic
         symgrad: SharedVariable
     """,
     "theano.compile.builders": "symgrad.control: OpFromGraph",
     "theano.compile.ops": """
-        .custom: as_op FromFunctionOp=PythonFunction
-        .custom: view_op deep_copy_op
-        symgrad.ops.sizes: Shape_i=Size SpecifyShape Rebroadcast=AddBroadcast specify_shape shape
+        .custom: as_op FromFunctionOp view_op deep_copy_op
+        symgrad.ops.sizes: Shape_i=Size SpecifyShape specify_shape shape
+        theano.tensor: Rebroadcast Shape
     """,
     # ---- graphs ----
     "theano.gof": """
-        .graphs: *
-        .custom: Op Type
-        .generic: generic
+        symgrad.tools: *
+        symgrad.custom: Op=PythonOp PureOp=PythonOp
+        symgrad.graph.types: Type CLinkerType=Type
+        .custom: COp
+        .generic: generic object2
         .maker: FunctionGraph
-        .types: CLinkerType=Type
         symgrad: Apply Variable Constant
         symgrad.errors: MissingInputError InconsistencyError=GraphError
         theano.gof.utils: *
@@ -99,19 +100,19 @@ GRAPH_ROOMS: dict[str, str] = {
         theano.gof.null_type: NullType
     """,
     "theano.gof.graph": """
-        .graphs: *
+        symgrad.tools: *
         symgrad: Apply Variable Constant
-        theano.gof.graph: Node=Variable
+        symgrad: Node=Variable
     """,
-    "theano.gof.op": ".custom: Op COp get_debug_values get_test_value missing_test_message\n.custom: PureOp=Op CLinkerOp=Op",
-    "theano.gof.type": ".custom: Type\n.generic: Generic generic",
+    "theano.gof.op": "symgrad.custom: Op=PythonOp PureOp=PythonOp CLinkerOp=PythonOp\n.custom: COp\n.test_values: *",
+    "theano.gof.type": "symgrad.graph.types: Type CLinkerType=Type PureType=Type\n.generic: Generic generic",
     "theano.gof.fg": ".maker: FunctionGraph\nsymgrad.errors: MissingInputError InconsistencyError=GraphError",
     "theano.gof.null_type": "symgrad.graph.absent: NullType null_type",
     "theano.gof.utils": ".utilities: MethodNotDefined TestValueError scratchpad=Scratchpad undef memoize uniq flatten=flattened"
     "\n.utilities: hash_from_code hash_from_file difference to_return_values from_return_values remove",
     "theano.gof.opt": "symgrad.rewriting.engine: rule",
     "theano.gof.optdb": "",
-    "theano.gof.toolbox": ".graphs: is_same_graph",
+    "theano.gof.toolbox": "symgrad.tools: is_same_graph",
     "theano.gof.link": "",
     "theano.gof.vm": "",
     # ---- derivatives ----
@@ -129,7 +130,7 @@ GRAPH_ROOMS: dict[str, str] = {
     "theano.scan_module": """
         symgrad.control: scan map reduce foldl foldr until scan_checkpoints
         theano.updates: OrderedUpdates
-        theano.scan_module: clone=clone_variables
+        symgrad.tools: clone=clone_replace
     """,
     "theano.scan_module.scan": "symgrad.control: scan",
     "theano.scan_module.scan_views": "symgrad.control: map reduce foldl foldr",
@@ -137,16 +138,17 @@ GRAPH_ROOMS: dict[str, str] = {
     "theano.scan_module.scan_op": "symgrad.control: Scan",
     "theano.scan_module.scan_utils": """
         symgrad.control: until
-        .graphs: clone equal_computations map_variables
+        symgrad.tools: clone=clone_replace
+        symgrad.tools: equal_computations
     """,
-    "theano.typed_list": ".typed_lists: *",
-    "theano.typed_list.basic": ".typed_lists: *",
-    "theano.typed_list.type": ".typed_lists: TypedListType",
+    "theano.typed_list": "",
+    "theano.typed_list.basic": "",
+    "theano.typed_list.type": "",
     # ---- looking at graphs ----
     "theano.printing": """
-        .printing: debugprint pprint pydotprint Print hex_digest position_independent_str var_descriptor
-        .printing: min_informative_str pydot_imported pydot_imported_msg
-        symgrad: pp
+        .printing: *
+        symgrad.custom: Print
+        symgrad.debug: pydotprint
     """,
     "theano.d3viz": ".printing: d3viz d3write",
     "theano.d3viz.d3viz": ".printing: d3viz d3write",
@@ -154,5 +156,5 @@ GRAPH_ROOMS: dict[str, str] = {
     "theano.misc.pkl_utils": ".pickles: dump load",
     "theano.tests": "",
     "theano.tests.unittest_tools": ".test_tools: *",
-    "theano.tests.breakpoint": ".printing: PdbBreakpoint",
+    "theano.tests.breakpoint": "symgrad.custom: PdbBreakpoint=Breakpoint",
 }

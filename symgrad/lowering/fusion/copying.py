@@ -279,8 +279,9 @@ def _part(w: CopyWriter, step: Step, index: Sequence[Any]) -> tuple[list[tuple[i
                 raise UnfusableError("an index out of range")
             start += (entry.value % size) * int(stride)
         else:
-            assert isinstance(entry, FromOperand)
-            dynamic.append((w.scalar(next(given)), size, int(stride)))
+            number = next(given)
+            if isinstance(entry, FromOperand):
+                dynamic.append((w.scalar(number), size, int(stride)))
     return part, start, dynamic
 
 
@@ -294,22 +295,37 @@ def _check_fits(shape: Sequence[int], target: Sequence[int]) -> None:
 
 @copying
 def write_at(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
-    """Elements of the first axes at positions given by arrays, replaced or added to, in order."""
+    """Elements at positions given by arrays, numbers and known slices, replaced or added to, in order."""
     index = attributes["index"]
-    count = len(step.inputs) - 2
-    if not all(isinstance(entry, FromArray) for entry in index[:count]) or any(e != Range() for e in index[count:]):
-        raise UnfusableError("an index of arrays and other things")
-    arrays = [w.operand(2 + number) for number in range(count)]
-    if any(np.dtype(array.memory.buffer.dtype).kind not in "iu" for array in arrays):
+    if any(w.facts.dtype(variable) == "bool" for variable in step.inputs[2:]):
         raise UnfusableError("a mask")
-    picked = np.broadcast_shapes(*[array.shape for array in arrays])
-    rest = w.shape[count:]
+    part, start, dynamic = _part(w, step, index)
+    arrays = [(w.operand(number), size, stride) for number, size, stride in _arrays(w, step, index)]
+    picked = np.broadcast_shapes(*[array.shape for array, _, _ in arrays])
+    advanced = [axis for axis, entry in enumerate(index) if not isinstance(entry, Range)]
+    before = advanced[0] if advanced == list(range(advanced[0], advanced[-1] + 1)) else 0
+    sizes, strides = [size for size, _ in part], [stride for _, stride in part]
     written = w.operand(1) if isinstance(w.terms[1].node, Leaf) else None
     if written is not None:
-        _check_fits(written.shape, (*picked, *rest))
+        _check_fits(written.shape, [*sizes[:before], *picked, *sizes[before:]])
     w.copy(0)
+    for number, size, stride in dynamic:
+        start = w.position(number, size) * stride + start
     with w.loops(picked, vector=False) as outer:
-        places = [w.position(array.at(outer), size) for array, size in zip(arrays, w.shape, strict=False)]
-        with w.loops(rest) as inner:
-            value = w.scalar(1) if written is None else written.at([*outer, *inner])
-            w.put(offset([*places, *inner], w.strides, 0), value, attributes["sets"])
+        places = [w.position(array.at(outer), size) for array, size, _ in arrays]
+        with w.loops(sizes) as inner:
+            indices = [*inner[:before], *outer, *inner[before:]]
+            value = w.scalar(1) if written is None else written.at(indices)
+            place = offset([*places, *inner], [*[stride for _, _, stride in arrays], *strides], 0)
+            w.put(start + place if not isinstance(start, int) or start else place, value, attributes["sets"])
+
+
+def _arrays(w: CopyWriter, step: Step, index: Sequence[Any]) -> list[tuple[int, int, int]]:
+    """Return the operand of each array of an index, with size and stride of its axis."""
+    found, number = [], 2
+    for axis, entry in enumerate(index):
+        if isinstance(entry, FromArray):
+            found.append((number, w.shape[axis], int(w.strides[axis])))
+        bounds = (entry.start, entry.stop, entry.step) if isinstance(entry, Range) else (entry,)
+        number += sum(isinstance(bound, FromOperand | FromArray) for bound in bounds)
+    return found

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from symgrad.kernels.grammar import Fixed, FromOperand, Range
-from symgrad.lowering.fusion.axes import Axis, UnfusableError, axis_of, joined, unify
+from symgrad.lowering.fusion.axes import Axis, UnfusableError, axis_of, joined, leaves, unify
 from symgrad.lowering.fusion.building import Builder
 from symgrad.lowering.fusion.terms import Leaf, Node, Place, Term, sliced
 from symgrad.lowering.steps import Step
@@ -216,14 +217,29 @@ def _slices_taken(b: Builder, step: Step, x: Term, index: Sequence[Any]) -> tupl
 
 def _gathered(b: Builder, leaf: Leaf, axes: Sequence[Axis], positions: list[Node]) -> Node:
     """Return an operand's element at positions that are computed."""
-    places = list(leaf.places)
+    places, shape, strides = list(leaf.places), list(leaf.shape), list(leaf.strides)
     for axis, position in zip(axes, positions, strict=True):
-        found = [k for k, place in enumerate(places) if axis and place.axis == axis]
-        if not axis:
+        dims = leaves(axis)
+        own = [k for k, place in enumerate(places) if not set(dims).isdisjoint(leaves(place.axis))]
+        if not own:  # of size 1, or stretched
             continue
-        if len(found) != 1:
-            raise UnfusableError("a gather of joined axes")
-        place = places[found[0]]
-        places[found[0]] = Place((), place.start, place.step, position)
-    return b.noted(Leaf(leaf.variable, leaf.dtype, places, leaf.shape, leaf.strides))
+        run = slice(own[0], own[-1] + 1)
+        if leaves(joined([place.axis for place in places[run]])) != dims or not _is_one_axis(leaf, run, places):
+            raise UnfusableError("a gather of a part of joined axes")
+        last = places[own[-1]]
+        places[run] = [Place((), last.start, last.step, position)]
+        shape[run], strides[run] = [prod(shape[run])], [strides[own[-1]]]  # type: ignore[type-var]
+    return b.noted(Leaf(leaf.variable, leaf.dtype, places, shape, strides))  # type: ignore[no-any-return]
 
+
+def _is_one_axis(leaf: Leaf, run: slice, places: Sequence[Place]) -> bool:
+    """Whether elements along several axes of an operand follow each other in memory as along one."""
+    if run.stop - run.start == 1:
+        return True
+    if any((place.start, place.step, place.pick) != (0, 1, None) for place in places[run]):
+        return False
+    shape, strides = leaf.shape[run], leaf.strides[run]
+    if not all(isinstance(size, int) for size in (*shape, *strides)):
+        return False
+    steps = [int(inner) * int(size) for inner, size in zip(strides[1:], shape[1:], strict=True)]
+    return steps == list(strides[:-1])

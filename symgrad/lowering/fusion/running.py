@@ -34,6 +34,8 @@ def linear_recurrence(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> 
     _require(w, "add")
     _require(w, "multiply")
     reverse = attributes["reverse"]
+    if w.known_shape(step.inputs[0]) != w.known_shape(step.inputs[1]):
+        raise UnfusableError("factors of other sizes")
     factors, terms = _elements(w, 0), _elements(w, 1)
 
     def following(last: Term, before: list[Any], place: list[Any]) -> Term:

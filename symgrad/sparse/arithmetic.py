@@ -1,0 +1,328 @@
+"""Sums and products element by element, scaled rows and columns, comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from symgrad.errors import DTypeError, ShapeError
+from symgrad.graph.op import InferenceError, user_error
+from symgrad.ops import casting, comparison
+from symgrad.ops.promotion import as_operand
+from symgrad.sparse.conversion import FromDense, as_format, dense_from_sparse
+from symgrad.sparse.parts import (
+    Positions,
+    SparseOp,
+    ValuesAt,
+    by_lines,
+    check_sparse,
+    csm_data,
+    mapped,
+    unless_discrete,
+    with_data,
+)
+from symgrad.sparse.products import in_one_dtype
+from symgrad.sparse.types import SparseType
+from symgrad.sparse.variables import is_sparse
+
+
+@dataclass(frozen=True)
+class AddSparse(SparseOp):
+    """The sum of two sparse matrices of one format."""
+
+    @property
+    def name(self) -> str:
+        return "add_s_s"
+
+    def infer(self, x: Any, y: Any) -> list[SparseType]:
+        check_sparse(self.name, x)
+        check_sparse(self.name, y)
+        if x.type != y.type:
+            raise InferenceError(DTypeError, f"{self.name} takes matrices of one type, got {x.type} and {y.type}")
+        return [x.type]
+
+    def evaluate(self, x: Any, y: Any) -> list[Any]:
+        if x.shape != y.shape:
+            raise ShapeError(f"add got sparse matrices of the sizes {x.shape} and {y.shape}")
+        return [(x + y).asformat(x.format)]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        return [unless_discrete(variable, cotangents[0]) for variable in inputs]
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """The sum of the tangents."""
+        terms = [tangent for tangent in tangents if tangent is not None]
+        return [sum(terms[1:], terms[0]) if terms else None]
+
+
+def _none_sparse(name: str, *operands: Any) -> Exception:
+    dense = [as_operand(operand) for operand in operands]
+    return user_error(DTypeError, f"{name} takes at least one sparse matrix here", dense,
+                      "Use the function of symgrad.tensor.")  # fmt: skip
+
+
+def _dense_vector(name: str, s: Any, kinds: tuple[int, ...] = (1,)) -> Any:
+    s = as_operand(s)
+    if s.type.ndim not in kinds:
+        raise user_error(ShapeError, f"{name} takes a vector, got {s.type}", [s])
+    return s
+
+
+# ---- sums ----
+
+
+def add(x: Any, y: Any) -> Any:
+    """Return the sum of two matrices of which at least one is sparse: sparse if both are, else dense.
+
+    Notes
+    -----
+    Keeps the behaviour of Theano's ``sparse.add``.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> x = S.csr_matrix('x')
+    >>> (x + x).type, (x + 1).type
+    (SparseType('csr', 'float32'), TensorType('float32', (None, None)))
+    """
+    if is_sparse(x) and is_sparse(y):
+        return add_s_s(x, y)
+    if not is_sparse(x) and not is_sparse(y):
+        raise _none_sparse("add", x, y)
+    return add_s_d(x, y) if is_sparse(x) else as_operand(x) + dense_from_sparse(y)
+
+
+def add_s_s(x: Any, y: Any) -> Any:
+    """Return the sum of two sparse matrices, in the format of the first."""
+    x, y = in_one_dtype(x, y)
+    return AddSparse()(x, as_format(y, x.type.format))
+
+
+def add_s_d(x: Any, y: Any) -> Any:
+    """Return the sum of a sparse and a dense matrix, dense."""
+    dense = dense_from_sparse(x)
+    return dense + y
+
+
+def add_s_s_data(x: Any, y: Any) -> Any:
+    """Return the sum of two sparse matrices that have their elements in the same places."""
+    x, y = in_one_dtype(x, y)
+    return with_data(by_lines(x), csm_data(x) + csm_data(y))
+
+
+def structured_add_s_v(x: Any, y: Any) -> Any:
+    """Return a sparse matrix with a row vector added to each row, where there are elements."""
+    x, y = by_lines(x), _dense_vector("structured_add_s_v", y)
+    _, columns = Positions()(x)
+    return with_data(x, csm_data(x) + y[columns])
+
+
+def sub(x: Any, y: Any) -> Any:
+    """Return the difference of two matrices of which at least one is sparse: sparse if both are, else dense."""
+    if is_sparse(x) and is_sparse(y):
+        x, y = in_one_dtype(x, y)
+        return add_s_s(x, neg(y))
+    if not is_sparse(x) and not is_sparse(y):
+        raise _none_sparse("sub", x, y)
+    return dense_from_sparse(x) - y if is_sparse(x) else as_operand(x) - dense_from_sparse(y)
+
+
+def neg(x: Any) -> Any:
+    """Return a sparse matrix with the other sign."""
+    return mapped(x, _negative)
+
+
+def _negative(data: Any) -> Any:
+    return -data
+
+
+# ---- products of elements ----
+
+
+def mul(x: Any, y: Any) -> Any:
+    """Return the elementwise product of two operands of which at least one is sparse; it is sparse.
+
+    Parameters
+    ----------
+    x, y : sparse matrix, dense matrix, row vector or scalar
+        A vector scales the columns, as in NumPy's broadcasting.
+
+    Notes
+    -----
+    Keeps the behaviour of Theano's ``sparse.mul``.
+    """
+    if is_sparse(x) and is_sparse(y):
+        return mul_s_s(x, y)
+    if not is_sparse(x) and not is_sparse(y):
+        raise _none_sparse("mul", x, y)
+    return mul_s_d(x, y) if is_sparse(x) else mul_s_d(y, x)
+
+
+def mul_s_s(x: Any, y: Any) -> Any:
+    """Return the elementwise product of two sparse matrices: the elements of the first times those of the second."""
+    x, y = in_one_dtype(by_lines(x), by_lines(y))
+    return with_data(x, csm_data(x) * ValuesAt()(y, x))
+
+
+def mul_s_d(x: Any, y: Any) -> Any:
+    """Return the elementwise product of a sparse matrix with a dense matrix, row vector or scalar; it is sparse."""
+    x = by_lines(x)
+    y = _adapted(y, x)
+    if y.type.ndim == 0:
+        return with_data(x, csm_data(x) * y)
+    if y.type.ndim == 1:
+        return mul_s_v(x, y)
+    if y.type.ndim != 2:
+        raise user_error(ShapeError, f"a sparse matrix can't be multiplied with {y.type}", [x, y])
+    rows, columns = Positions()(x)
+    row_ones, column_ones = y.type.broadcastable
+    if row_ones or column_ones:
+        part = y[0][columns] if row_ones and not column_ones else y[:, 0][rows] if column_ones and not row_ones else y[
+            0, 0]  # fmt: skip
+        return with_data(x, csm_data(x) * part)
+    return with_data(x, csm_data(x) * y[rows, columns])
+
+
+def _adapted(y: Any, x: Any) -> Any:
+    """Return a dense operand; Python numbers adapt to the dtype of the sparse one."""
+    return as_operand(y, [x.type.dtype])
+
+
+def mul_s_v(x: Any, y: Any) -> Any:
+    """Return a sparse matrix with each row multiplied by a row vector, element by element."""
+    x, y = by_lines(x), _dense_vector("mul_s_v", y)
+    _, columns = Positions()(x)
+    return with_data(x, csm_data(x) * y[columns])
+
+
+def div(x: Any, y: Any) -> Any:
+    """Return the elements of a sparse matrix divided by those of a dense matrix, row vector or scalar; it is sparse."""
+    if is_sparse(y):
+        raise user_error(DTypeError, "a division by a sparse matrix divides by zeros", [y], "Make it dense first.")
+    x = by_lines(x)
+    return mul_s_d(x, 1 / _adapted(y, x))
+
+
+def col_scale(x: Any, s: Any) -> Any:
+    """Return a sparse matrix with column i multiplied by ``s[i]``."""
+    return mul_s_v(x, _dense_vector("col_scale", s))
+
+
+def row_scale(x: Any, s: Any) -> Any:
+    """Return a sparse matrix with row i multiplied by ``s[i]``."""
+    x, s = by_lines(x), _dense_vector("row_scale", s)
+    rows, _ = Positions()(x)
+    return with_data(x, csm_data(x) * s[rows])
+
+
+# ---- comparisons: uint8, as in Theano ----
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Compares a sparse matrix with a sparse one (the result is sparse) or a dense one (the result is dense)."""
+
+    name: str
+    compare: Callable[[Any, Any], Any]
+    mirrored: Callable[[Any, Any], Any]
+
+    def of_sparse(self, x: Any, y: Any) -> Any:
+        """Return the comparison of two sparse matrices, sparse."""
+        x, y = in_one_dtype(x, y)
+        found = self.compare(dense_from_sparse(x), dense_from_sparse(y))
+        return FromDense(x.type.format)(casting.cast(found, "uint8"))
+
+    def with_dense(self, x: Any, y: Any) -> Any:
+        """Return the comparison of a sparse with a dense matrix, dense."""
+        return casting.cast(self.compare(dense_from_sparse(x), _adapted(y, x)), "uint8")
+
+    def __call__(self, x: Any, y: Any) -> Any:
+        if is_sparse(x) and is_sparse(y):
+            return self.of_sparse(x, y)
+        if not is_sparse(x) and not is_sparse(y):
+            raise _none_sparse(self.name, x, y)
+        if is_sparse(x):
+            return self.with_dense(x, y)
+        return casting.cast(self.mirrored(dense_from_sparse(y), _adapted(x, y)), "uint8")
+
+
+_EQ = _Comparison("eq", comparison.eq, comparison.eq)
+_NEQ = _Comparison("neq", comparison.neq, comparison.neq)
+_LT = _Comparison("lt", comparison.lt, comparison.gt)
+_GT = _Comparison("gt", comparison.gt, comparison.lt)
+_LE = _Comparison("le", comparison.le, comparison.ge)
+_GE = _Comparison("ge", comparison.ge, comparison.le)
+
+
+def eq(x: Any, y: Any) -> Any:
+    """Whether elements are equal, as uint8: sparse if both operands are sparse, else dense."""
+    return _EQ(x, y)
+
+
+def neq(x: Any, y: Any) -> Any:
+    """Whether elements differ, as uint8: sparse if both operands are sparse, else dense."""
+    return _NEQ(x, y)
+
+
+def lt(x: Any, y: Any) -> Any:
+    """Whether elements of `x` are less than those of `y`, as uint8: sparse if both are sparse, else dense."""
+    return _LT(x, y)
+
+
+def gt(x: Any, y: Any) -> Any:
+    """Whether elements of `x` are greater than those of `y`, as uint8: sparse if both are sparse, else dense."""
+    return _GT(x, y)
+
+
+def le(x: Any, y: Any) -> Any:
+    """Whether elements of `x` are at most those of `y`, as uint8: sparse if both are sparse, else dense."""
+    return _LE(x, y)
+
+
+def ge(x: Any, y: Any) -> Any:
+    """Whether elements of `x` are at least those of `y`, as uint8: sparse if both are sparse, else dense."""
+    return _GE(x, y)
+
+
+equal_s_s, equal_s_d = _EQ.of_sparse, _EQ.with_dense
+not_equal_s_s, not_equal_s_d = _NEQ.of_sparse, _NEQ.with_dense
+less_than_s_s, less_than_s_d = _LT.of_sparse, _LT.with_dense
+greater_than_s_s, greater_than_s_d = _GT.of_sparse, _GT.with_dense
+less_equal_s_s, less_equal_s_d = _LE.of_sparse, _LE.with_dense
+greater_equal_s_s, greater_equal_s_d = _GE.of_sparse, _GE.with_dense
+
+
+def sp_ones_like(x: Any) -> Any:
+    """Return a sparse matrix of ones where `x` has elements."""
+    from symgrad.ops.creation import ones_like
+
+    return mapped(x, ones_like)
+
+
+def sp_zeros_like(x: Any) -> Any:
+    """Return a sparse matrix of the sizes and type of `x`, without elements."""
+    from symgrad.ops.creation import zeros
+    from symgrad.sparse.parts import FromParts, csm_shape
+    from symgrad.sparse.variables import as_sparse_variable
+
+    x = as_sparse_variable(x)
+    format = "csr" if x.type.format == "bsr" else x.type.format
+    shape = csm_shape(x)
+    lines = shape[0 if format == "csr" else 1]
+    empty = FromParts(format)(zeros(0, x.type.dtype), zeros(0, "int32"), zeros(lines + 1, "int32"), shape)
+    return as_format(empty, x.type.format)
+
+
+ARITHMETIC: dict[str, Callable[..., Any]] = {
+    "add": add, "subtract": sub, "multiply": mul, "true_divide": div, "negative": neg, "eq": eq, "neq": neq, "lt": lt,
+    "le": le, "gt": gt, "ge": ge,
+}  # fmt: skip
+"""What functions of `symgrad.tensor`, by their names, do with sparse matrices."""
+
+__all__ = [
+    "add", "add_s_d", "add_s_s", "add_s_s_data", "col_scale", "div", "eq", "equal_s_d", "equal_s_s", "ge",
+    "greater_equal_s_d", "greater_equal_s_s", "greater_than_s_d", "greater_than_s_s", "gt", "le", "less_equal_s_d",
+    "less_equal_s_s", "less_than_s_d", "less_than_s_s", "lt", "mul", "mul_s_d", "mul_s_s", "mul_s_v", "neg", "neq",
+    "not_equal_s_d", "not_equal_s_s", "row_scale", "sp_ones_like", "sp_zeros_like", "structured_add_s_v", "sub",
+]  # fmt: skip

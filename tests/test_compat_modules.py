@@ -1,0 +1,135 @@
+"""Theano's modules: every name resolves or raises the documented error, however it is imported."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from symgrad.compat.theano_names.activation import activate, activated
+from symgrad.compat.theano_names.errors import NotKeptError, RealTheanoError
+from symgrad.compat.theano_names.finder import TheanoModule, read_room
+from symgrad.compat.theano_names.not_kept import NOT_KEPT
+from symgrad.compat.theano_names.rooms import ROOMS
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.fixture(autouse=True)
+def theano() -> Iterator[Any]:
+    with activated() as module:
+        yield module
+
+
+@pytest.mark.parametrize("module", sorted(ROOMS))
+def test_every_name_of_a_room_resolves(module: str) -> None:
+    found = importlib.import_module(module)
+    for name in read_room(module).names:
+        assert getattr(found, name) is getattr(found, name), name
+    assert all(getattr(found, name) is not None for name in found.__all__ if not name.startswith("_"))
+
+
+@pytest.mark.parametrize("path", sorted(NOT_KEPT))
+def test_names_that_are_not_kept_say_what_to_write(theano: Any, path: str) -> None:
+    module, _, name = path.rpartition(".")
+    advice = re.escape(NOT_KEPT[path])
+    with pytest.raises(NotKeptError, match=advice):
+        getattr(importlib.import_module(module), name)
+    assert not hasattr(importlib.import_module(module), name)
+    with pytest.raises(ImportError, match=advice):
+        exec(f"from {module} import {name}")
+
+
+def test_all_names_of_the_list_are_there_or_refused() -> None:
+    page = ast.literal_eval(subprocess_output("import make_theano_table as m; print(m.missing())"))
+    assert page == []
+
+
+def subprocess_output(code: str) -> str:
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(DOCS)!r}); {code}"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_names_that_nobody_has_are_ordinary_errors(theano: Any) -> None:
+    with pytest.raises(AttributeError, match="no attribute 'telepathy'"):
+        theano.tensor.telepathy  # noqa: B018
+    with pytest.raises(ImportError, match="telepathy"):
+        exec("from theano.tensor import telepathy")
+    with pytest.raises(ModuleNotFoundError, match=r"theano\.telepathy"):
+        importlib.import_module("theano.telepathy")
+
+
+def test_all_spellings_are_one_module(theano: Any) -> None:
+    import theano as again
+    import theano.tensor as T
+    from theano import tensor
+    from theano import theano as itself
+    from theano.tensor import nnet
+    from theano.tensor.nnet import nnet as inner
+
+    assert again is itself is theano
+    assert T is tensor is theano.tensor
+    assert T.nnet is nnet
+    assert inner.softmax is nnet.softmax
+    assert isinstance(T, ModuleType)
+
+
+def test_a_function_stays_where_a_module_has_its_name(theano: Any) -> None:
+    import theano.tensor.sort
+    import theano.tensor.var
+    from theano.tensor.sort import argsort
+
+    assert callable(theano.tensor.sort) and callable(theano.tensor.var)
+    assert argsort is theano.tensor.argsort
+    assert isinstance(sys.modules["theano.tensor.sort"], TheanoModule)
+
+
+def test_star_imports_bring_the_names() -> None:
+    names: dict[str, Any] = {}
+    exec("from theano.tensor import *", names)
+    assert {"dot", "dmatrix", "tanh", "grad", "TensorType"} <= names.keys()
+    assert "Callable" not in names and "np" not in names
+
+
+def test_a_real_theano_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from symgrad.compat.theano_names import activation
+
+    monkeypatch.setattr(sys, "meta_path", [one for one in sys.meta_path if one is not activation._FINDER])
+    monkeypatch.setitem(sys.modules, "theano", ModuleType("theano"))
+    with pytest.raises(RealTheanoError, match=r"import symgrad\.compat\.theano"):
+        activate()
+
+
+def test_importing_the_package_activates_it() -> None:
+    code = "import symgrad.compat.theano as t, theano, symgrad; print(t.tensor is theano.tensor, theano.__version__)"
+    assert subprocess_output(f"{code}; print(symgrad.config.cast_policy)").split() == ["True", "1.0.5", "custom"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "output"),
+    [
+        (["-c", "import theano, sys; print(theano.config.floatX, sys.argv)", "a"], "float64 ['-c', 'a']"),
+        (["-m", "timeit", "-n", "1", "-r", "1", "import theano.tensor"], "1 loop"),
+        (["-h"], "usage"),
+    ],
+)
+def test_command_line(arguments: list[str], output: str) -> None:
+    command = [sys.executable, "-m", "symgrad.compat.theano", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert output in result.stdout + result.stderr, result.stderr
+
+
+def test_command_line_mistakes() -> None:
+    for arguments in ([], ["nowhere.py"], ["-m"]):
+        command = [sys.executable, "-m", "symgrad.compat.theano", *arguments]
+        assert subprocess.run(command, capture_output=True, check=False).returncode == 2
