@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.expressions import Expression
+from benchmarks.sequences import SequenceWorkload
 from benchmarks.workloads import AnyWorkload, Workload
 
 TOLERANCE = 1e-4
@@ -56,7 +57,7 @@ def check(workload: AnyWorkload, records: dict[str, Record], reference: str) -> 
 
     Parameters
     ----------
-    workload : Workload or Expression
+    workload : Workload, SequenceWorkload or Expression
         What was run.
     records : dict of Record
         By the peer's name.
@@ -119,7 +120,9 @@ def largest_difference(values: Sequence[float], references: Sequence[float]) -> 
     return max(relative_difference(value, reference) for value, reference in zip(values, references, strict=False))
 
 
-def _training_disagreements(workload: Workload, record: Record, reference: Record) -> list[str]:
+def _training_disagreements(
+    workload: Workload | SequenceWorkload, record: Record, reference: Record
+) -> list[str]:
     """Compare every cost, every parameter's norm, and what the steps changed in it."""
     problems = []
     for step, (cost, expected) in enumerate(zip(record.costs, reference.costs, strict=True)):

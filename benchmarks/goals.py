@@ -31,6 +31,7 @@ GOALS = {
     "mlp": Goal(2.5, 4.0),
     "batch-norm": Goal(1.2, 2.0),
     "lenet": Goal(1.2, 2.2),
+    "lstm": Goal(1.0, 1.0),
     "chain": Goal(2.5, 4.0),
     "chain-gradient": Goal(2.5, 4.0),
     "softmax": Goal(1.1, 2.0),
@@ -47,6 +48,11 @@ COPY_SHARE = 0.85
 
 FIRST_STEP_SECONDS = {"empty": 0.4, "filled": 0.06}
 """From ``function(...)`` to the end of network3's first step, with an empty and with a filled object cache."""
+
+RECURRENCE_STEPS = 10_000
+RECURRENCE_COMPILE_SECONDS = 1.0
+RECURRENCE_STEP_SECONDS = 1e-6
+"""A small recurrence of so many steps: until the end of the first call with an empty cache, and each later step."""
 
 LONG_GRAPH_SECONDS = {5_000: 2.5, 10_000: 5.0, 20_000: 10.0}
 """By the number of nodes, from ``grad(...)`` to the end of the first step: time per node doesn't grow with size."""

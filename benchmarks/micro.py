@@ -17,7 +17,14 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.contestants import ROOT, environment
-from benchmarks.goals import CALL_OVERHEAD_SECONDS, FIRST_STEP_SECONDS, LONG_GRAPH_SECONDS
+from benchmarks.goals import (
+    CALL_OVERHEAD_SECONDS,
+    FIRST_STEP_SECONDS,
+    LONG_GRAPH_SECONDS,
+    RECURRENCE_COMPILE_SECONDS,
+    RECURRENCE_STEP_SECONDS,
+    RECURRENCE_STEPS,
+)
 from benchmarks.pages import fill_file
 
 IMPORT_PROGRAM = """
@@ -55,6 +62,26 @@ gradients = symgrad.grad(cost, [w, b])
 f = symgrad.function([x], cost, updates=[(p, p - np.float32(0.01) * g) for p, g in zip([w, b], gradients)])
 f(np.ones((4, 8), "float32"))
 print(time.perf_counter() - start)
+"""
+
+RECURRENCE = """
+import time
+import numpy as np
+import symgrad
+import symgrad.tensor as T
+x, start = T.fvector("x"), T.fscalar("start")
+values = np.random.RandomState(0).normal(size={steps}).astype("float32")
+began = time.perf_counter()
+states, _ = symgrad.scan(lambda row, state: T.tanh(row + 0.5 * state), [x], [start])
+f = symgrad.function([x, start], states[-1])
+f(values, 0.0)
+"""
+
+RECURRENCE_COMPILE_PROGRAM = RECURRENCE + "print(time.perf_counter() - began)"
+
+RECURRENCE_STEP_PROGRAM = RECURRENCE + """
+import timeit
+print(min(timeit.repeat("f(values, 0.0)", globals=globals(), number=10, repeat=5)) / 10 / {steps})
 """
 
 CALL_PROGRAM = """
@@ -126,6 +153,7 @@ class Measurement:
 
 
 _STEP = "network3 with dropout, from function(...) to the end of the first step, {} cache"
+_RECURRENCE = "a scan of {:,} steps of tanh(x + h / 2), "
 _LONG = "a graph of {:,} nodes, from grad(...) to the end of the first step, empty cache"
 
 MEASUREMENTS = (
@@ -137,6 +165,14 @@ MEASUREMENTS = (
     *(
         Measurement(_LONG.format(nodes), LONG_GRAPH_PROGRAM.format(nodes=nodes), bound, "empty")
         for nodes, bound in LONG_GRAPH_SECONDS.items()
+    ),
+    Measurement(
+        _RECURRENCE.format(RECURRENCE_STEPS) + "from scan(...) to the end of the first call, empty cache",
+        RECURRENCE_COMPILE_PROGRAM.format(steps=RECURRENCE_STEPS), RECURRENCE_COMPILE_SECONDS, "empty",
+    ),
+    Measurement(
+        _RECURRENCE.format(RECURRENCE_STEPS) + "each step of a later call",
+        RECURRENCE_STEP_PROGRAM.format(steps=RECURRENCE_STEPS), RECURRENCE_STEP_SECONDS,
     ),
     Measurement("a call of f(x) = x + 1 on a scalar", CALL_PROGRAM.format(setup=SCALAR), CALL_OVERHEAD_SECONDS),
     Measurement("a call with ten arrays of 8 numbers", CALL_PROGRAM.format(setup=ARRAYS), CALL_OVERHEAD_SECONDS),

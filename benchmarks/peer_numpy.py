@@ -10,6 +10,8 @@ import scipy
 from benchmarks.expressions import Expression
 from benchmarks.numpy_expressions import expression_function
 from benchmarks.numpy_layers import FLOAT32, ConvolutionPool, Rates, compile_layer
+from benchmarks.numpy_sequences import NumpySequenceStep
+from benchmarks.sequences import SequenceWorkload
 from benchmarks.steps import ExpressionStep, Peer, TrainingStep
 from benchmarks.workloads import Workload
 
@@ -100,6 +102,10 @@ class NumpyPeer(Peer):
     def build(self, workload: Workload, images: np.ndarray, labels: np.ndarray) -> TrainingStep:
         """Return the step of `workload`."""
         return NumpyStep(workload, images, labels)
+
+    def build_sequence(self, workload: SequenceWorkload) -> TrainingStep:
+        """Return the step of a recurrent network."""
+        return NumpySequenceStep(workload)
 
     def build_expression(self, expression: Expression) -> ExpressionStep:
         """Return the step of `expression`."""

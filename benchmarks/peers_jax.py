@@ -18,6 +18,7 @@ import numpy as np
 from jax import lax
 
 from benchmarks.expressions import SCALE, SHIFT, Expression
+from benchmarks.sequences import SequenceWorkload
 from benchmarks.steps import ExpressionStep, Peer, PeerUnavailable, TrainingStep
 from benchmarks.workloads import ConvolutionPoolLayer, Layer, NormalizedLayer, SoftmaxLayer, Workload
 
@@ -99,6 +100,43 @@ class JaxStep(TrainingStep):
     def parameters(self) -> list[np.ndarray]:
         """Return copies of the parameters."""
         return [_from_jax(parameter) for parameter in self._state[0]]
+
+
+class JaxSequenceStep(JaxStep):
+    """A recurrent network as one jitted function: `lax.scan` over what the inputs' product gives."""
+
+    def __init__(self, workload: SequenceWorkload) -> None:
+        self._images, self._labels = map(jnp.asarray, workload.sequences())
+        self._train = self._compile(_sequence_step(workload))
+        self._state = [], None
+        self.load(workload.initial_parameters())
+
+
+def _sequence_step(workload: SequenceWorkload) -> Callable[..., Any]:
+    """Return the step: (parameters and nothing, inputs, targets, index) to (parameters and nothing, cost)."""
+
+    def cost_of(parameters: list[jax.Array], inputs: jax.Array, targets: jax.Array) -> jax.Array:
+        w, u, b = parameters
+
+        def body(carried: Any, row: jax.Array) -> Any:
+            h, c = carried
+            i, f, g, o = jnp.split(row + h @ u.T, 4, axis=1)
+            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            h = jax.nn.sigmoid(o) * jnp.tanh(c)
+            return (h, c), h
+
+        zeros = jnp.zeros((workload.batch_size, workload.hidden), jnp.float32)
+        _, outputs = lax.scan(body, (zeros, zeros), inputs @ w.T + b)
+        return jnp.square(outputs - targets).mean()
+
+    def train(state: Any, inputs: jax.Array, targets: jax.Array, index: int) -> Any:
+        cost, gradients = jax.value_and_grad(cost_of)(state[0], inputs[index], targets[index])
+        updated = [
+            parameter - workload.eta * gradient for parameter, gradient in zip(state[0], gradients, strict=True)
+        ]
+        return (updated, None), cost
+
+    return train
 
 
 CAPACITY = 2048
@@ -227,6 +265,10 @@ class JaxPeer(Peer):
         """Return the step of `workload`."""
         return JaxStep(workload, images, labels)
 
+    def build_sequence(self, workload: SequenceWorkload) -> TrainingStep:
+        """Return the step of a recurrent network."""
+        return JaxSequenceStep(workload)
+
     def build_expression(self, expression: Expression) -> ExpressionStep:
         """Return the step of `expression`."""
         return _expression_step(expression)
@@ -242,6 +284,10 @@ class JaxLoopPeer(JaxPeer):
         if workload.image_shape:
             raise PeerUnavailable("XLA's convolutions are many times slower inside a loop")
         return JaxLoopStep(workload, images, labels)
+
+    def build_sequence(self, workload: SequenceWorkload) -> TrainingStep:
+        """Say that one step is long enough."""
+        return Peer.build_sequence(self, workload)
 
     def build_expression(self, expression: Expression) -> ExpressionStep:
         """Say that there are no steps to loop over."""

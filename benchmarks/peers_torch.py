@@ -18,6 +18,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks.expressions import SCALE, SHIFT, Expression
+from benchmarks.sequences import SequenceWorkload
 from benchmarks.steps import ExpressionStep, Peer, PeerUnavailable, TrainingStep
 from benchmarks.workloads import ConvolutionPoolLayer, Layer, NormalizedLayer, SoftmaxLayer, Workload
 
@@ -156,6 +157,38 @@ class CompiledStep(TorchStep):
         return self._train(self._parameters, self._images, self._labels, index)
 
 
+class SequenceStep(TrainingStep):
+    """PyTorch's own LSTM, autograd, in-place foreach updates; of its two biases, one stays zero."""
+
+    def __init__(self, workload: SequenceWorkload) -> None:
+        self._inputs, self._targets = map(torch.from_numpy, workload.sequences())
+        self._eta = workload.eta
+        self._network = torch.nn.LSTM(workload.n_in, workload.hidden)
+        torch.nn.init.zeros_(self._network.bias_hh_l0).requires_grad_(False)
+        network = self._network
+        self._parameters = [network.weight_ih_l0, network.weight_hh_l0, network.bias_ih_l0]
+        self.load(workload.initial_parameters())
+
+    def load(self, parameters: Sequence[np.ndarray]) -> None:
+        """Set the parameters."""
+        with torch.no_grad():
+            for mine, value in zip(self._parameters, parameters, strict=True):
+                mine.copy_(_converted(torch.from_numpy(value)))
+
+    def parameters(self) -> list[np.ndarray]:
+        """Return copies of the parameters."""
+        return [_converted(parameter.detach()).numpy().copy() for parameter in self._parameters]
+
+    def step(self, index: int) -> torch.Tensor:
+        """Run one step on minibatch `index` and return its cost."""
+        outputs, _ = self._network(self._inputs[index])
+        cost = functional.mse_loss(outputs, self._targets[index])
+        gradients = torch.autograd.grad(cost, self._parameters)
+        with torch.no_grad():
+            torch._foreach_add_(self._parameters, gradients, alpha=-self._eta)
+        return cost.detach()
+
+
 def _chain(x: torch.Tensor) -> torch.Tensor:
     """Return the chain of elementwise functions."""
     return torch.sigmoid(SCALE * x + SHIFT) * torch.tanh(x) + x * x
@@ -235,6 +268,10 @@ class TorchEagerPeer(Peer):
         """Return the step of `workload`."""
         return EagerStep(workload, images, labels)
 
+    def build_sequence(self, workload: SequenceWorkload) -> TrainingStep:
+        """Return the step of a recurrent network."""
+        return SequenceStep(workload)
+
     def build_expression(self, expression: Expression) -> ExpressionStep:
         """Return the step of `expression`."""
         return _expression_step(expression, _eager_expression(expression), _as_it_is)
@@ -253,6 +290,10 @@ class TorchCompilePeer(TorchEagerPeer):
     def build(self, workload: Workload, images: np.ndarray, labels: np.ndarray) -> TrainingStep:
         """Return the step of `workload`."""
         return CompiledStep(workload, images, labels)
+
+    def build_sequence(self, workload: SequenceWorkload) -> TrainingStep:
+        """Say that there is nothing to compile."""
+        raise PeerUnavailable("torch.compile leaves PyTorch's LSTM as it is")
 
     def build_expression(self, expression: Expression) -> ExpressionStep:
         """Return the step of `expression`."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.expressions import Expression
+from benchmarks.sequences import SequenceWorkload
 
 
 class PeerUnavailable(Exception):
@@ -107,6 +108,16 @@ class Peer(ABC):
         labels : int64 (n,)
             Their digits.
         """
+
+    def build_sequence(self, workload: SequenceWorkload) -> TrainingStep:
+        """Return the step of a recurrent network.
+
+        Raises
+        ------
+        PeerUnavailable
+            If this peer has none.
+        """
+        raise PeerUnavailable("it isn't written for recurrent networks")
 
     def build_expression(self, expression: Expression) -> ExpressionStep:
         """Return the step of a plain expression.

@@ -11,6 +11,7 @@ import numpy as np
 import symgrad
 import symgrad.tensor as T
 from benchmarks.expressions import SCALE, SHIFT, Expression
+from benchmarks.sequences import SequenceWorkload
 from benchmarks.steps import ExpressionStep, Peer, PeerUnavailable, TrainingStep
 from benchmarks.workloads import ConvolutionPoolLayer, Layer, NormalizedLayer, SoftmaxLayer, Workload
 from symgrad.random import RandomStreams
@@ -141,6 +142,27 @@ class SymgradStep(TrainingStep):
         return [parameter.get_value() for parameter in self._parameters]
 
 
+class SymgradSequenceStep(SymgradStep):
+    """A recurrent network as one compiled function: a scan, its gradient and the updates."""
+
+    def __init__(self, workload: SequenceWorkload) -> None:
+        inputs, targets = [symgrad.shared(array, borrow=True) for array in workload.sequences()]
+        names = zip(workload.parameter_names(), workload.initial_parameters(), strict=True)
+        self._parameters = [symgrad.shared(value, name=name, borrow=True) for name, value in names]
+        index, start = T.lscalar("index"), T.zeros((workload.batch_size, workload.hidden), "float32")
+        size = workload.hidden
+
+        def step(x: Any, h: Any, c: Any, w: Any, u: Any, b: Any) -> tuple[Any, Any]:
+            z = T.dot(x, w) + T.dot(h, u) + b
+            i, f, g, o = [z[:, part * size : (part + 1) * size] for part in range(4)]
+            c = T.sigmoid(f) * c + T.sigmoid(i) * T.tanh(g)
+            return T.sigmoid(o) * T.tanh(c), c
+
+        (h, _), _ = symgrad.scan(step, [inputs[index]], [start, start], self._parameters)
+        graph = TrainingGraph(index, T.mean(T.sqr(h - targets[index])), self._parameters, workload.eta, {})
+        self.step = graph.compile()
+
+
 class SymgradRepeatStep(SymgradStep):
     """A workload as one compiled function that is asked for many steps at once."""
 
@@ -191,6 +213,10 @@ class SymgradPeer(Peer):
         """Return the step of `workload`."""
         return SymgradStep(workload, images, labels)
 
+    def build_sequence(self, workload: SequenceWorkload) -> TrainingStep:
+        """Return the step of a recurrent network."""
+        return SymgradSequenceStep(workload)
+
     def build_expression(self, expression: Expression) -> ExpressionStep:
         """Return the step of `expression`."""
         return _expression_step(expression)
@@ -207,6 +233,10 @@ class SymgradRepeatPeer(SymgradPeer):
         if not hasattr(step.step, "repeat"):
             raise PeerUnavailable("functions of this backend don't repeat")
         return step
+
+    def build_sequence(self, workload: SequenceWorkload) -> TrainingStep:
+        """Say that one step is long enough."""
+        return Peer.build_sequence(self, workload)
 
     def build_expression(self, expression: Expression) -> ExpressionStep:
         """Say that there are no steps to loop over."""

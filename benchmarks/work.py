@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchmarks.expressions import Expression
+from benchmarks.sequences import SequenceWorkload
 from benchmarks.workloads import (
     WORKLOADS,
     AnyWorkload,
@@ -54,7 +55,18 @@ class Work:
 
 def work_of(workload: AnyWorkload) -> Work:
     """Return the work of one step of a workload."""
+    if isinstance(workload, SequenceWorkload):
+        return _sequence_work(workload)
     return _expression_work(workload) if isinstance(workload, Expression) else _training_work(workload)
+
+
+def _sequence_work(workload: SequenceWorkload) -> Work:
+    """Return the work of a training step of an LSTM; nobody needs the cotangents of its inputs."""
+    rows, gates = workload.steps * workload.batch_size, 4 * workload.hidden
+    flops = 2.0 * rows * gates * (2 * workload.n_in + PROJECTIONS * workload.hidden)
+    elements = gates * (workload.n_in + workload.hidden + 1)
+    functions = 5.0 * rows * workload.hidden
+    return Work(flops, functions, FLOAT_BYTES * (2 * elements + rows * (workload.n_in + workload.hidden)))
 
 
 def _expression_work(expression: Expression) -> Work:

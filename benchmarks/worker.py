@@ -18,6 +18,8 @@ from typing import Any, TextIO
 import numpy as np
 
 from benchmarks.contestants import PEERS
+from benchmarks.expressions import Expression
+from benchmarks.sequences import SequenceWorkload
 from benchmarks.steps import ExpressionStep, Peer, PeerUnavailable, TrainingStep
 from benchmarks.workloads import CHECK_STEPS, WORKLOADS, AnyWorkload, Workload
 
@@ -59,6 +61,8 @@ class PeerServer:
         try:
             if isinstance(self._workload, Workload):
                 self._step = self._peer.build(self._workload, self._images, self._labels)
+            elif isinstance(self._workload, SequenceWorkload):
+                self._step = self._peer.build_sequence(self._workload)
             else:
                 self._step = self._peer.build_expression(self._workload)
         except PeerUnavailable as reason:
@@ -90,7 +94,7 @@ class PeerServer:
 
     def _restart(self) -> None:
         """Go back to the initial parameters; an expression has none."""
-        if isinstance(self._step, TrainingStep) and isinstance(self._workload, Workload):
+        if isinstance(self._step, TrainingStep) and not isinstance(self._workload, Expression):
             self._step.load(self._workload.initial_parameters())
 
 

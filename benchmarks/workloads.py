@@ -2,7 +2,7 @@
 
 A workload is data, not code: every peer reads the same layers and writes the step in its own idiom. The networks are
 those of the Deep Learning Tutorials (logistic regression, multilayer perceptron, LeNet), of Nielsen's book (the shallow
-net, and the two-convolution network of its sixth chapter), and a deeper perceptron with batch normalisation.
+net, and the two-convolution network of its sixth chapter), a deeper perceptron with batch normalisation, and an LSTM.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 
 from benchmarks.expressions import EXPRESSIONS, Expression
+from benchmarks.sequences import SEQUENCES, SequenceWorkload
 
 Value = TypeVar("Value")
 
@@ -195,7 +196,7 @@ class Workload:
         return [first for first, *_ in self.by_layer(parameters)]
 
 
-AnyWorkload = Workload | Expression
+AnyWorkload = Workload | SequenceWorkload | Expression
 
 
 def _draw_zeros(layer: Layer, name: str, shape: tuple[int, ...], random: np.random.RandomState) -> np.ndarray:
@@ -302,6 +303,7 @@ WORKLOADS: dict[str, AnyWorkload] = {
         ),
         _normalized(),
         _lenet(),
+        *SEQUENCES,
         *EXPRESSIONS,
     )
 }

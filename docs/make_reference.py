@@ -30,7 +30,10 @@ This page is made from the docstrings of the program by `docs/make_reference.py`
 
 In signatures, `T` is `symgrad.tensor`.
 """
-OTHER_MODULES = ("symgrad.random", "symgrad.data", "symgrad.checkpoint")
+PARTS_OF_THE_LANGUAGE = ("symgrad.tensor.linalg", "symgrad.tensor.fft", "symgrad.sparse")
+"""Modules that gather functions from others."""
+
+OTHER_MODULES = (*PARTS_OF_THE_LANGUAGE, "symgrad.random", "symgrad.data", "symgrad.checkpoint")
 KIND_NAMES = {"i": "integers", "u": "unsigned integers", "b": "bools", "f": "floats", "c": "complex numbers"}
 
 _SECTION = re.compile(r"^([A-Z][a-z]+)\n-{3,}\n", re.MULTILINE)
@@ -67,11 +70,12 @@ def _other_module_part(name: str) -> Iterator[str]:
     names = getattr(module, "__all__", None)
     if names is None:
         names = [key for key, value in vars(module).items() if _is_own_function(value, module) and key[0] != "_"]
-    yield from _module_part(module, name, names)
+    yield from _module_part(module, name.replace("symgrad.tensor", "T"), names)
 
 
 def _is_own_function(value: Any, module: ModuleType) -> bool:
-    return inspect.isfunction(value) and value.__module__ == module.__name__
+    home = "symgrad" if module.__name__ in PARTS_OF_THE_LANGUAGE else module.__name__
+    return inspect.isfunction(value) and (value.__module__ == home or value.__module__.startswith(f"{home}."))
 
 
 def _language_parts() -> Iterator[str]:

@@ -3,8 +3,8 @@
 The names are in docs/theano_names.txt, by module. What each leads to, and what it can do, is asked of the program: a
 function is called with symbolic tensors of the usual kinds until it builds a graph, and this graph is looked at.
 
-With ``--check`` nothing is written; the exit status is 1 if the page isn't up to date. With ``--missing`` the names that
-lead nowhere are printed.
+With ``--check`` nothing is written; the exit status is 1 if the page isn't up to date. With ``--missing`` the names
+that lead nowhere are printed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import View
 from symgrad.lowering import lower
+from symgrad.sparse import SparseType
 
 NAMES = Path(__file__).with_name("theano_names.txt")
 PAGE = Path(__file__).with_name("theano_names.md")
@@ -43,8 +44,8 @@ Theano's is said in [theano.md](theano.md).
 
 Everything runs on both backends of the CPU, `native` and `numpy`. *kernel* says what the native backend does: *native*,
 machine code; *NumPy*, the op's own meaning in NumPy, run between native parts; *both*, some of each. *gradient* and
-*forward* say whether reverse and forward mode go through it. They were found by using each name in a small graph; a dash
-stands where there is no graph to look at, or nothing to differentiate.
+*forward* say whether reverse and forward mode go through it. They were found by using each name in a small graph; a
+dash stands where there is no graph to look at, or nothing to differentiate.
 """
 
 
@@ -210,12 +211,16 @@ def _tried(function: Callable[..., Any], arguments: Sequence[Any]) -> tuple[str,
     given = {one for one in leaves | {v for out in outputs for v in _leaves(out)} if _is_input(one)}
     if not outputs or not any(output.owner is not None for output in outputs):
         return None
-    new = [node for node in applies_before(outputs) if node not in applies_before([v for v in arguments if isinstance(v, Variable)])]
-    if not new:
+    old = set(applies_before([argument for argument in _flat(arguments) if isinstance(argument, Variable)]))
+    if old.issuperset(applies_before(outputs)):
         return None
-    floats = [one for one in given if isinstance(one.type, TensorType) and one.type.dtype.startswith("float")]
-    costs = [o for o in outputs if isinstance(o.type, TensorType) and o.type.dtype.startswith("float")]
+    floats = [one for one in given if _is_float(one)]
+    costs = [output for output in outputs if _is_float(output)]
     return _kernel(outputs, given), _can(_reverse, costs, floats), _can(_forward, costs, floats)
+
+
+def _is_float(variable: Variable) -> bool:
+    return isinstance(variable.type, TensorType | SparseType) and variable.type.dtype.startswith("float")
 
 
 def _flat(value: Any) -> list[Any]:
@@ -253,7 +258,7 @@ def _can(derive: Callable[[Any, Any], Any], costs: Sequence[Any], floats: Sequen
 
 
 def _reverse(costs: Sequence[Any], floats: Sequence[Any]) -> Any:
-    total = sum([T.sum(cost) for cost in costs[1:]], T.sum(costs[0]))
+    total = sum([cost.sum() for cost in costs[1:]], costs[0].sum())
     found = symgrad.grad(total, list(floats), disconnected_inputs="ignore", return_disconnected="none")
     if all(one is None for one in found):
         raise ValueError("nothing flows")
@@ -274,7 +279,8 @@ def page() -> str:
         warnings.simplefilter("ignore")
         found = fates(theano)
     everything = [fate for group in found.values() for fate in group]
-    counts = {status: sum(fate.status == status for fate in everything) for status in ("supported", "raises", "missing")}
+    statuses = [fate.status for fate in everything]
+    counts = {status: statuses.count(status) for status in ("supported", "raises", "missing")}
     total = len(everything)
     text = (
         f"Of {total} names and arguments, **{counts['supported']} are supported** "

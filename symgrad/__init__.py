@@ -13,7 +13,7 @@ Declare symbolic tensors and shared variables, write an expression, ask for its 
 """
 
 from importlib import import_module
-from types import ModuleType
+from typing import Any
 
 from symgrad.compile.executable import Function
 from symgrad.compile.function import In, Out, function
@@ -31,7 +31,6 @@ from symgrad.control import (
     scan_checkpoints,
     until,
 )
-from symgrad.custom import Assert, Print, PythonOp, as_op
 from symgrad.debug import debugprint, draw, pp, to_networkx
 from symgrad.debug.profiles import Profile
 from symgrad.debug.tracebacks import hide_internal_frames
@@ -49,7 +48,6 @@ from symgrad.gradient import (
 )
 from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
 from symgrad.tensor.variable import shared
-from symgrad.tools import clone_replace
 
 from symgrad import random, tensor  # isort: skip
 
@@ -58,9 +56,9 @@ __version__ = "0.1.0"
 __all__ = [
     "Apply", "Assert", "Constant", "Function", "In", "Lop", "Mode", "OpFromGraph", "OrderedUpdates", "Out", "Print",
     "Profile", "PythonOp", "Rop", "SharedVariable", "Variable", "as_op", "clone_replace", "config", "debugprint",
-    "draw", "foldl", "foldr", "function", "grad", "hessian", "hessian_vector_product", "ifelse", "jacobian", "map",
-    "pp", "random", "reduce", "scan", "scan_checkpoints", "shared", "subgraph_grad", "tensor", "to_networkx", "until",
-    "vectorize", "verify_grad", "vmap",
+    "draw", "foldl", "foldr", "forget_rewrite", "function", "grad", "hessian", "hessian_vector_product", "ifelse",
+    "jacobian", "map", "pp", "random", "reduce", "rewrite", "rewrite_pattern", "scan", "scan_checkpoints", "shared",
+    "subgraph_grad", "tensor", "to_networkx", "until", "vectorize", "verify_grad", "vmap",
 ]  # fmt: skip
 
 for _derivative in (Lop, Rop, grad, hessian, hessian_vector_product, jacobian, verify_grad):
@@ -68,8 +66,18 @@ for _derivative in (Lop, Rop, grad, hessian, hessian_vector_product, jacobian, v
 hide_internal_frames()
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Load `symgrad.sparse` when it is first used."""
-    if name == "sparse":
-        return import_module("symgrad.sparse")
+_LATER = {
+    "Assert": "custom", "Print": "custom", "PythonOp": "custom", "as_op": "custom", "clone_replace": "tools",
+    "forget_rewrite": "rewriting.users", "rewrite": "rewriting.users", "rewrite_pattern": "rewriting.users",
+}  # fmt: skip
+"""Where the names are that are loaded when they are first used: few programs need them."""
+
+
+def __getattr__(name: str) -> Any:
+    """Load a module, or what is in one, when it is first used."""
+    if name in ("custom", "sparse", "tools", "typed_list"):
+        return import_module(f"symgrad.{name}")
+    if name in _LATER:
+        found = globals()[name] = getattr(import_module(f"symgrad.{_LATER[name]}"), name)
+        return found
     raise AttributeError(f"symgrad has no {name!r}")

@@ -83,8 +83,20 @@ class ShapeError(SymgradError, ValueError):
     """Sizes that don't fit together."""
 
 
+class RankError(ShapeError, TypeError):
+    """Axes that an operation, or a type, doesn't take: by their number, or by a size that was promised."""
+
+
+class AxisError(ShapeError, IndexError):
+    """An axis that a tensor doesn't have."""
+
+
 class DTypeError(SymgradError, TypeError):
     """A dtype that an operation doesn't accept, or a conversion that would lose information."""
+
+
+class LoopTypeError(DTypeError, ValueError):
+    """A dtype that a loop doesn't take: of a state that changes it, of an update, or of a number of steps."""
 
 
 class IndexingError(SymgradError, IndexError):
@@ -121,6 +133,10 @@ class NullTypeGradError(GradientError, TypeError):
 
 class MissingInputError(SymgradError, ValueError):
     """A variable is needed to compute the outputs but isn't among the inputs."""
+
+
+class FailedAssertionError(SymgradError, AssertionError):
+    """A condition of an `Assert` didn't hold in a call."""
 
 
 class MissingTestValueError(SymgradError, ValueError, AttributeError):
@@ -166,7 +182,7 @@ class DeviceError(SymgradError, RuntimeError):
     """A device that was asked for isn't available."""
 
 
-class MissingLibraryError(SymgradError, ImportError):
+class MissingLibraryError(SymgradError, ImportError, RuntimeError):
     """An optional library is needed and isn't installed."""
 
 

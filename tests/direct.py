@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import scipy.signal
 
+from symgrad.config import config
+
 FLOATS = ("float16", "float32", "float64")
 
 
 def common_dtype(dtypes: Sequence[Any]) -> np.dtype:
     """The dtype of arithmetic under ``cast_policy = floatX``: the widest float, or the common integer."""
     kinds = [np.dtype(dtype) for dtype in dtypes]
-    return np.result_type(*([kind for kind in kinds if kind.kind == "f"] or kinds))
+    found = np.result_type(*([kind for kind in kinds if kind.kind in "fc"] or kinds))
+    return np.dtype(config.floatX) if found.kind == "f" and all(kind.kind in "iub" for kind in kinds) else found
 
 
 def common(*values: Any) -> list[np.ndarray]:
@@ -27,7 +30,7 @@ def common(*values: Any) -> list[np.ndarray]:
 def real(floatx: str, *values: np.ndarray) -> list[np.ndarray]:
     """Return operands as floats of their common dtype: integers become ``floatX``."""
     dtype = common_dtype([value.dtype for value in values])
-    dtype = dtype if dtype.kind == "f" else np.dtype(floatx)
+    dtype = dtype if dtype.kind in "fc" else np.dtype(floatx)
     return [np.asarray(value, dtype) for value in values]
 
 
@@ -54,7 +57,8 @@ def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
 
 def conv2d(images: np.ndarray, filters: np.ndarray, padding: Any, stride: Any, flip: bool) -> np.ndarray:
     """Convolution of (N, C, H, W) with (K, C, h, w), each pair by SciPy."""
-    padded = np.pad(images, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
+    wide = images.astype("float64")  # SciPy doesn't convolve float16
+    padded = np.pad(wide, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
     function = scipy.signal.convolve2d if flip else scipy.signal.correlate2d
 
     def response(image: np.ndarray, bank: np.ndarray) -> np.ndarray:
@@ -91,7 +95,7 @@ def gap(x: np.ndarray, axes: tuple[int, ...]) -> float:
     """The smallest distance between two elements that meet in a reduction over `axes`."""
     kept = [axis for axis in range(x.ndim) if axis not in axes]
     moved = x.astype("float64").transpose(*kept, *axes)
-    rows = np.sort(moved.reshape(int(np.prod(moved.shape[: len(kept)])), -1), axis=-1)
+    rows = np.sort(moved.reshape([int(np.prod(part)) for part in (moved.shape[: len(kept)], moved.shape[len(kept) :])]))
     return float(np.diff(rows, axis=-1).min(initial=np.inf))
 
 
@@ -99,3 +103,10 @@ def difference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """How far two operands are apart; whole numbers stay whole."""
     x, y = common(x, y)
     return x - y if x.dtype.kind == "f" else x.astype("int64") - y.astype("int64")
+
+
+def diagonal_filled(x: np.ndarray, value: Any) -> np.ndarray:
+    """`x` with a value on its diagonal."""
+    result = x.copy()
+    np.fill_diagonal(result, value)
+    return result

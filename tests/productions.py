@@ -43,7 +43,7 @@ def smooth_function(b: Builder) -> str:
 
 @production(3)
 def function_in_any_dtype(b: Builder) -> str:
-    x = b.pick(lambda v: v.dtype.kind in "if")
+    x = b.pick(lambda v: v.dtype.kind in "iuf")
     symbolic, numeric = b.random.choice([
         ("-{x}", "-{x}"), ("T.sqr({x})", "np.square({x})"), ("{x} ** 2", "np.square({x})"), ("T.copy({x})", "{x}"),
         ("T.neg({x})", "np.negative({x})"), ("{x}.astype('float64').astype('floatX')", "{x}.astype(floatX)"),
@@ -55,7 +55,7 @@ def function_in_any_dtype(b: Builder) -> str:
 
 @production(3)
 def kinked_function(b: Builder) -> str:
-    x = b.pick(lambda v: v.dtype.kind in "if")
+    x = b.pick(lambda v: v.dtype.kind in "iuf")
     b.away(x)
     symbolic, numeric = b.random.choice([
         ("abs({x})", "np.abs({x})"), ("T.sgn({x})", "np.sign({x})"),
@@ -67,7 +67,7 @@ def kinked_function(b: Builder) -> str:
 
 @production(1)
 def rounding_function(b: Builder) -> str:
-    x = b.pick(lambda v: v.dtype.kind in "if")
+    x = b.pick(lambda v: v.dtype.kind in "iuf")
     b.away(f"{x} - np.rint({x})", f"{x} - np.floor({x}) - 0.5")
     name = b.random.choice(["floor", "ceil", "trunc"])
     if b.chance(0.3):
@@ -106,7 +106,7 @@ def division(b: Builder) -> str:
 
 @production(2)
 def whole_division(b: Builder) -> str:
-    x = b.pick(lambda v: v.dtype.kind in "if")
+    x = b.pick(lambda v: v.dtype.kind in "iuf")
     y = b.partner(x)
     b.require(b.values[y].dtype != bool)
     b.require(b.values[y] != 0)
@@ -120,8 +120,9 @@ def whole_division(b: Builder) -> str:
 
 @production(2)
 def with_a_number(b: Builder) -> str:
-    x = b.pick(lambda v: v.dtype.kind in "if")
+    x = b.pick(lambda v: v.dtype.kind in "iuf")
     number: Any = b.random.choice([2, 3, 0.5, 1.5, -1, 0, 1])
+    b.require(number >= 0 or b.values[x].dtype.kind != "u")
     floats = b.values[x].dtype.kind == "f" or isinstance(number, int)
     operator = b.random.choice("+-*")
     left, right = (x, str(number)) if b.chance(0.5) else (str(number), x)

@@ -8,12 +8,14 @@ import direct
 import numpy as np
 from random_programs import MARGIN, Builder, UnfitError, production
 
+ALL = "biufc"
+
 # ---- axes and sizes -------------------------------------------------------------------------------------------------
 
 
 @production(4)
 def reordering(b: Builder) -> str:
-    x = b.pick(lambda v: True)
+    x = b.pick(lambda v: True, ALL)
     ndim, pattern = b.values[x].ndim, b.pattern(x)
     kept = [axis for axis in range(ndim) if not (pattern[axis] and b.chance(0.5))]
     order: list[Any] = b.random.sample(kept, len(kept))
@@ -28,7 +30,7 @@ def reordering(b: Builder) -> str:
 
 @production(3)
 def transposition(b: Builder) -> str:
-    x = b.pick(lambda v: v.ndim > 0)
+    x = b.pick(lambda v: v.ndim > 0, ALL)
     ndim = b.values[x].ndim
     i, j = b.random.randrange(-ndim, ndim), b.random.randrange(-ndim, ndim)
     symbolic, numeric = b.random.choice([
@@ -42,7 +44,7 @@ def transposition(b: Builder) -> str:
 
 @production(1)
 def squeezing(b: Builder) -> str:
-    x = b.pick(lambda v: 1 in v.shape)
+    x = b.pick(lambda v: 1 in v.shape, ALL)
     ones = tuple(axis for axis, stretches in enumerate(b.pattern(x)) if stretches)
     b.require(bool(ones))
     if b.chance(0.5):
@@ -62,7 +64,7 @@ def _split(b: Builder, count: int) -> list[int]:
 
 @production(4)
 def reshaping(b: Builder) -> str:
-    x = b.pick(lambda v: True)
+    x = b.pick(lambda v: True, ALL)
     sizes = _split(b, b.values[x].size)
     text = [str(size) for size in sizes]
     if b.chance(0.4) and b.values[x].size:
@@ -78,7 +80,7 @@ def reshaping(b: Builder) -> str:
 
 @production(2)
 def flattening(b: Builder) -> str:
-    x = b.pick(lambda v: v.ndim > 0)
+    x = b.pick(lambda v: v.ndim > 0, ALL)
     ndim = b.random.randint(1, b.values[x].ndim)
     shape = b.values[x].shape
     sizes = (*shape[: ndim - 1], int(np.prod(shape[ndim - 1 :])))
@@ -88,7 +90,7 @@ def flattening(b: Builder) -> str:
 
 @production(2)
 def stretching(b: Builder) -> str:
-    x = b.pick(lambda v: v.ndim < 4)
+    x = b.pick(lambda v: v.ndim < 4, ALL)
     own = [b.random.choice([1, 2, 3]) if ones else n for n, ones in zip(b.values[x].shape, b.pattern(x), strict=True)]
     sizes = (*b.shape(0, 1), *own)
     style = b.random.choice(["T.alloc({x}, *{s})", "T.broadcast_to({x}, {s})"])
@@ -97,7 +99,7 @@ def stretching(b: Builder) -> str:
 
 @production(1)
 def vouching(b: Builder) -> str:
-    x = b.pick(lambda v: v.ndim > 0)
+    x = b.pick(lambda v: v.ndim > 0, ALL)
     sizes = [n if b.chance(0.6) else None for n in b.values[x].shape]
     ones = [axis for axis, n in enumerate(b.values[x].shape) if n == 1]
     if ones and b.chance(0.5):
@@ -107,7 +109,7 @@ def vouching(b: Builder) -> str:
 
 @production(2)
 def sizes(b: Builder) -> str:
-    x = b.pick(lambda v: v.ndim > 0)
+    x = b.pick(lambda v: v.ndim > 0, ALL)
     axis = b.random.randrange(b.values[x].ndim)
     symbolic, numeric = b.random.choice([
         ("{x}.shape[{a}]", "np.int64({x}.shape[{a}])"), ("{x}.shape", "np.array({x}.shape)"),
@@ -199,21 +201,21 @@ def _key(b: Builder, x: str) -> str:
 
 @production(8)
 def indexing(b: Builder) -> str:
-    x = b.pick(lambda v: v.ndim > 0)
+    x = b.pick(lambda v: v.ndim > 0, ALL)
     key = _key(b, x)
     return b.add(f"{x}[{key}]", f"np.asarray({x}[{key}])")
 
 
 @production(5)
 def writing(b: Builder) -> str:
-    x = b.pick(lambda v: v.ndim > 0 and v.dtype.kind in "if")
+    x = b.pick(lambda v: v.ndim > 0, "iufc")
     key = _key(b, x)
     sets = b.chance(0.5)
     part = b.value(f"{x}[{key}]")
     b.require("None" not in key and not (b.values[x].dtype == "int64" and b.values[x].ndim == 1))
     dtype = b.values[x].dtype.name
     if b.chance(0.3):
-        y = "1" if dtype.startswith("int") else "0.5"
+        y = "1" if "int" in dtype else "0.5"
     elif sets and "np.array" in key and _repeats(b, x, key):
         raise UnfitError
     else:
@@ -237,7 +239,7 @@ def _repeats(b: Builder, x: str, key: str) -> bool:
 
 @production(1)
 def taking(b: Builder) -> str:
-    x = b.pick(lambda v: v.ndim > 0 and v.size > 0)
+    x = b.pick(lambda v: v.ndim > 0 and v.size > 0, ALL)
     axis = b.random.randrange(b.values[x].ndim)
     positions = _positions(b, b.values[x].shape[axis], b.shape(1, 2))
     return b.add(f"{x}.take({positions}, {axis})", f"np.take({x}, {positions}, {axis})")
@@ -248,7 +250,7 @@ def taking(b: Builder) -> str:
 
 @production(3)
 def joining(b: Builder) -> str:
-    x = b.pick(lambda v: v.ndim > 0)
+    x = b.pick(lambda v: v.ndim > 0, ALL)
     axis = b.random.randrange(b.values[x].ndim)
     fitting = [
         n
@@ -265,7 +267,7 @@ def joining(b: Builder) -> str:
 
 @production(2)
 def stacking(b: Builder) -> str:
-    x = b.pick(lambda v: v.ndim < 4)
+    x = b.pick(lambda v: v.ndim < 4, ALL)
     same = [n for n, v in b.values.items() if v.shape == b.values[x].shape]
     parts = [x, *(b.random.choice(same) for _ in range(b.random.randint(0, 2)))]
     axis = b.random.randint(0, b.values[x].ndim)

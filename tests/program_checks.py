@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,15 @@ from symgrad.graph.variables import SharedVariable
 # ---- checking -------------------------------------------------------------------------------------------------------
 
 
-def check(program: Program, rules: list[str] | None = None) -> None:
+EXTRAS = ("second", "rows", "calls", "checks", "copies", "jacobian")
+"""What may be compared besides: second derivatives, many rows at once, calls with other arguments, modes that check,
+functions that were pickled, and Jacobians."""
+
+
+def check(
+    program: Program, rules: list[str] | None = None, modes: Sequence[str] = ("none", "default"),
+    extras: Collection[str] = (),
+) -> None:  # fmt: skip
     """Fail unless all ways of computing a program and its derivatives agree.
 
     Parameters
@@ -26,10 +35,17 @@ def check(program: Program, rules: list[str] | None = None) -> None:
         What to compute.
     rules : list of str, optional
         Rewrites that are tried each alone, besides all and none.
+    modes : sequence of str, optional
+        Modes to compile in.
+    extras : collection of str, optional
+        Which of `EXTRAS` to compare besides.
     """
     with symgrad.config.change_flags(floatX=program.floatx, warn_float64="ignore"):
         state = rebuilt(program)
-        Check(program, state, [*["none", "default"], *[symgrad.Mode([rule]) for rule in rules or ()]]).run()
+        one = Check(program, state, [*modes, *[symgrad.Mode([rule]) for rule in rules or ()]])
+        one.run()
+        for extra in extras:
+            Extra(one).run(extra)
 
 
 class Check:
@@ -42,7 +58,8 @@ class Check:
         self.inputs = [state.symbols[entry.name] for entry in program.inputs]
         self.values = [entry.value for entry in program.inputs]
         self.outputs = [state.symbols[name] for name in program.outputs]
-        self.tolerance = 1e-8 if program.floatx == "float64" else 5e-3
+        half = any(value.dtype == np.float16 for value in state.values.values())
+        self.tolerance = 1e-8 if program.floatx == "float64" else 5e-2 if half else 5e-3
 
     def run(self) -> None:
         """Compare everything."""
@@ -87,7 +104,7 @@ class Check:
 
     def derivatives(self) -> list[Any]:
         """Return the gradient of a weighted sum of all float outputs; in float64, compare it with differences."""
-        floats = [output for output in self.outputs if output.dtype.startswith("float")]
+        floats = [part for output in self.outputs for part in parts(output)]
         wrt = [variable for variable in self.inputs if variable.dtype.startswith("float")]
         if not floats or not wrt:
             return []
@@ -138,6 +155,181 @@ class Check:
                     else:
                         np.testing.assert_array_equal(now, value)
                     variable.set_value(value)
+
+
+def parts(output: Any) -> list[Any]:
+    """Return a float output itself, the parts of a complex one, and nothing of others."""
+    if output.dtype.startswith("complex"):
+        return [T.real(output), T.imag(output)]
+    return [output] if output.dtype.startswith("float") else []
+
+
+# ---- more ways of computing -----------------------------------------------------------------------------------------
+
+
+class Extra:
+    """Comparisons that not every program goes through."""
+
+    def __init__(self, of: Check) -> None:
+        self.of = of
+        self.explicit = [v for v in of.inputs if not isinstance(v, SharedVariable)]
+        self.arguments = [value for v, value in zip(of.inputs, of.values, strict=True) if v in self.explicit]
+        self.known = dict(zip(of.inputs, of.values, strict=True))
+        self.floats = [part for output in of.outputs for part in parts(output)]
+        self.wrt = [v for v in of.inputs if v.dtype.startswith("float")]
+
+    def run(self, name: str) -> None:
+        """Compare what a name of `EXTRAS` says."""
+        getattr(self, name)()
+
+    def walk(self, outputs: Sequence[Any]) -> list[np.ndarray]:
+        """Evaluate op by op."""
+        return oracle.evaluate_graph(list(outputs), self.known)
+
+    def call(self, outputs: Sequence[Any], **options: Any) -> list[np.ndarray]:
+        """Compile and call."""
+        function = symgrad.function(self.explicit, list(outputs), on_unused_input="ignore", **options)
+        return list(function(*self.arguments))
+
+    def second(self) -> None:
+        """Second derivatives along a direction: reverse of reverse, forward of reverse, and differences."""
+        if not self.floats or not self.wrt:
+            return
+        numbers = np.random.default_rng(2)
+        cost = sum(output.sum() for output in self.floats)
+        gradients = symgrad.grad(cost, self.wrt, disconnected_inputs="ignore")
+        points = [numbers.normal(size=self.known[v].shape) for v in self.wrt]
+        directions = [T.constant(point.astype(v.dtype)) for v, point in zip(self.wrt, points, strict=True)]
+        product = sum((g * d).sum() for g, d in zip(gradients, directions, strict=True))
+        reverse = symgrad.grad(product, self.wrt, disconnected_inputs="ignore")
+        forward = symgrad.Rop(gradients, self.wrt, directions)
+        one, other = self.walk(reverse), self.walk(forward)
+        scale = max(1.0, *[float(np.abs(value).max(initial=0.0)) for value in one])
+        tolerance = 1e-8 if self.of.program.floatx == "float64" else 5e-2
+        for v, a, b in zip(self.wrt, one, other, strict=True):
+            np.testing.assert_allclose(a, b, tolerance, tolerance * scale, err_msg=f"second derivative by {v}")
+        if self.of.program.floatx == "float64":
+            direction = [dict(zip(self.wrt, points, strict=True)).get(v) for v in self.of.inputs]
+            found = [oracle.directional_difference(lambda *at: self.of.walk(gradients, list(at)), self.of.values,
+                                                   direction, points, step) for step in (1e-6, 1e-7, 1e-5)]  # fmt: skip
+            wanted = sum(float(np.sum(a * p)) for a, p in zip(one, points, strict=True))
+            close = [abs(value - wanted) <= 1e-3 * max(1.0, abs(wanted)) for value in found]
+            assert any(close), f"second derivative along a direction {wanted}, finite differences {found}"
+        for found, wanted in zip(self.call(reverse), one, strict=True):
+            oracle.assert_same(found, wanted, max(self.of.tolerance, 1e-7), "second derivative compiled", scale)
+
+    def rows(self) -> None:
+        """All outputs for two rows at once, where sizes don't depend on values."""
+        chosen = [v for k, v in enumerate(self.explicit) if (k + len(self.of.outputs)) % 3 or not k]
+        if not chosen:
+            return
+        points = {}
+        for v in chosen:
+            value = self.known[v]
+            points[v] = np.stack([value, (value * 1.001).astype(value.dtype)]) if value.dtype.kind == "f" else (
+                np.stack([value, value]))  # fmt: skip
+        each = [oracle.evaluate_graph(self.of.outputs, {**self.known, **{v: np.asarray(points[v][k]) for v in chosen}})
+                for k in range(2)]  # fmt: skip
+        if any(a.shape != b.shape for a, b in zip(*each, strict=True)):
+            return
+        rows = {v: T.tensor(v.dtype, (None, *v.type.shape)) for v in chosen}
+        outputs = symgrad.vectorize(self.of.outputs, rows)
+        function = symgrad.function([rows.get(v, v) for v in self.explicit], outputs, on_unused_input="ignore")
+        found = function(*[points.get(v, self.known[v]) for v in self.explicit])
+        for index, (value, a, b) in enumerate(zip(found, *each, strict=True)):
+            oracle.assert_same(value, np.stack([a, b]), self.of.tolerance, f"rows, result {index}", 1.0)
+
+    def jacobian(self) -> None:
+        """The Jacobian of the smallest output, against gradients of its elements."""
+        small = sorted(self.floats, key=lambda v: self.walk([v])[0].size)
+        if not small or not self.wrt:
+            return
+        (value,) = self.walk([small[0]])
+        if not 0 < value.size <= 12:
+            return
+        y = small[0].flatten()
+        found = self.call(symgrad.jacobian(y, self.wrt, disconnected_inputs="ignore"))
+        rows = [symgrad.grad(y[k], self.wrt, disconnected_inputs="ignore") for k in range(value.size)]
+        for position, jacobian in enumerate(found):
+            wanted = np.stack(self.walk([row[position] for row in rows]))
+            oracle.assert_same(jacobian, wanted, self.of.tolerance, f"Jacobian by {self.wrt[position]}", 1.0)
+
+    def checks(self) -> None:
+        """Modes that check as they go, with inputs as outputs."""
+        outputs = [*self.explicit[:1], *self.of.outputs, *self.of.outputs[:1]]
+        wanted = self.walk(outputs)
+        for mode in ("DebugMode", "NanGuardMode"):
+            self.of.compare(self.call(outputs, mode=mode), wanted, mode)
+
+    def copies(self) -> None:
+        """A function that was pickled, and one that was copied."""
+        function = symgrad.function(self.explicit, self.of.outputs, on_unused_input="ignore")
+        wanted = [value.copy() for value in function(*self.arguments)]
+        for what, other in (("pickled", pickle.loads(pickle.dumps(function))), ("copied", function.copy())):
+            self.of.compare(list(other(*self.arguments)), wanted, what)
+
+    def calls(self) -> None:
+        """Arguments in other layouts; arguments of other sizes, where the program allows them; the first ones again."""
+        function = symgrad.function(self.explicit, self.of.outputs, on_unused_input="ignore")
+        wanted = self.walk(self.of.outputs)
+        for layout in (fortran, strided, reversed_in_memory, np.ndarray.tolist):
+            arguments = [layout(value) for value in self.arguments]
+            if layout is np.ndarray.tolist and any(v.dtype == np.uint64 or v.size == 0 for v in self.arguments):
+                continue
+            self.of.compare(list(function(*arguments)), wanted, f"arguments {layout.__name__}")
+        for sizes in ({2: 3, 3: 2, 4: 5}, {2: 5, 3: 4, 4: 2}, {2: 0}, {3: 0}, {}):
+            self.other_sizes(function, sizes)
+
+    def other_sizes(self, function: Any, sizes: Mapping[int, int]) -> None:
+        """Call with other sizes: the same as op by op, or an error of ours where a size doesn't fit."""
+        numbers = np.random.default_rng(3)
+        values = []
+        for value in self.arguments:
+            shape = tuple(sizes.get(n, n) for n in value.shape)
+            filled = numbers.choice(value.ravel(), shape) if value.size else np.ones(shape, value.dtype)
+            values.append(filled.astype(value.dtype))
+        for v, value in zip(self.explicit, values, strict=True):
+            if not v.type.is_valid(value) if hasattr(v.type, "is_valid") else False:
+                return
+        known = {**self.known, **dict(zip(self.explicit, values, strict=True))}
+        try:
+            with np.errstate(all="ignore"):
+                wanted: Any = oracle.evaluate_graph(self.of.outputs, known)
+        except Exception as error:
+            wanted = error
+        try:
+            found = list(function(*values))
+        except Exception as error:
+            assert type(error).__module__.startswith("symgrad"), f"sizes {sizes}: {type(error)} {error}"
+            raising = [name for name in ("ShapeError", "IndexingError", "RangeError", "LinearAlgebraError")
+                       if name in [kind.__name__ for kind in type(error).__mro__]]  # fmt: skip
+            assert raising or isinstance(wanted, Exception), f"sizes {sizes}: {error}, op by op {wanted}"
+            return
+        if isinstance(wanted, Exception):
+            raise AssertionError(f"sizes {sizes}: found {found}, op by op {type(wanted)} {wanted}")
+        for index, (value, expected) in enumerate(zip(found, wanted, strict=True)):
+            assert value.shape == expected.shape, f"sizes {sizes}, result {index}: {value.shape}, not {expected.shape}"
+            if np.isfinite(expected).all() and float(np.abs(expected).max(initial=0)) < 1e6:
+                oracle.assert_same(value, expected, self.of.tolerance, f"sizes {sizes}, result {index}", 1.0)
+
+
+def fortran(value: np.ndarray) -> np.ndarray:
+    """Return the same numbers in columns."""
+    return value.copy(order="F")
+
+
+def strided(value: np.ndarray) -> np.ndarray:
+    """Return the same numbers with gaps between them."""
+    spread = np.zeros(tuple(2 * n for n in value.shape), value.dtype)
+    view = spread[(..., *(slice(None, None, 2) for _ in value.shape))]
+    view[...] = value
+    return view
+
+
+def reversed_in_memory(value: np.ndarray) -> np.ndarray:
+    """Return the same numbers, the last first in memory."""
+    back = tuple(slice(None, None, -1) for _ in value.shape)
+    return np.asarray(np.asarray(value[back]).copy()[back])
 
 
 # ---- shrinking ------------------------------------------------------------------------------------------------------

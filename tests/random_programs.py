@@ -13,7 +13,10 @@ from typing import Any
 
 import direct
 import numpy as np
+import oracle
+import scipy.linalg
 import scipy.special
+import steps
 
 import symgrad
 import symgrad.tensor as T
@@ -36,11 +39,15 @@ class Input:
 
 @dataclass(frozen=True)
 class Line:
-    """One step: what it is called, and how symgrad and NumPy say it."""
+    """One step: what it is called, and how symgrad and NumPy say it.
+
+    Where other tests compare an op with NumPy, `numeric` may be empty: the value is that of the ops themselves, one by
+    one, and the comparison is between ways of compiling them.
+    """
 
     name: str
     symbolic: str
-    numeric: str
+    numeric: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,13 +62,13 @@ class Program:
     def script(self, failure: str) -> str:
         """Return a script that shows the failure."""
         rows = [
-            "import numpy as np, scipy.special, symgrad, symgrad.tensor as T",
+            "import numpy as np, scipy.linalg, scipy.special, symgrad, symgrad.tensor as T",
             f"symgrad.config.floatX = {self.floatx!r}",
         ]
         for entry in self.inputs:
             value = f"np.array({entry.value.tolist()}, {entry.value.dtype.name!r}).reshape({entry.value.shape})"
             rows += [f"{entry.name}_value = {value}", f"{entry.name} = {entry.declaration}"]
-        rows += [f"{line.name} = {line.symbolic}   # NumPy: {line.numeric}" for line in self.lines]
+        rows += [f"{line.name} = {line.symbolic}   # NumPy: {line.numeric or 'op by op'}" for line in self.lines]
         names = [entry.name for entry in self.inputs if "shared" not in entry.declaration]
         rows += [
             f"f = symgrad.function([{', '.join(names)}], [{', '.join(self.outputs)}], on_unused_input='ignore')",
@@ -90,10 +97,21 @@ class State:
         with np.errstate(all="ignore"):
             return np.asarray(eval(numeric, scope))
 
+    def symbol_of(self, symbolic: str) -> Any:
+        """Say a line in symgrad."""
+        return eval(symbolic, {"symgrad": symgrad, "T": T, "np": np, **vars(steps), **self.symbols})
+
+    def walked(self, symbolic: str) -> np.ndarray:
+        """Compute a line op by op, from the values of the names in it."""
+        names = [name for name in words(symbolic) if name in self.values]
+        known = {self.symbols[name]: self.values[name] for name in names}
+        return oracle.evaluate_graph([self.symbol_of(symbolic)], known)[0]
+
     def run(self, line: Line) -> None:
         """Run a line on both sides."""
-        self.values[line.name] = self.value_of(line.numeric)
-        self.symbols[line.name] = eval(line.symbolic, {"symgrad": symgrad, "T": T, "np": np, **self.symbols})
+        value = self.value_of(line.numeric) if line.numeric else self.walked(line.symbolic)
+        self.symbols[line.name] = self.symbol_of(line.symbolic)
+        self.values[line.name] = value
 
 
 def rebuilt(program: Program) -> State:
@@ -113,6 +131,7 @@ class Builder:
         self.random = random.Random(seed)
         self.numbers = np.random.default_rng(seed)
         self.narrow = self.random.random() < 0.3
+        self.half = self.narrow and self.random.random() < 0.15
         self.floatx = "float32" if self.narrow else "float64"
         self.bound = 30.0 if self.narrow else 300.0
         self.state = State(self.floatx)
@@ -134,9 +153,9 @@ class Builder:
         """Whether something of this probability happens."""
         return self.random.random() < probability
 
-    def pick(self, fits: Callable[[np.ndarray], bool]) -> str:
-        """Return a name whose value fits; later ones are likelier."""
-        found = [name for name, value in self.values.items() if fits(value)]
+    def pick(self, fits: Callable[[np.ndarray], bool], kinds: str = "biuf") -> str:
+        """Return a name whose value fits; later ones are likelier. Complex numbers only if `kinds` say so."""
+        found = [name for name, value in self.values.items() if value.dtype.kind in kinds and fits(value)]
         if not found:
             raise UnfitError
         return self.random.choices(found, range(1, len(found) + 1))[0]
@@ -145,10 +164,14 @@ class Builder:
         """Return the name of a float that isn't empty."""
         return self.pick(lambda v: v.dtype.kind == "f" and v.size > 0 and least_ndim <= v.ndim <= most_ndim)
 
-    def dtype(self, kinds: str = "fib") -> str:
+    def dtype(self, kinds: str = "ffiibbu") -> str:
         """Return a dtype of the given kinds."""
         floats = ["float32", "float32", "float64"] if self.narrow else ["float64"]
-        choices = {"f": floats, "i": ["int8", "int32", "int64"], "b": ["bool"]}
+        choices = {
+            "f": ["float16", "float32"] if self.half else floats, "b": ["bool"],
+            "i": ["int8", "int16", "int32", "int64", "int64"], "u": ["uint8", "uint16", "uint32", "uint64"],
+            "c": ["complex64"] if self.narrow else ["complex128"],
+        }  # fmt: skip
         return self.random.choice(choices[self.random.choice(kinds)])
 
     def axes(self, ndim: int, least: int = 0) -> tuple[int, ...]:
@@ -160,10 +183,13 @@ class Builder:
     def fresh(self, shape: tuple[int, ...], dtype: str, low: float = -2.0, high: float = 2.0, ones: bool = True) -> str:
         """Make a new input; sizes of 1 usually are declared, other sizes sometimes."""
         kind = np.dtype(dtype).kind
-        if kind == "f":
+        value: Any
+        if kind in "fc":
             value = self.numbers.uniform(low, high, shape)
+            value = value + 1j * self.numbers.uniform(low, high, shape) if kind == "c" else value
         else:
-            value = self.numbers.integers(0 if kind == "b" else int(low), 2 if kind == "b" else int(high) + 1, shape)
+            least = 0 if kind == "b" else max(0, int(low)) if kind == "u" else int(low)
+            value = self.numbers.integers(least, 2 if kind == "b" else int(high) + 1, shape)
         array = np.asarray(value).astype(dtype)
         sizes = tuple(n if (n == 1 and ones) or self.chance(0.4) else None for n in shape)
         name = f"x{len(self.inputs)}"
@@ -184,7 +210,8 @@ class Builder:
         shape, pattern = self.values[name].shape, self.pattern(name)
         for other in self.random.sample(list(self.values), len(self.values)):
             found = self.values[other]
-            if self.chance(0.7) and (dtype is None or found.dtype == dtype) and self.meet(name, other):
+            fits = found.dtype == dtype if dtype is not None else found.dtype.kind != "c"
+            if self.chance(0.7) and fits and self.meet(name, other):
                 return other
         sizes = [self.random.choice([n, 1]) if n != 1 or not ones else self.random.choice([1, 2])
                  for n, ones in zip(shape, pattern, strict=True)]  # fmt: skip
@@ -214,15 +241,15 @@ class Builder:
         """Give the line up unless floats (expressions whose zeros are kinks) stay away from 0."""
         for numeric in numerics:
             value = self.value(numeric)
-            self.require((value.dtype.kind != "f") | (np.abs(value) > margin))
+            near = margin * (10 if value.dtype == np.float16 else 1)
+            self.require((value.dtype.kind not in "fc") | (np.abs(value) > near))
 
-    def add(self, symbolic: str, numeric: str) -> str:
-        """Add a line if its value is moderate; return its name."""
-        value = self.value(numeric)
+    def add(self, symbolic: str, numeric: str = "") -> str:
+        """Add a line if its value is moderate; return its name. Without `numeric`, its value is computed op by op."""
+        value = self.value(numeric) if numeric else self.state.walked(symbolic)
         self.require(value.size <= 300 and value.ndim <= 5)
-        self.require(
-            np.isfinite(value) & (np.abs(value.astype("float64")) <= (self.bound if value.dtype.kind == "f" else 1e5))
-        )
+        sizes = np.abs(value.astype("complex128"))
+        self.require(np.isfinite(value) & (sizes <= (self.bound if value.dtype.kind in "fc" else 1e5)))
         line = Line(f"v{len(self.lines)}", symbolic, numeric)
         self.state.run(line)
         self.lines.append(line)

@@ -24,7 +24,9 @@ from benchmarks.contestants import Contestant, Place
 from benchmarks.expressions import EXPRESSIONS, Expression
 from benchmarks.goals import GOALS
 from benchmarks.numpy_expressions import expression_function
+from benchmarks.numpy_sequences import NumpySequenceStep
 from benchmarks.peer_numpy import NumpyStep
+from benchmarks.sequences import SequenceWorkload
 from benchmarks.steps import ExpressionStep, Peer, PeerUnavailable
 from benchmarks.workloads import (
     CHECK_STEPS,
@@ -209,6 +211,42 @@ class TestExpressions:
         for expression in map(small, EXPRESSIONS):
             run_once = expression_function(expression)
             assert np.shares_memory(run_once(), run_once()) == expression.in_place, expression.name
+
+
+class TestSequences:
+    """Every peer that has recurrent networks takes the same steps."""
+
+    workload = SequenceWorkload("lstm-small", "a small LSTM", steps=7, batch_size=3, n_in=5, hidden=4)
+
+    @pytest.mark.parametrize("peer", contestants.PEERS)
+    def test_steps_are_those_of_float64(self, peer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        try:
+            step = peer_of(peer).build_sequence(self.workload)
+        except PeerUnavailable as reason:
+            pytest.skip(str(reason))
+        exact = NumpySequenceStep(self.workload)
+        exact.load([parameter.astype(np.float64) for parameter in self.workload.initial_parameters()])
+        np.testing.assert_allclose(step.costs([0, 1, 3]), exact.costs([0, 1, 3]), rtol=1e-5)
+        for value, expected in zip(step.parameters(), exact.parameters(), strict=True):
+            np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6)
+
+    def test_the_gradient_by_hand_is_that_of_finite_differences(self) -> None:
+        step = NumpySequenceStep(self.workload)
+        start = [parameter.astype(np.float64) for parameter in self.workload.initial_parameters()]
+        random = np.random.RandomState(2)
+        direction = [random.normal(size=parameter.shape) for parameter in start]
+
+        def cost_at(distance: float) -> float:
+            step.load([value + distance * change for value, change in zip(start, direction, strict=True)])
+            return step.step(0)
+
+        slope = (cost_at(1e-6) - cost_at(-1e-6)) / 2e-6
+        step.load(start)
+        step.step(0)
+        moved = sum(np.vdot(now - before, change)
+                    for now, before, change in zip(step.parameters(), start, direction, strict=True))  # fmt: skip
+        np.testing.assert_allclose(-moved / self.workload.eta, slope, rtol=1e-6)
 
 
 class TestWorkloads:

@@ -138,6 +138,7 @@ def test_subgraph_gradients_chain() -> None:
     a, b, c, d = f(*np.random.default_rng(0).normal(size=(3, 4)))
     np.testing.assert_allclose(a, c)
     np.testing.assert_allclose(b, d)
+    assert symgrad.subgraph_grad([w1], [hidden], start={hidden: to_hidden})[0][0].owner is not None
     with pytest.raises(ValueError, match="start or cost"):
         symgrad.subgraph_grad([w1], [x])
 
@@ -210,3 +211,60 @@ def test_verify_grad_takes_what_theanos_takes() -> None:
                         rel_tol=1e-2, mode="none", cast_to_output_type=True, no_debug_ref=False)  # fmt: skip
     with pytest.raises(GradientError, match="finite differences say"):
         symgrad.verify_grad(lambda x: T.zero_grad(x) ** 2, [np.array([0.3])])
+
+
+def test_gradients_of_integers_under_theanos_policy() -> None:
+    n, m, x = T.lvector("n"), T.lmatrix("m"), T.dvector("x")
+    cost = (T.dot(T.tanh(n * 0.5), T.cast(m, "float64")) * x).sum()
+    with pytest.raises(DisconnectedInputError, match="with respect to n, which is int64"):
+        symgrad.grad(cost, n)
+    with symgrad.config.change_flags(cast_policy="custom", floatX="float64"):
+        of_n, of_x = symgrad.grad(cost, [n, x])
+        value = symgrad.function([n, m, x], of_n)([1, 2], [[1, 2], [3, 4]], [1.0, 10.0])
+        assert value.dtype == np.float64 and of_x.dtype == "float64"
+        np.testing.assert_allclose(value, 0.5 / np.cosh([0.5, 1.0]) ** 2 * [21, 43])
+        with pytest.raises(DisconnectedInputError):
+            symgrad.grad(x[n].sum(), n)
+        k = T.lscalar("k")
+        assert symgrad.grad(k, k).eval({k: 5}) == 1.0 and symgrad.grad(k * k, k).eval({k: 5}) == 10.0
+        with pytest.raises(DisconnectedInputError):
+            symgrad.grad(x.sum(), n)
+
+
+def test_known_gradients_of_any_kind() -> None:
+    x, y, n = T.dscalar("x"), T.dscalar("y"), T.lscalar("n")
+    assert symgrad.grad(None, n, known_grads={n: y}) is y
+    total = n + 1
+    with pytest.raises(NullTypeGradError, match="known_grads says so"):
+        symgrad.grad(total, n, known_grads={total: NullType("why")()})
+    product = x * y
+    with pytest.raises(NullTypeGradError):
+        symgrad.grad(product, [x, y], known_grads={product: NullType()()})
+    with pytest.raises(DisconnectedInputError):
+        symgrad.grad(product, [x, y], known_grads={product: DisconnectedType()()})
+    doubled, more = x * 2, x + 1
+    zero = symgrad.grad(doubled + more, x, consider_constant=[doubled, more])
+    assert zero.eval({x: 3.0}) == 0.0
+
+
+def test_forward_mode_of_what_does_not_depend_on_the_variables() -> None:
+    x, y, v = T.dvectors("x", "y", "v")
+    assert list(symgrad.Rop(y, x, v).eval({y: [1.0]})) == [0.0]
+    with pytest.raises(GradientError, match="isn't a differentiable function of the variables that change"):
+        symgrad.Rop(T.argmax(x), x, v, disconnected_outputs="raise")
+    with symgrad.config.change_flags(cast_policy="custom"), pytest.raises(ValueError, match="isn't a differentiable"):
+        symgrad.Rop(y * 2, x, v)
+    np.testing.assert_array_equal(symgrad.Rop(T.zero_grad(x) * x, x, v).eval({x: [3.0], v: [2.0]}), [6.0])
+
+
+def test_inputs_of_the_cost_are_inputs_of_its_gradient_under_theanos_policy() -> None:
+    x, b = T.dvectors("x", "b")
+    with pytest.raises(symgrad.errors.UnusedInputError):
+        symgrad.function([x, b], symgrad.grad(x.sum() + b[0], b))
+    with symgrad.config.change_flags(cast_policy="custom"):
+        slope = symgrad.grad((x**2).sum() + b.sum(), b)
+        np.testing.assert_array_equal(slope.eval({b: [3.0]}), [1.0])
+        f = symgrad.function([x, b], slope)
+        assert "sqr" not in [node.op.name for node in f.rewritten.order]
+        np.testing.assert_array_equal(f([1.0, 2.0], [3.0, 4.0]), [1.0, 1.0])
+        np.testing.assert_array_equal(symgrad.hessian((x**3).sum(), x).eval({x: [1.0, 2.0]}), [[6.0, 0], [0, 12.0]])

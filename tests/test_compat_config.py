@@ -76,7 +76,7 @@ def test_values_that_settings_do_not_take(theano: Any, name: str, value: str) ->
 
 def test_unknown_names(theano: Any) -> None:
     with pytest.raises(AttributeError, match="no setting 'telepathy'"):
-        theano.config.telepathy  # noqa: B018
+        theano.config.telepathy
     theano.config.my_own = 3
     assert theano.config.my_own == 3
 
@@ -102,7 +102,8 @@ def test_flags_are_parsed() -> None:
 
 def test_files_are_read(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
-    first.write_text("[global]\nfloatX = float32\ndevice=cpu\n[nvcc]\nfastmath = True\n[NanGuardMode]\nnan_is_error=False\n")
+    sections = "[global]\nfloatX = float32\ndevice=cpu\n[nvcc]\nfastmath = True\n[NanGuardMode]\nnan_is_error=False\n"
+    first.write_text(sections)
     second.write_text("[global]\nfloatx = float64\n")
     found = settings_of_files({"THEANORC": f"{first}:{second}:{tmp_path / 'nowhere'}"})
     values = {name: value for name, (value, _) in found.items()}

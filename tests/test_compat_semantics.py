@@ -18,7 +18,7 @@ def theano() -> Iterator[Any]:
 
 
 @pytest.fixture
-def T(theano: Any) -> Any:  # noqa: N802
+def T(theano: Any) -> Any:
     return theano.tensor
 
 
@@ -36,7 +36,7 @@ def test_a_constant_takes_the_smallest_type(T: Any, value: Any, dtype: str) -> N
     assert T.as_tensor_variable(value).dtype == dtype
 
 
-def test_with_floatX_float32_all_floats_are_float32(theano: Any, T: Any) -> None:  # noqa: N802
+def test_with_floatX_float32_all_floats_are_float32(theano: Any, T: Any) -> None:
     with theano.config.change_flags(floatX="float32"):
         assert T.constant(0.1).dtype == T.constant(1.0).dtype == "float32"
         assert (T.ivector() / T.ivector()).dtype == "float32"
@@ -292,7 +292,8 @@ def test_errors_of_functions(theano: Any, T: Any) -> None:
 def test_errors_of_calls(theano: Any, T: Any) -> None:
     x, y = T.dvector("x"), T.dscalar("y")
     f = theano.function([x, y], x * y, name="product")
-    with pytest.raises(TypeError, match=r'Bad input argument to theano function with name "product" at index 0 \(0-based\)'):
+    text = r'Bad input argument to theano function with name "product" at index 0 \(0-based\)'
+    with pytest.raises(TypeError, match=text):
         f("text", 1.0)
     with pytest.raises(TypeError, match="Bad input argument"):
         f(np.ones((2, 2)), 1.0)

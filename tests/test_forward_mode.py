@@ -63,6 +63,17 @@ def test_forward_over_reverse_is_a_hessian_vector_product() -> None:
     oracle.assert_same(*f([1.0, 2.0, 0.0], [0.5, -1.0, 2.0]))
 
 
+def test_all_inputs_count_as_used_under_theanos_policy() -> None:
+    w, v, x = T.dmatrix("w"), T.dmatrix("v"), T.dvector("x")
+    with symgrad.config.change_flags(cast_policy="custom"):
+        product = symgrad.Rop(T.dot(x, w), w, v)
+        f = symgrad.function([w, v, x], product)
+        slope = symgrad.grad(product.sum(), v)
+    np.testing.assert_array_equal(f(np.ones((2, 2)), np.full((2, 2), 2.0), [0.0, 1.0]), [2.0, 2.0])
+    assert [node.op.name for node in f.rewritten.order] == ["dot"]
+    np.testing.assert_array_equal(slope.eval({x: [3.0, 1.0], v: np.ones((2, 2)), w: np.ones((2, 2))})[:, 0], [3.0, 1.0])
+
+
 def test_directions_that_do_not_fit() -> None:
     x, y = T.dvectors("x", "y")
     with pytest.raises(GradientError, match="the direction of x is float32"):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import pickle
+import weakref
 from collections import deque
 
 import numpy as np
@@ -116,7 +119,8 @@ def test_copies_with_parts_replaced() -> None:
     np.testing.assert_allclose(f([1.0, 2.0], [0.5, 0.25]), np.exp([1.0, 0.5]) * [1, 2] + [1.0, 2.0])
     again = symgrad.clone_replace([z, x], share_inputs=False)
     assert isinstance(again, list) and again[1] is not x and again[1].name == "x"
-    assert w in tools.inputs(again) and not {x, y} & set(tools.inputs(again)) and tools.inputs(again)[0] is again[1]
+    (shared,) = [v for v in tools.inputs(again) if isinstance(v, symgrad.SharedVariable)]
+    assert shared is not w and shared.container is w.container and not {x, y} & set(tools.inputs(again)) and again[1] in tools.inputs(again)
     assert symgrad.clone_replace({"a": z})["a"] is not z
     replaced = symgrad.clone_replace(z, [(w, symgrad.shared(np.array([5.0, 6.0]), name="v"))])
     assert "w" not in map(str, tools.inputs([replaced]))
@@ -150,3 +154,26 @@ def test_copies_between_inputs_and_outputs() -> None:
     assert copies[z.owner].outputs[0] is copies[z] and copies[x] is not x
     same = tools.clone_node(z.owner)
     assert same is not z.owner and same.inputs == z.owner.inputs
+
+
+def test_eval_keeps_what_it_compiled() -> None:
+    x, y = T.dvectors("x", "y")
+    z = T.exp(x) + y
+    first = z.eval({x: [0.0], y: [1.0]})
+    (kept,) = z._evaluators.values()
+    assert z.eval({x: [0.0, 0.0], y: [1.0, 2.0]}).shape == (2,) and list(z._evaluators.values()) == [kept]
+    np.testing.assert_array_equal(z.eval({y: [1.0], x: [0.0]}), first)
+    with symgrad.config.change_flags(mode="none"):
+        np.testing.assert_array_equal(z.eval({x: [0.0], y: [1.0]}), first)
+    assert len(z._evaluators) == 3
+    for name in ("a rule", "another"):
+        symgrad.rewrite(T.exp, name=name)(lambda node: None)
+        z.eval({x: [0.0], y: [1.0]})
+        symgrad.forget_rewrite(name)
+    assert len(z._evaluators) == 5
+    again = pickle.loads(pickle.dumps(z))
+    assert not hasattr(again, "_evaluators")
+    gone = weakref.ref(z)
+    del z, kept
+    gc.collect()
+    assert gone() is None

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import symgrad
 import symgrad.tensor as T
 from symgrad.control import IfElse
-from symgrad.errors import DTypeError, ShapeError
+from symgrad.errors import DTypeError, RankError, ShapeError
 from symgrad.graph.op import Op
 
 few = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
@@ -161,7 +161,7 @@ def test_updates_may_be_chosen(combination: Combination) -> None:
 MISTAKES: dict[str, tuple[type[Exception], Callable[[], Any], str]] = {
     "vector condition": (DTypeError, lambda: symgrad.ifelse(x > 0, x, x), "T.switch"),
     "dtypes": (DTypeError, lambda: symgrad.ifelse(c, x, T.fvector("f")), "float64 (?,) and float32 (?,)"),
-    "axes": (ShapeError, lambda: symgrad.ifelse(c, x, m), "float64 (?,) and float64 (?, ?)"),
+    "axes": (RankError, lambda: symgrad.ifelse(c, x, m), "float64 (?,) and float64 (?, ?)"),
     "numbers": (ValueError, lambda: symgrad.ifelse(c, [x], [x, x]), "1 and 2 values"),
     "list and value": (TypeError, lambda: symgrad.ifelse(c, [x], x), "both be lists"),
 }

@@ -160,6 +160,13 @@ def test_a_repeated_position_accumulates_or_counts_once() -> None:
         compare_built(lambda x, options=options: T.inc_subtensor(x[positions], [1, 2, 3], **options), value, once)
 
 
+def test_a_range_may_count_through_negative_positions() -> None:
+    x, y = T.dvector("x"), T.dvector("y")
+    cost = (T.set_subtensor(x[T.arange(-2, 2)], y) ** 2).sum()
+    gradient = symgrad.grad(cost, y).eval({x: np.zeros(3), y: [1.0, 2, 3, 4]})
+    np.testing.assert_array_equal(gradient, [0, 4, 6, 8])
+
+
 def test_the_dtype_of_what_is_written() -> None:
     x, y = T.fvector("x"), T.dvector("y")
     with pytest.raises(DTypeError, match="float64 can't be written into float32"):
@@ -245,3 +252,88 @@ def test_iteration() -> None:
     for use in (iter, len, bool):
         with pytest.raises(TypeError):
             use(T.vector())
+
+
+# ---- updates in place ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sets", [False, True])
+def test_rows_that_were_read_are_updated_where_they_are(sets: bool) -> None:
+    """Reading has checked the positions, so writing can't fail: it needs no copy of the table."""
+    table = np.arange(12.0).reshape(4, 3)
+    W, i = symgrad.shared(table.copy(), "W"), T.lvector("i")
+    rows = W[i]
+    cost = (rows**2).sum()
+    step = (T.set_subtensor if sets else T.inc_subtensor)(rows, -0.5 * symgrad.grad(cost, rows))
+    f = symgrad.function([i], cost, updates=[(W, step)])
+    expected = table.copy()
+    for positions in ([0, 2], [1, -1], [3, 3], [0, 2]):
+        assert float(f(positions)) == pytest.approx((expected[positions] ** 2).sum())
+        change = -expected[positions]
+        if sets:
+            expected[positions] = change
+        else:
+            np.add.at(expected, positions, change)
+        np.testing.assert_allclose(W.get_value(), expected)
+    for bad in ([4, 0], [0, -5]):
+        with pytest.raises(IndexingError):
+            f(bad)
+        np.testing.assert_allclose(W.get_value(), expected)
+    if symgrad.config.backend != "numpy":
+        assert "in place of W" in f.source()
+
+
+def test_writes_in_place_leave_the_rest_alone() -> None:
+    """Results in memory of the program's own are written into as well, if nothing needs them any more."""
+    x, i, j = T.dmatrix("x"), T.lvector("i"), T.lscalar("j")
+    doubled = x * 2
+    kept = T.inc_subtensor(doubled[i], 1.0)
+    once = T.set_subtensor(T.inc_subtensor((x * 3)[i], 1.0)[j], x[0])
+    nothing = T.set_subtensor(x[1:1], 5.0)
+    f = symgrad.function([x, i, j], [T.inc_subtensor(kept[:, j], kept[:, 0]), doubled, once, nothing])
+    value = filled((3, 4))
+    for _ in range(2):
+        first, second, third, same = f(value, [0, 0], 1)
+        expected = 2 * value
+        expected[0] += 2
+        expected[:, 1] += expected[:, 0]
+        np.testing.assert_array_equal(first, expected)
+        np.testing.assert_array_equal(second, 2 * value)
+        expected = 3 * value
+        expected[0] += 2
+        expected[1] = value[0]
+        np.testing.assert_array_equal(third, expected)
+        np.testing.assert_array_equal(same, value)
+
+
+def test_of_writes_that_may_fail_one_is_in_place_and_none_is_left_half_done() -> None:
+    W, V, n = symgrad.shared(np.zeros(4), "W"), symgrad.shared(np.zeros(5), "V"), symgrad.shared(0, "n")
+    i, k = T.lvector("i"), T.lscalar("k")
+    updates = [(W, T.inc_subtensor(W[i], 1.0)), (V, T.set_subtensor(V[k], W[0] + 7)), (n, n + 1)]
+    f = symgrad.function([i, k], n + V[0], updates=updates)
+    f([0, 0, -1], 2)
+    for _ in range(2):
+        np.testing.assert_array_equal(W.get_value(), [2, 0, 0, 1])
+        np.testing.assert_array_equal(V.get_value(), [0, 0, 7, 0, 0])
+        assert n.get_value() == 1
+        for bad in (([0, 4], 1), ([0, 1], 5), ([-5], 9)):
+            with pytest.raises(IndexingError):
+                f(*bad)
+    if symgrad.config.backend != "numpy":
+        text = f.source()
+        assert ("in place of V" in text) != ("in place of W" in text) and "in place of n" in text
+    f([1], 0)
+    np.testing.assert_array_equal(V.get_value(), [9, 0, 7, 0, 0])
+
+
+def test_many_steps_stop_before_the_one_that_cannot_write() -> None:
+    H, n = symgrad.shared(np.zeros((4, 2)), "H"), symgrad.shared(0, "n")
+    row, k = T.dvector("row"), T.lscalar("k")
+    f = symgrad.function([row, k], row.sum(), updates=[(H, T.set_subtensor(H[k], row)), (n, n + 1)])
+    rows = filled((6, 2)) + 1
+    np.testing.assert_array_equal(f.repeat(rows[:3], [2, 0, -1]), rows[:3].sum(1))
+    np.testing.assert_array_equal(H.get_value(), [rows[1], [0, 0], rows[0], rows[2]])
+    with pytest.raises(IndexingError):
+        f.repeat(rows[3:], [1, 7, 0])
+    np.testing.assert_array_equal(H.get_value(), [rows[1], rows[3], rows[0], rows[2]])
+    assert n.get_value() == 4

@@ -7,6 +7,7 @@ import symgrad
 import symgrad.tensor as T
 from symgrad.compile.closing import close_graph
 from symgrad.graph.traversal import applies_before
+from symgrad.ops.identity import WithInputs
 from symgrad.rewriting.engine import ENGINE_RULES, RULES, all_rule_names, rewrite
 
 RNG = np.random.RandomState(0)
@@ -65,8 +66,16 @@ def dimshuffles():
 def gradient_only():
     x = T.dvector("x")
     same = T.grad_clip(T.grad_scale(T.zero_grad(T.disconnected_grad(T.undefined_grad(x))), 2), -1, 1)
-    left = {"grad_clip": 0, "grad_scale": 0, "zero_grad": 0, "disconnected_grad": 0, "undefined_grad": 0}
+    same = WithInputs()(same, x[0])
+    left = {"grad_clip": 0, "grad_scale": 0, "zero_grad": 0, "disconnected_grad": 0, "undefined_grad": 0, "with_inputs": 0}
     return [x], [floats(3)], same * 3, left
+
+
+def diagonal():
+    x, v = T.dmatrix("x"), T.dvector("v")
+    identity = T.eye(v.shape[0], dtype="float64")
+    columns = T.dot(x, identity * v.dimshuffle("x", 0))
+    return [x, v], [floats(3, 3), floats(3)], T.dot(identity * v, T.dot(columns, identity)), {"dot": 0, "eye": 0}
 
 
 def reshapes():
@@ -238,7 +247,8 @@ def recurrent():
 
     states, _ = symgrad.scan(step, [x], [T.zeros((2, 4), "float64")], [w, u])
     gradients = symgrad.grad(T.sum(states**2), [w, u])
-    return [x, w, u], [floats(5, 2, 3) / 4, floats(3, 4) / 4, floats(4, 4) / 4], gradients[0][0] + gradients[1][0], {"dot": 3}
+    values = [floats(5, 2, 3) / 4, floats(3, 4) / 4, floats(4, 4) / 4]
+    return [x, w, u], values, gradients[0][0] + gradients[1][0], {"dot": 3}
 
 
 def output_layer():
@@ -264,6 +274,12 @@ def slices_and_their_gradient():
     return [x], [floats(4, 6)], symgrad.grad(cost, x), {"concatenate{1}": 1, "add": 0}
 
 
+def zeros_written_over():
+    x = T.dmatrix("x")
+    zeros = T.zeros((x.shape[0], 3), "float64")
+    return [x], [floats(4, 3)], T.set_subtensor(zeros[: x.shape[0]], T.tanh(x)) * 2, {"alloc": 0}
+
+
 EXAMPLES = {
     "equal_nodes_are_one": merge,
     "constants_are_folded": fold,
@@ -274,6 +290,7 @@ EXAMPLES = {
     "slice_comes_before_cast_and_functions_of_one_operand": slice_before_cast,
     "dimshuffle_of_dimshuffle_is_one": dimshuffles,
     "what_changes_only_the_gradient_is_its_operand": gradient_only,
+    "product_with_a_diagonal_is_elementwise": diagonal,
     "reshape_of_reshape_is_one": reshapes,
     "conversion_to_the_same_type_disappears": same_type,
     "neutral_operands_disappear": neutral,
@@ -307,6 +324,7 @@ EXAMPLES = {
     "places_come_from_the_largest_op": bias_before_pooling,
     "slope_comes_from_the_largest_op": bias_after_pooling,
     "parts_between_zeros_are_joined": slices_and_their_gradient,
+    "zeros_written_over_are_the_written_values": zeros_written_over,
     "what_all_rounds_share_is_computed_before_the_loop": recurrent,
     "products_of_rows_are_one_before_the_loop": recurrent,
     "sums_of_products_are_one_product_after_the_loop": recurrent,

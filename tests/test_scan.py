@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,16 @@ from unrolled import Recipe, inputs_of, looped, recipes, unrolled
 import symgrad
 import symgrad.tensor as T
 from symgrad.control import OrderedUpdates, Scan
-from symgrad.errors import DTypeError, MissingInputError, RangeError, ShapeError, SymgradError
+from symgrad.errors import (
+    DTypeError,
+    LoopTypeError,
+    MissingInputError,
+    MissingTestValueError,
+    RangeError,
+    RankError,
+    ShapeError,
+    SymgradError,
+)
 from symgrad.random import RandomStreams
 
 few = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -166,7 +176,10 @@ def test_reductions() -> None:
     assert symgrad.foldl(lambda a, p: a - p, value, 0)[0].eval() == 1
     assert symgrad.map(lambda a: a * a, value)[0].eval().tolist() == [1, 4]
     (total, largest), _ = symgrad.reduce(lambda a, s, t: (s + a, T.maximum(t, a)), x, [0.0, -1e9])
-    assert symgrad.function([x], total + 100 * largest)([1.0, 5.0, 3.0]) == 509
+    for mode in ("none", "default"):
+        function = symgrad.function([x], total + 100 * largest, mode=mode)
+        assert function([1.0, 5.0, 3.0]) == 509
+        assert function([]) == -1e11
 
 
 @pytest.mark.parametrize("length", [0, 1, 4, 6, 7])
@@ -199,6 +212,13 @@ def test_last_value_needs_no_stack() -> None:
     (loop,) = loops_of(function)
     assert not loop.layout.states[0].keeps_all
     np.testing.assert_allclose(function([0.1]), 0.7390851332151607)
+
+
+def test_the_last_values_at_several_taps() -> None:
+    numbers, _ = symgrad.scan(lambda a, b: a + b, outputs_info={"initial": x, "taps": [-2, -1]}, n_steps=6)
+    function = symgrad.function([x], [numbers[-1], numbers[-2]])
+    assert not loops_of(function)[0].layout.states[0].keeps_all
+    assert [int(value) for value in function([1, 1])] == [21, 13]
 
 
 def test_the_same_twice_is_one_state() -> None:
@@ -241,6 +261,15 @@ def test_a_loop_prints_its_body_once() -> None:
     assert "cell" in symgrad.pp(outputs)
 
 
+def test_a_loop_is_drawn(tmp_path: Path) -> None:
+    outputs, _ = symgrad.scan(lambda a, s: T.tanh(a) + s, x, T.zeros_like(x[0]), name="cell")
+    function = symgrad.function([x], [outputs, symgrad.grad(outputs.sum(), x)])
+    for number, subject in enumerate((outputs, function)):
+        path = tmp_path / f"{number}.svg"
+        symgrad.draw(subject, str(path))
+        assert "cell" in path.read_text(encoding="utf-8")
+
+
 def test_a_loop_pickles() -> None:
     weights = symgrad.shared(np.full((2, 2), 0.3), "weights")
     outputs, _ = symgrad.scan(lambda a, s: T.tanh(a + T.dot(s, weights)), m, T.zeros_like(m[0]))
@@ -259,13 +288,13 @@ def test_a_loop_pickles() -> None:
 MISTAKES: dict[str, tuple[type[Exception], Callable[[], Any], str]] = {
     "no steps": (ValueError, lambda: symgrad.scan(lambda a: a, outputs_info=x), "how many steps"),
     "negative steps": (RangeError, lambda: symgrad.scan(lambda a: a, x, n_steps=-2), "go_backwards"),
-    "float steps": (DTypeError, lambda: symgrad.scan(lambda a: a, x, n_steps=2.5), "integer scalar"),
-    "vector steps": (DTypeError, lambda: symgrad.scan(lambda a: a, x, n_steps=x), "integer scalar"),
+    "float steps": (LoopTypeError, lambda: symgrad.scan(lambda a: a, x, n_steps=2.5), "integer scalar"),
+    "vector steps": (LoopTypeError, lambda: symgrad.scan(lambda a: a, x, n_steps=x), "integer scalar"),
     "dtype of state": (
-        DTypeError, lambda: symgrad.scan(lambda a, s: a + s, x, T.fscalar("s")),
+        LoopTypeError, lambda: symgrad.scan(lambda a, s: a + s, x, T.fscalar("s")),
         "output 0 (s) starts as float32, and a step makes float64 of it",
     ),
-    "axes of state": (ShapeError, lambda: symgrad.scan(lambda a, s: s * x, x, T.dscalar("s")), "0 axes"),
+    "axes of state": (RankError, lambda: symgrad.scan(lambda a, s: s * x, x, T.dscalar("s")), "0 axes"),
     "sizes of state": (
         ShapeError, lambda: symgrad.scan(lambda s: T.concatenate([s, s]), outputs_info=T.zeros(2), n_steps=2),
         "must keep its shape",
@@ -288,7 +317,7 @@ MISTAKES: dict[str, tuple[type[Exception], Callable[[], Any], str]] = {
     "not an output": (TypeError, lambda: symgrad.scan(lambda a: "a", x), "what a step returned"),
     "vector condition": (DTypeError, lambda: symgrad.scan(lambda a: (a, symgrad.until(x > 1)), x), "T.all or T.any"),
     "update of no shared variable": (TypeError, lambda: symgrad.scan(lambda a: {x: a}, x), "shared variables"),
-    "update of another type": (DTypeError, lambda: symgrad.scan(lambda a: {COUNT: a}, x), "float64"),
+    "update of another type": (LoopTypeError, lambda: symgrad.scan(lambda a: {COUNT: a}, x), "float64"),
     "checkpoints with taps": (
         ValueError, lambda: symgrad.scan_checkpoints(lambda a: a, x, {"initial": x, "taps": [-2]}), "no taps",
     ),
@@ -328,3 +357,16 @@ def test_a_state_that_changes_its_shape() -> None:
     outputs, _ = symgrad.scan(lambda s: T.concatenate([s, s]), outputs_info=x, n_steps=3)
     with pytest.raises(ShapeError, match=r"shape|starts as"):
         symgrad.function([x], outputs)([1.0, 2.0])
+
+
+def test_test_values_show_mistakes_at_once() -> None:
+    rows, start = T.dmatrix("rows"), T.dvector("start")
+    with symgrad.config.change_flags(compute_test_value="raise"):
+        with pytest.raises(MissingTestValueError, match="rows"):
+            symgrad.scan(lambda e, s: e + s, rows, start)
+        rows.tag.test_value, start.tag.test_value = np.ones((4, 2)), np.zeros(2)
+        outputs, _ = symgrad.scan(lambda e, s: e + s, rows, start)
+        np.testing.assert_array_equal(outputs.tag.test_value[:, 0], [1, 2, 3, 4])
+        symgrad.grad(outputs.sum(), start)
+        with pytest.raises(ShapeError, match="test value"):
+            symgrad.scan(lambda e, s: T.dot(T.zeros((3, 3), "float64"), e), rows, start)

@@ -19,7 +19,7 @@ from symgrad.errors import DisconnectedInputError
 from symgrad.ops.linalg import Dot, Gemm
 from symgrad.random import RandomStreams
 
-few = settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+few = settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 x, h, m, w = T.dvector("x"), T.dvector("h"), T.dmatrix("m"), T.dmatrix("w")
 RANDOM = np.random.default_rng(11)
 ROWS, START, WEIGHTS = RANDOM.normal(size=(5, 3)), RANDOM.normal(size=3), RANDOM.normal(size=(3, 3)) / 2
@@ -159,6 +159,25 @@ def test_truncated_gradient() -> None:
     assert [float(np.abs(value).sum()) for value in gradients(0, x)] == [0, 0, 0]
 
 
+RAGGED: dict[str, Callable[[Any], Any]] = {
+    "prefix": lambda n: T.exp(T.exp(x[:n])),
+    "mask": lambda n: T.exp(T.tanh(x[x > n - 2])),
+    "choice": lambda n: T.exp(T.sinh(symgrad.ifelse(n > 2, x, T.concatenate([x, x])))),
+    "positions": lambda n: T.exp(T.outer(x, T.arange(n)).sum(axis=0) * 0.1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RAGGED)
+def test_what_changes_its_size_is_computed_again(name: str, combination: Combination) -> None:
+    """Values whose sizes differ from step to step can't be stacked."""
+    counts = T.lvector("counts")
+    cost = symgrad.scan(lambda n: RAGGED[name](n).sum(), counts)[0].sum()
+    steps = sum(RAGGED[name](n).sum() for n in (1, 4, 2))
+    point = np.array([0.3, 0.5, -0.7, 1.1])
+    expected = oracle.evaluate_graph([symgrad.grad(steps, x)], {x: point})
+    oracle.assert_same(values([symgrad.grad(cost, x)], [counts, x], [[1, 4, 2], point])[0], expected[0])
+
+
 def test_no_gradient_goes_to_integers_and_conditions() -> None:
     count = T.lvector("count")
     outputs, _ = symgrad.scan(lambda n, s: s + n * x.sum(), count, T.constant(0.0, dtype="float64"))
@@ -240,3 +259,36 @@ def test_backend_and_mode_don_t_matter(steps: int, combination: Combination) -> 
     for mode in ("none", "default"):
         for one, other in zip(values(gradients, [m, h, w], [ROWS, START, WEIGHTS], mode=mode), expected, strict=True):
             oracle.assert_same(one, other)
+
+
+# ---- many rows at once ----
+
+
+@pytest.mark.parametrize("name", ["network", "last value", "backwards", "nested", "map", "reduce"])
+def test_jacobians_of_loops_are_made_of_loops(name: str) -> None:
+    """The backward loop goes once, with all rows of the Jacobian."""
+    output = LOOPS[name](m, h, w).flatten()[-3:]
+    jacobians = symgrad.jacobian(output, [m, h, w])
+    expected = [symgrad.grad(output[row], [m, h, w]) for row in range(3)]
+    found = values(jacobians, [m, h, w], [ROWS, START, WEIGHTS])
+    for place, one in enumerate(found):
+        wanted = values([gradient[place] for gradient in expected], [m, h, w], [ROWS, START, WEIGHTS])
+        oracle.assert_same(one, np.stack(wanted), 1e-9, least_scale=1e-3)
+    assert "row_by_row" not in symgrad.debugprint(jacobians, file="str")
+
+
+def test_choices_and_graphs_as_ops_for_many_rows() -> None:
+    condition, first, second = T.lscalar("condition"), T.dvector("first"), T.dvector("second")
+    chosen = symgrad.ifelse(condition > 0, first * second, first.sum() + T.cos(second))
+    graph = symgrad.OpFromGraph([first, second], [T.exp(first) * second])(chosen, second)
+    conditions, firsts, seconds = T.lvector("conditions"), T.dmatrix("firsts"), T.dmatrix("seconds")
+    points = {condition: np.array([1, -1, 0]), first: RANDOM.normal(size=(3, 2)), second: RANDOM.normal(size=(3, 2))}
+    single = symgrad.function([condition, first, second], graph)
+    for replaced in ({condition: conditions}, {first: firsts}, {condition: conditions, second: seconds}):
+        rows = symgrad.vectorize(graph, replaced)
+        function = symgrad.function([replaced.get(v, v) for v in points], rows)
+        found = function(*[value if v in replaced else value[1] for v, value in points.items()])
+        for row in range(3):
+            wanted = single(*[value[row if v in replaced else 1] for v, value in points.items()])
+            oracle.assert_same(found[row], wanted)
+        assert "row_by_row" not in symgrad.debugprint(rows, file="str")

@@ -97,8 +97,11 @@ def test_sizes_are_symbols() -> None:
     x = T.dmatrix("x")
     f = symgrad.function([x, sizes], T.reshape(x, sizes, ndim=3))
     assert f(filled((4, 3)), [2, 2, 3]).shape == (2, 2, 3)
+    assert x.reshape(sizes, 3).ndim == x.reshape((2, 6), 2).ndim + 1 == x.reshape(2, 6, 1).ndim
     with pytest.raises(ShapeError, match="reshape needs to know how many sizes there are"):
         x.reshape(sizes)
+    with pytest.raises(ShapeError, match="reshape got 2 sizes for 3 axes"):
+        x.reshape((2, 6), ndim=3)
 
 
 def test_reshapes_that_cannot_be() -> None:

@@ -161,6 +161,17 @@ def test_arithmetic_and_comparisons(name: str, shape: Any, one: str, other: str,
         assert found.dtype == np.uint8
 
 
+@pytest.mark.parametrize("name", ["equal", "not_equal", "less_than", "greater_than", "less_equal", "greater_equal"])
+def test_comparisons_by_their_longer_names(name: str) -> None:
+    x, y = sparse((3, 4)), sparse((3, 4), "csc", seed=1)
+    function = getattr(np, {"less_than": "less", "greater_than": "greater"}.get(name, name))
+    expected = function(x.toarray(), y.toarray())
+    found = computed(getattr(S, f"{name}_s_s"), x, y)
+    assert found.format == "csr" and found.dtype == np.uint8
+    same(found, expected)
+    np.testing.assert_array_equal(computed(getattr(S, f"{name}_s_d"), x, y.toarray()), expected)
+
+
 @given(FORMATS)
 @settings(max_examples=4)
 def test_scaled_by_vectors_and_numbers(format: str) -> None:
@@ -178,6 +189,7 @@ def test_scaled_by_vectors_and_numbers(format: str) -> None:
     same(computed(lambda x: abs(x), -x), full)
     same(computed(lambda x, v: x / v, x, row), full / row)
     same(computed(S.add_s_s_data, x, 2 * x), 3 * full)
+    assert scipy.sparse.issparse(computed(lambda x: sum([x, x]), x))
 
 
 @settings(max_examples=30)
@@ -598,6 +610,8 @@ def test_loops_choices_and_graphs_as_ops() -> None:
     for sign, factor in ((1, 2), (-1, 1)):
         for result, expected in zip(function(value, np.full(3, sign * 1.0)), (value, value != 0), strict=True):
             same(result, factor * dense(expected))
+    with pytest.raises(DTypeError, match="Convert one"):
+        symgrad.ifelse(T.gt(v.sum(), 0), x, x.T)
     twice = symgrad.OpFromGraph([x, v], [S.dot(x, S.dot(x, v))])
     found = symgrad.function([x, v], [twice(x, v), symgrad.jacobian(twice(x, v), v)])(value, start)
     same(found[0], value @ (value @ start))
@@ -611,6 +625,7 @@ def test_loops_choices_and_graphs_as_ops() -> None:
     ("build", "error", "words"),
     [
         (lambda x: T.sum(x), DTypeError, "no sparse matrices"),
+        (lambda x: T.as_tensor_variable(x), DTypeError, "expected a tensor, got sparse csr float64"),
         (lambda x: T.concatenate([x, x]), DTypeError, "no sparse matrices"),
         (lambda x: S.sp_sum(T.dmatrix()), DTypeError, "csr_from_dense"),
         (lambda x: S.sp_sum(x, 2), ShapeError, "0 or 1"),

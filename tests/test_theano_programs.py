@@ -47,7 +47,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 def test_logistic_regression_goes_numpys_way() -> None:
     costs, error, weights, biases = load("logistic_regression").train(n_epochs=20)
     images, labels = load("digits").splits()[0]
-    W, b = np.zeros((144, 10)), np.zeros(10)  # noqa: N806
+    W, b = np.zeros((144, 10)), np.zeros(10)
     expected = []
     for _ in range(20):
         for start in range(0, 300, 20):
@@ -55,7 +55,7 @@ def test_logistic_regression_goes_numpys_way() -> None:
             p = softmax(x @ W + b)
             expected.append(-np.log(p[np.arange(20), y]).mean())
             d = (p - np.eye(10)[y]) / 20
-            W, b = W - 0.5 * x.T @ d, b - 0.5 * d.sum(0)  # noqa: N806
+            W, b = W - 0.5 * x.T @ d, b - 0.5 * d.sum(0)
     np.testing.assert_allclose(costs, expected, rtol=1e-8)
     np.testing.assert_allclose(weights, W, rtol=1e-6, atol=1e-10)
     np.testing.assert_allclose(biases, b, rtol=1e-6, atol=1e-10)
@@ -63,7 +63,7 @@ def test_logistic_regression_goes_numpys_way() -> None:
 
 
 def test_mlp_goes_numpys_way() -> None:
-    costs, error, (W, b, V, c) = load("mlp").train()  # noqa: N806
+    costs, error, (W, b, V, c) = load("mlp").train()
     images, labels = load("digits").splits()[0]
     expected = []
     for start in range(0, 300, 20):
@@ -75,7 +75,7 @@ def test_mlp_goes_numpys_way() -> None:
         d = (p - np.eye(10)[y]) / 20
         e = d @ V.T * (1 - h * h)
         steps = [part + 0.0001 * np.sign(w) + 0.002 * w for part, w in ((x.T @ e, W), (h.T @ d, V))]
-        W, b, V, c = W - 0.1 * steps[0], b - 0.1 * e.sum(0), V - 0.1 * steps[1], c - 0.1 * d.sum(0)  # noqa: N806
+        W, b, V, c = W - 0.1 * steps[0], b - 0.1 * e.sum(0), V - 0.1 * steps[1], c - 0.1 * d.sum(0)
     np.testing.assert_allclose(costs[:15], expected, rtol=1e-8)
     assert error < 0.1
 
@@ -97,7 +97,7 @@ def test_both_spellings_of_convolution_and_pooling_are_one() -> None:
 
 
 def test_autoencoder_draws_theanos_own_masks() -> None:
-    costs, (W, b, c) = load("denoising_autoencoder").train()  # noqa: N806
+    costs, (W, b, c) = load("denoising_autoencoder").train()
     rng = np.random.RandomState(123)
     seeds = np.random.RandomState(rng.randint(2**30))
     stream = np.random.RandomState(int(seeds.randint(2**30)))

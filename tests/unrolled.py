@@ -13,8 +13,8 @@ import symgrad
 import symgrad.tensor as T
 
 SIZE = 3
-UNARY = ("tanh", "sin", "reversed", "dot", "total", "half")
-BINARY = ("add", "multiply", "maximum", "switch")
+UNARY = ("tanh", "sin", "reversed", "dot", "total", "half", "loop")
+BINARY = ("add", "multiply", "maximum", "switch", "choice", "graph")
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,15 @@ def apply(what: str, values: Sequence[Any], matrix: Any) -> Any:
         return one * 0.1 + one.sum()
     if what == "half":
         return one * 0.5
+    if what == "loop":
+        return symgrad.scan(lambda element, state: T.sin(state + element), one, one[0])[0]
     if what == "switch":
         return T.switch(one > 0, one, values[1])
+    if what == "choice":
+        return symgrad.ifelse(one.sum() > 0.1, T.sin(one), values[1])
+    if what == "graph":
+        a, b = T.dvectors("a", "b")
+        return symgrad.OpFromGraph([a, b], [T.cos(a) * b])(*values)
     return getattr(T, what)(*values)
 
 

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from symgrad.config import config
-from symgrad.errors import DTypeError, MissingInputError, ShapeError, UnusedInputError, render
+from symgrad.errors import DTypeError, MissingInputError, RankError, UnusedInputError, render
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import describe_operands, user_error
-from symgrad.graph.traversal import applies_before, graph_inputs, substitute
+from symgrad.graph.traversal import applies_before, apply_again, graph_inputs, substitute
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Constant, SharedVariable, Variable
 from symgrad.ops.casting import cast
+from symgrad.ops.identity import WithInputs
 from symgrad.ops.promotion import as_operand, upcast
 from symgrad.ops.sizes import addbroadcast, unbroadcast
 
@@ -48,9 +49,24 @@ def close_graph(
         roots += substitute(list(defaults.values()), replacements) if replacements else list(defaults.values())
         defaults = _default_updates(roots, targets, no_default_updates)
     graph = ClosedGraph(tuple(inputs), tuple(roots[: len(outputs)]), tuple(targets), tuple(roots[len(outputs) :]))
-    _check_missing(graph)
+    needed = _without_formal_inputs(graph)
+    _check_missing(needed)
     _check_unused(graph, on_unused_input)
-    return graph
+    return needed
+
+
+def _without_formal_inputs(graph: ClosedGraph) -> ClosedGraph:
+    """Leave out what counts as used only: a function takes it as an input, and can do without."""
+    if not any(isinstance(node.op, WithInputs) for node in graph.order):
+        return graph
+    new: dict[Variable, Variable] = {}
+    for node in graph.order:
+        if isinstance(node.op, WithInputs):
+            new[node.outputs[0]] = new.get(node.inputs[0], node.inputs[0])
+        elif any(variable in new for variable in node.inputs):
+            results = apply_again(node, [new.get(variable, variable) for variable in node.inputs])
+            new.update(zip(node.outputs, results, strict=True))
+    return graph.with_roots([new.get(root, root) for root in graph.roots])
 
 
 def _check_inputs(inputs: Sequence[Any]) -> None:
@@ -125,7 +141,7 @@ def _fit(target: Any, expression: Any, what: str) -> Any:
     unlike = [None not in pair and pair[0] != pair[1]
               for pair in zip(target.type.shape, value.type.shape, strict=False)]  # fmt: skip
     if value.type.ndim != target.type.ndim or any(unlike):
-        raise ShapeError(
+        raise RankError(
             render(f"{what} has type {value.type}, and must have {target.type}", str(value.source or ""),
                    describe_operands([target, value]), "Reshape or index it so that its axes agree.")
         )  # fmt: skip
@@ -153,7 +169,7 @@ def _givens(givens: Pairs, inputs: Sequence[Any]) -> dict[Any, Any]:
             raise user_error(ValueError, f"givens names {variable} twice", [variable], "Leave one of them out.")
         if variable in inputs:
             raise user_error(
-                TypeError, f"{variable} is an input and in givens: it can't be both supplied and replaced", [variable],
+                RuntimeError, f"{variable} is an input and in givens: it can't be both supplied and replaced", [variable],
                 "Leave it out of the inputs, or out of givens.",
             )  # fmt: skip
         replacements[variable] = _as_broadcastable(variable, _fit(variable, expression, f"the given for {variable}"))

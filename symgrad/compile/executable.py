@@ -256,14 +256,7 @@ class Function:
 
     def _explain(self, error: Exception, arguments: Sequence[np.ndarray]) -> NoReturn:
         """Raise an error that names the user's line which the failed step came from."""
-        step, frame, program = None, None, None
-        trace = error.__traceback__
-        while trace is not None:
-            owner = WRITTEN_PROGRAMS.get(trace.tb_frame.f_code.co_filename)
-            found = None if owner is None else owner.steps_by_line.get(trace.tb_lineno)
-            if found is not None:
-                step, frame, program = found, trace.tb_frame, owner
-            trace = trace.tb_next
+        step, frame, program = _failed_step(error)
         if step is None or program is None or isinstance(error, MemoryError):
             raise error
         values = program.operands_in(frame, step)
@@ -274,22 +267,16 @@ class Function:
             for index, (spec, array) in enumerate(zip(self.inputs, arguments, strict=True))
             if spec.variable not in step.inputs
         ]
-        kind: type[Exception] = SymgradError
-        value_error = RangeError if isinstance(step.kernel, Map) else ShapeError
-        for candidate, shown in ((SymgradError, type(error)), (IndexError, IndexingError), (ValueError, value_error)):
-            if isinstance(error, candidate):
-                kind = shown
-                break
-        headline, remedy = f"{step.name} failed: {error}", ""
         is_users = getattr(getattr(step.kernel, "evaluate", None), "runs_users_code", False)
-        if is_users and not isinstance(error, SymgradError):
-            kind = _also(type(error))
+        is_users = is_users and not isinstance(error, SymgradError)
+        kind = _also(type(error)) if is_users else _shown_kind(error, step)
+        headline, remedy = f"{step.name} failed: {error}", ""
         if isinstance(error, InferenceError):
-            kind, headline, remedy = error.error, error.headline, error.remedy
+            headline, remedy = error.headline, error.remedy
         elif isinstance(error, SymgradError):
             headline = str(error)
-        raised = kind(render(headline, str(step.source or ""), [*operands, *given], remedy))
-        raise raised from (error if is_users else None)
+        text = render(headline, str(step.source or ""), [*operands, *given], remedy)
+        raise kind(text) from (error if is_users else None)
 
     # ---- many calls at once ----
 
@@ -446,6 +433,30 @@ class Function:
         return _rebuild, (type(self), roots, specs, mode, self.keys, self.single, self.name, shared)
 
 
+def _failed_step(error: Exception) -> tuple[Any, Any, Any]:
+    """Return the step of a program that an error comes from, the frame that ran it, and the program."""
+    step, frame, program = None, None, None
+    trace = error.__traceback__
+    while trace is not None:
+        owner = WRITTEN_PROGRAMS.get(trace.tb_frame.f_code.co_filename)
+        found = None if owner is None else owner.steps_by_line.get(trace.tb_lineno)
+        if found is not None:
+            step, frame, program = found, trace.tb_frame, owner
+        trace = trace.tb_next
+    return step, frame, program
+
+
+def _shown_kind(error: Exception, step: Any) -> type[Exception]:
+    """Return which error of symgrad's the user sees."""
+    if isinstance(error, InferenceError):
+        return error.error
+    value_error = RangeError if isinstance(step.kernel, Map) else ShapeError
+    for candidate, shown in ((SymgradError, type(error)), (IndexError, IndexingError), (ValueError, value_error)):
+        if isinstance(error, candidate):
+            return shown
+    return SymgradError
+
+
 _TAKING_FLOATS: WeakSet[Function] = WeakSet()
 """Functions that take Python floats for float32: whether they may depends on the setting floatX."""
 
@@ -488,7 +499,7 @@ def _numbers_for(spec: InputSpec) -> Number:
     kind = spec.variable.type
     if spec.strict:
         return Number.ARRAY
-    if kind.ndim:
+    if kind.ndim or not isinstance(kind, TensorType):
         return Number.NONE
     if kind.dtype == "int64":
         return Number.INT64

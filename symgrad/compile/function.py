@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 from symgrad.compile.closing import close_graph, configured_on_unused_input
 from symgrad.compile.executable import Function, InputSpec
 from symgrad.compile.modes import find_mode
-from symgrad.config import config
+from symgrad.config import SETTINGS, config
 from symgrad.config.devices import resolve_device
 from symgrad.graph.op import user_error
 from symgrad.graph.variables import Variable
 from symgrad.ops.promotion import as_operand
+from symgrad.rewriting.engine import RULES
 
 _Function = TypeVar("_Function", bound=Function)
 
@@ -137,6 +138,24 @@ def function(
     return compile_as(
         Function, inputs, outputs, updates, givens, mode, name, allow_input_downcast, on_unused_input, no_default_updates
     )
+
+
+MAXIMAL_EVALUATORS = 8
+
+
+def evaluate(variable: Any, given: Mapping[Any, Any]) -> Any:
+    """Return the value of a variable, with a function that is kept with it: for these inputs, settings and rules."""
+    key = (*given, *[getattr(config, name) for name in SETTINGS], *RULES)
+    try:
+        kept = variable._evaluators
+    except AttributeError:
+        kept = variable._evaluators = {}
+    found = kept.get(key)
+    if found is None:
+        found = kept[key] = function(list(given), variable, on_unused_input="ignore")
+        if len(kept) > MAXIMAL_EVALUATORS:
+            del kept[next(iter(kept))]
+    return found(*given.values())
 
 
 def compile_as(

@@ -1,13 +1,16 @@
 """Which kernels may write straight into the storage of the shared variables that they update, and in which order.
 
 Storage is overwritten in the middle of a call only if nothing can stop the call any more: no step after the first such
-write may fail, and a backend whose steps can be interrupted one by one does it for single kernels at the very end.
+write may fail, and that one only before it writes. A backend whose steps can be interrupted one by one does it for
+single kernels at the very end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
+from math import prod
+from typing import Any
 
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
@@ -40,7 +43,19 @@ def order_for_storage(
     writers = _candidates(graph, steps, types, root, traits)
     if not writers:
         return list(steps), {}
-    return _Order(graph, steps, writers, root, traits).run()
+    return _Order(graph, steps, writers, root, traits, _first_writer(writers, types, traits)).run()
+
+
+def _first_writer(
+    writers: Mapping[SharedVariable, Step], types: Mapping[Variable, Operand], traits: Traits
+) -> Step | None:
+    """Return the one writer that may fail, before it writes; of several, that of the largest storage."""
+    sizes: dict[Step, int] = {}
+    for target, step in writers.items():
+        if traits.may_fail(step.kernel) and traits.fails_first(step.kernel):
+            kind: Any = types[target].type
+            sizes[step] = prod(kind.shape)
+    return max(sizes, key=sizes.__getitem__, default=None)
 
 
 class _Order:
@@ -51,15 +66,15 @@ class _Order:
 
     def __init__(
         self, graph: ClosedGraph, steps: Sequence[Step], writers: Mapping[SharedVariable, Step], root: Root,
-        traits: Traits,
+        traits: Traits, first: Step | None,
     ) -> None:  # fmt: skip
-        self.steps, self.writers = steps, dict(writers)
+        self.steps, self.writers, self.first = steps, dict(writers), first
         self.position = {step: number for number, step in enumerate(steps)}
         self.late = {step for step in writers.values() if _only_updates(step, graph)}
         maker = {output: step for step in steps for output in step.outputs}
         self.waits: dict[Step, int] = dict.fromkeys(steps, 0)
         self.before: dict[Step, list[Step]] = {step: [] for step in steps}
-        self.failing = {step for step in steps if traits.may_fail(step.kernel)}
+        self.failing = {step for step in steps if traits.may_fail(step.kernel)} - {first}
         self.readers: dict[Variable, list[Step]] = {}
         for step in steps:
             for cause in {maker[variable] for variable in step.inputs if variable in maker}:
@@ -69,7 +84,7 @@ class _Order:
         for target, step in writers.items():
             for reader in self._others(target, step):
                 self._add(reader, step)
-        self.held = set(writers.values()) if self.failing else set()
+        self.held = set(writers.values()) if self.failing or first is not None else set()
 
     def _add(self, first: Step, then: Step) -> None:
         self.before[first].append(then)
@@ -80,11 +95,11 @@ class _Order:
 
     def run(self) -> tuple[list[Step], dict[SharedVariable, Step]]:
         """Return the order, and the writers that are left."""
+        ordered: list[Step] = []
+        placed: set[Step] = set()
+        self._freed(placed)
         ready = [self._entry(step) for step in self.steps if self._is_ready(step)]
         heapify(ready)
-        ordered: list[Step] = []
-        failing = len(self.failing)
-        placed: set[Step] = set()
         while len(ordered) < len(self.steps):
             if not ready:
                 for step in self._give_up(placed):
@@ -97,13 +112,20 @@ class _Order:
                 self.waits[then] -= 1
                 if self._is_ready(then):
                     heappush(ready, self._entry(then))
-            failing -= step in self.failing
-            if not failing and self.held:
-                freed, self.held = self.held, set()
-                for writer in sorted(freed - placed, key=self.position.__getitem__):
-                    if self._is_ready(writer):
-                        heappush(ready, self._entry(writer))
+            self.failing.discard(step)
+            for writer in self._freed(placed):
+                if self._is_ready(writer):
+                    heappush(ready, self._entry(writer))
         return ordered, self.writers
+
+    def _freed(self, placed: set[Step]) -> list[Step]:
+        """Hold back no longer the writers that may write now, and return them."""
+        if self.failing or not self.held:
+            return []
+        waits = self.first is not None and self.first not in placed
+        freed = {step for step in self.held if not waits or step is self.first}
+        self.held -= freed
+        return sorted(freed - placed, key=self.position.__getitem__)
 
     def _entry(self, step: Step) -> tuple[bool, int]:
         return step in self.late, self.position[step]
@@ -123,6 +145,9 @@ class _Order:
         computable = [step for step in waiting if self._waits_for_readers_only(step, placed)]
         writer = min(computable or waiting, key=self.position.__getitem__)
         self.held.discard(writer)
+        if writer is self.first:
+            self.first = None
+            self.failing.add(writer)
         for target in [target for target, step in self.writers.items() if step is writer]:
             for reader in self._others(target, writer):
                 self.before[reader].remove(writer)

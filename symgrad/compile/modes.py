@@ -82,7 +82,9 @@ def _checked(names: Collection[str]) -> Collection[str]:
 
 
 def find_mode(mode: Any) -> Mode:
-    """Return the mode that `mode` means: a `Mode`, a name, or None for the configured one."""
+    """Return the mode that `mode` means: a `Mode`, a name, None for the configured one, or what has a `core()`."""
     if mode is None:
         mode = config.mode
+    elif not isinstance(mode, Mode | str) and hasattr(mode, "core"):
+        mode = mode.core()  # Theano's modes say what they mean here
     return mode if isinstance(mode, Mode) else Mode.named(mode)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -134,7 +135,8 @@ def _some_program(
             return _checked_program(compiled, compiled.backend, shapes, containers)
         return _own_program(compiled, shapes, containers, open_sizes)
     except UnsupportedError:
-        parted = replace(compiled, steps=in_segments(compiled, _program))
+        types = bind_types(compiled.rewritten, shapes, NO_LENGTHS, compiled.values)
+        parted = replace(compiled, steps=in_segments(compiled, _program, types))
         return _program(parted, compiled.backend.substitute, shapes, containers)
 
 
@@ -176,15 +178,19 @@ def _inner_program(
     return _some_program(compiled, shapes, containers)
 
 
+_UNOPENED: WeakSet[Compiled] = WeakSet()
+"""Graphs with kernels that can't be written for any sizes: nobody has to find that out again for each."""
+
+
 def _own_program(
     compiled: Compiled, shapes: Mapping[Variable, Shape], containers: Sequence[Container], open_sizes: bool
 ) -> tuple[Plan, Program]:
     """Write the program for the graph's own backend; where its kernels need sizes, for these sizes only."""
-    if open_sizes:
+    if open_sizes and compiled not in _UNOPENED:
         try:
             return _program(compiled, compiled.backend, shapes, containers, open_sizes)
         except UnsupportedError:
-            pass
+            _UNOPENED.add(compiled)
     return _program(compiled, compiled.backend, shapes, containers)
 
 

@@ -6,7 +6,7 @@ obstacle: they are known when the segment is called.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter_ns
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from symgrad.backends.base import UnsupportedError
 from symgrad.backends.timing import Inside
 from symgrad.graph.closed import ClosedGraph
+from symgrad.graph.op import Operand
 from symgrad.graph.variables import Constant, Variable
 from symgrad.kernels.grammar import Evaluate, View
 from symgrad.lowering import Step, lower
@@ -23,7 +24,7 @@ from symgrad.lowering import Step, lower
 MAXIMAL_PROGRAMS = 16
 
 
-def in_segments(compiled: Any, write: Callable[..., Any]) -> list[Step]:
+def in_segments(compiled: Any, write: Callable[..., Any], types: Mapping[Variable, Operand]) -> list[Step]:
     """Return the steps of a compiled graph, with those that its backend can run put together into segments.
 
     If each step for itself has a kernel, it is the whole that doesn't fit, and there are no segments.
@@ -34,6 +35,8 @@ def in_segments(compiled: Any, write: Callable[..., Any]) -> list[Step]:
         What can't run as a whole.
     write : callable
         ``write(compiled, backend, shapes, containers)`` returns plan and program of a graph.
+    types : mapping
+        Type and known value of each variable, for the sizes at hand.
     """
     levels = _levels(compiled.steps, compiled.backend.has_kernel)
     if all(native for _, native in levels):
@@ -46,7 +49,7 @@ def in_segments(compiled: Any, write: Callable[..., Any]) -> list[Step]:
         if all(isinstance(step.kernel, View) for step in members):
             ordered += members
         else:
-            ordered.append(_segment(compiled, members, write))
+            ordered.append(_segment(compiled, members, write, types))
     return ordered
 
 
@@ -67,7 +70,9 @@ def _levels(steps: Sequence[Step], has_kernel: Callable[[Step], bool]) -> list[t
     return levels
 
 
-def _segment(compiled: Any, members: Sequence[Step], write: Callable[..., Any]) -> Step:
+def _segment(
+    compiled: Any, members: Sequence[Step], write: Callable[..., Any], types: Mapping[Variable, Operand]
+) -> Step:
     """Return one step that does the work of many."""
     made = {output: None for step in members for output in step.outputs}
     used = {v: None for step in members for v in step.inputs if v not in made and not isinstance(v, Constant)}
@@ -75,7 +80,8 @@ def _segment(compiled: Any, members: Sequence[Step], write: Callable[..., Any]) 
     wanted = set(compiled.rewritten.roots)
     wanted.update(v for step in compiled.steps if step not in inside for v in step.inputs)
     graph = ClosedGraph(tuple(used), tuple(v for v in made if v in wanted), (), ())
-    part = replace(compiled, graph=graph, rewritten=graph, steps=lower(graph))
+    values = {variable: value for variable in used if (value := types[variable].known) is not None}
+    part = replace(compiled, graph=graph, rewritten=graph, steps=lower(graph), values=values)
     return Step(Evaluate("segment", Segment(part, write)), "segment", graph.inputs, graph.outputs, members[0].source)
 
 

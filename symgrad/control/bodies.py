@@ -6,8 +6,10 @@ is a parameter of an op is compared by what it computes, node by node, and not b
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,10 @@ from symgrad.errors import SymgradError, render
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import InferenceError, Operand, describe_operands
 from symgrad.graph.types import TensorType, Type
-from symgrad.graph.variables import Apply, Constant, SharedVariable, Variable
+from symgrad.graph.variables import Apply, Constant, Variable
+
+LARGE_CONSTANT = 1024
+"""Bytes above which a constant is compared by its digest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,22 +31,22 @@ class Body(ClosedGraph):
     Bodies of the same structure are equal, whatever their variables are called.
     """
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "_structure", None)
-
-    @property
+    @cached_property
     def structure(self) -> tuple[Any, ...]:
         """Everything that tells this body from others, as a value."""
-        if self._structure is None:  # type: ignore[attr-defined]
-            object.__setattr__(self, "_structure", _structure(self))
-        return self._structure  # type: ignore[attr-defined, no-any-return]
+        return _structure(self)
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.structure)
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Body) and self.structure == other.structure)
+        if self is other or not isinstance(other, Body):
+            return self is other
+        return self._hash == other._hash and self.structure == other.structure
 
     def __hash__(self) -> int:
-        return hash(self.structure)
+        return self._hash
 
     def __reduce__(self) -> tuple[Any, ...]:
         return make_body, (self.inputs, self.outputs)
@@ -63,7 +68,7 @@ def _structure(body: Body) -> tuple[Any, ...]:
         if known is not None:
             return known
         if isinstance(variable, Constant):
-            known = (variable.type, variable.data.tobytes())
+            known = constant_key(variable)
         else:
             known = len(numbers) if variable.owner is not None else variable
         numbers[variable] = known
@@ -76,6 +81,12 @@ def _structure(body: Body) -> tuple[Any, ...]:
             place(output)
     kinds = tuple([variable.type for variable in body.inputs])
     return kinds, tuple(rows), tuple([place(variable) for variable in body.outputs])
+
+
+def constant_key(constant: Constant) -> tuple[Any, ...]:
+    """Return what is equal for constants of equal type and value; of large ones, a digest."""
+    data = constant.data.tobytes()
+    return constant.type, data if len(data) <= LARGE_CONSTANT else hashlib.sha256(data).digest()
 
 
 def infer_body(body: ClosedGraph, operands: Sequence[Any], where: str) -> list[Operand]:
@@ -145,7 +156,7 @@ def located(error: InferenceError, node: Apply, operands: Sequence[Any]) -> Symg
 
 def inside(error: SymgradError, where: str) -> InferenceError:
     """Return the error of the op whose body has an error."""
-    return InferenceError(type(error), f"{error}\nThis is in the body of:" if where else str(error))
+    return InferenceError(type(error), f"{error}\nThis is in the body of {where}:")
 
 
 def interpret(body: ClosedGraph, values: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -174,8 +185,3 @@ def lifted_leaves(outputs: Sequence[Variable], given: Sequence[Variable]) -> lis
     used = [variable for node in order if node.outputs[0] in inner for variable in node.inputs]
     outer = dict.fromkeys(variable for variable in (*used, *outputs) if variable not in inner)
     return [variable for variable in outer if not isinstance(variable, Constant)]
-
-
-def shared_in(variables: Sequence[Variable]) -> list[SharedVariable]:
-    """Return the shared variables among `variables`."""
-    return [variable for variable in variables if isinstance(variable, SharedVariable)]

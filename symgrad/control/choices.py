@@ -11,9 +11,10 @@ import numpy as np
 from symgrad.control.bodies import Body, infer_body, interpret, make_body
 from symgrad.control.derivatives import gradients_inside, missing
 from symgrad.control.patterns import as_outputs, fit_pattern, input_like
-from symgrad.errors import DTypeError, ShapeError
+from symgrad.errors import DTypeError, RankError, ShapeError
 from symgrad.gradient.forward import Rop
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register, user_error
+from symgrad.graph.test_values import without_test_values
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.grammar import Branch, Kernel
@@ -71,6 +72,10 @@ class IfElse(Op):
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         """Choose between the gradients of the two graphs; what only the other one uses gets zeros."""
+        with without_test_values():
+            return self._gradient(inputs, cotangents)
+
+    def _gradient(self, inputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         _, *operands = inputs
         given = [(place, cotangent) for place, cotangent in enumerate(cotangents) if cotangent is not None]
         received = [input_like(cotangent) for _, cotangent in given]
@@ -97,6 +102,10 @@ class IfElse(Op):
 
     def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
         """Choose between the tangents of the two graphs."""
+        with without_test_values():
+            return self._pushforward(inputs, outputs, tangents)
+
+    def _pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
         given = {place: t for place, t in enumerate(tangents[1:]) if t is not None}
         received = [input_like(tangent) for tangent in given.values()]
         moved = [place for place, output in enumerate(outputs) if not is_discrete(output.type.dtype)]
@@ -129,8 +138,12 @@ class IfElse(Op):
         yield cls(make_body([n], [n * n]), make_body([n], [-n])), Sample((np.array(False), number(3, "int32")))
 
 
-def _common(one: Any, other: Any) -> TensorType:
+def _common(one: Any, other: Any) -> Any:
     """Return what is known about a value that is of one type or of another."""
+    if not (isinstance(one, TensorType) and isinstance(other, TensorType)):
+        if one != other:
+            raise InferenceError(DTypeError, f"the two sides of ifelse are {one} and {other}", "Convert one of them.")
+        return one
     if one.dtype != other.dtype:
         raise InferenceError(DTypeError, f"the two sides of ifelse are {one} and {other}", "Cast one of them.")
     if one.ndim != other.ndim or one.broadcastable != other.broadcastable:
@@ -193,13 +206,14 @@ def ifelse(condition: Any, then_branch: Any, else_branch: Any, name: str | None 
     Raises
     ------
     TypeError
-        If the condition isn't a scalar, or dtypes differ.
+        If the condition isn't a scalar, or dtypes or numbers of axes differ.
     ValueError
-        If the sides differ in their numbers of values or of axes.
+        If the sides differ in their numbers of values.
 
     Notes
     -----
-    Keeps the behaviour of Theano's ``theano.ifelse.ifelse``.
+    Keeps the behaviour of Theano's ``theano.ifelse.ifelse``. The gradient that flows to the other side is zero; what
+    that side is made of is then computed all the same, because the gradient goes through it.
 
     Examples
     --------
@@ -250,7 +264,7 @@ def _check_alike(one: Any, other: Any) -> None:
             f"Cast one of them, as .astype('{one.type.dtype}').",
         )  # fmt: skip
     if one.type.ndim != other.type.ndim:
-        raise user_error(ShapeError, f"the sides of ifelse are {one.type} and {other.type}", [one, other])
+        raise user_error(RankError, f"the sides of ifelse are {one.type} and {other.type}", [one, other])
 
 
 __all__ = ["IfElse", "apply_choice", "ifelse"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from symgrad.control.bodies import Body, make_body
+from symgrad.control.bodies import Body, constant_key, make_body
 from symgrad.control.layout import Layout
 from symgrad.control.patterns import as_outputs
 from symgrad.graph.traversal import applies_before, substitute
@@ -152,7 +152,7 @@ def equal_values(inputs: Sequence[Variable], roots: Sequence[Variable], same: Ma
         if variable not in numbers:
             key: Any = same.get(variable, variable)
             if isinstance(variable, Constant):
-                key = (variable.type, variable.data.tobytes())
+                key = constant_key(variable)
             numbers[variable] = places.setdefault(("leaf", key), len(places))
         return numbers[variable]
 

@@ -80,7 +80,8 @@ def reduce(
 
     Notes
     -----
-    Keeps the behaviour of Theano's ``theano.reduce``. Earlier values aren't kept in memory.
+    Keeps the behaviour of Theano's ``theano.reduce``. Earlier values aren't kept in memory. Of no rows, the last value
+    is the one before the first step.
 
     Examples
     --------
@@ -90,9 +91,10 @@ def reduce(
     >>> print(symgrad.function([x], product)([2., 3., 4.]))
     24.0
     """
-    outputs, updates = scan(fn, sequences, outputs_info, non_sequences, None, -1, go_backwards, mode, name)
-    last = [output[-1] for output in as_list(outputs)]
-    return (last if isinstance(outputs, list) else last[0]), updates
+    last, updates = looped(
+        fn, sequences, outputs_info, non_sequences, None, go_backwards, False, {"label": name or ""}, only_last=True
+    )
+    return (last[0] if len(last) == 1 else last), updates
 
 
 def foldl(

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from symgrad.config import config
 from symgrad.control.patterns import row_type
 from symgrad.control.step_results import loop_error
-from symgrad.errors import DTypeError, RangeError, ShapeError
+from symgrad.errors import LoopTypeError, RangeError, ShapeError
 from symgrad.graph.op import user_error
+from symgrad.graph.test_values import get_debug_values
 from symgrad.ops.axes import shape_padleft
 from symgrad.ops.casting import cast
 from symgrad.ops.elementwise import minimum
@@ -50,14 +52,17 @@ class Recurrence:
     def retake(self) -> None:
         """Make variables for the taps."""
         name = self.initial.name or "state"
-        self.taken = [_row_of(self.initial, f"{name}[t{tap}]") for tap in self.taps]
+        self.taken = [_row_of(self.initial, f"{name}[t{tap}]", tap - min(self.taps)) for tap in self.taps]
 
 
-def _row_of(stack: Any, name: str) -> Any:
-    """Return a variable that stands for a row of a stack."""
+def _row_of(stack: Any, name: str, first: int = 0) -> Any:
+    """Return a variable that stands for a row of a stack; in the first round, for row `first`."""
     variable = row_type(stack.type)(name)
     if stack.expected != stack.type:
         variable._expected = row_type(stack.expected)
+    if config.compute_test_value != "off":
+        for (value,) in get_debug_values(stack):
+            variable.tag.test_value = value[first]
     return variable
 
 
@@ -162,7 +167,7 @@ def number_of_steps(n_steps: Any, sequences: Sequence[Any]) -> Any:
         n_steps = int(n_steps)
     rounds = as_operand(n_steps)
     if rounds.type.ndim or not is_discrete(rounds.type.dtype) or rounds.type.dtype == "bool":
-        raise loop_error(DTypeError, f"n_steps must be an integer scalar, got {rounds.type}", {"n_steps": rounds})
+        raise loop_error(LoopTypeError, f"n_steps must be an integer scalar, got {rounds.type}", {"n_steps": rounds})
     if rounds.known is not None and int(rounds.known) < 0:
         raise user_error(
             RangeError, f"n_steps can't be negative, got {int(rounds.known)}", (),

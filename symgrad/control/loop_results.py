@@ -7,7 +7,7 @@ from typing import Any
 from symgrad.control.loop_arguments import Recurrence
 from symgrad.control.patterns import fit_pattern, row_type
 from symgrad.control.step_results import loop_error
-from symgrad.errors import DTypeError, ShapeError
+from symgrad.errors import LoopTypeError, RankError, ShapeError
 from symgrad.ops.casting import cast
 from symgrad.ops.promotion import as_operand, upcast
 
@@ -19,7 +19,7 @@ def fit_update(target: Any, value: Any) -> Any:
         found = cast(found, target.type.dtype)
     if found.type.dtype != target.type.dtype or found.type.ndim != target.type.ndim:
         raise loop_error(
-            DTypeError if found.type.dtype != target.type.dtype else ShapeError,
+            LoopTypeError if found.type.dtype != target.type.dtype else RankError,
             f"a step updates {target}, which is {target.type}, to {found.type}", {str(target): target, "update": found},
             f"Cast it: .astype('{target.type.dtype}').",
         )  # fmt: skip
@@ -33,13 +33,13 @@ def fit_state(number: int, value: Any, state: Recurrence) -> Any:
     parts = {"initial": state.given, "step": value}
     if value.type.dtype != kind.dtype:
         raise loop_error(
-            DTypeError, f"{name} starts as {kind.dtype}, and a step makes {value.type.dtype} of it",
+            LoopTypeError, f"{name} starts as {kind.dtype}, and a step makes {value.type.dtype} of it",
             parts,
             f"Cast the initial value, .astype('{value.type.dtype}'), or the step's value, .astype('{kind.dtype}').",
         )  # fmt: skip
     if value.type.ndim != kind.ndim:
         raise loop_error(
-            ShapeError, f"{name} starts with {kind.ndim} axes, and a step makes {value.type.ndim} of them",
+            RankError, f"{name} starts with {kind.ndim} axes, and a step makes {value.type.ndim} of them",
             parts,
             "The initial value has the axes of one step's value, without the axis of time."
             if state.taps == (-1,) else "The initial values have one axis more than a step's value: time.",

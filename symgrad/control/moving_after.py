@@ -272,7 +272,8 @@ def _products_after(draft: Draft) -> dict[Any, Any] | None:
     for value in frontier:
         stacks.add(value)
     replacements = stacks.build(frontier)
-    found = vectorize(substitute(roots, dict(constants)), {value: stacks.of(value) for value in frontier})
+    outside = substitute(roots, {**constants, **{value: value for value in frontier}})
+    found = vectorize(outside, {value: stacks.of(value) for value in frontier})
     after = dict(zip(roots, found, strict=True))
     replacements.update((output, after[stack.value]) for stack in leaving for output in stack.meant)
     return replacements

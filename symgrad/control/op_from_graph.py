@@ -15,6 +15,7 @@ from symgrad.errors import DTypeError, GradientError, MissingInputError, ShapeEr
 from symgrad.gradient.forward import Rop
 from symgrad.graph.absent import DisconnectedType, NullType
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, Undefined, register, user_error
+from symgrad.graph.test_values import without_test_values
 from symgrad.graph.traversal import graph_inputs, substitute
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Constant, SharedVariable, Variable
@@ -103,8 +104,9 @@ class OpFromGraph(Op):
         _check_inputs(given)
         results = [as_operand(output) for output in outputs]
         stand_ins = {variable: input_like(variable) for variable in given}
-        roots = substitute(results, dict(stand_ins))
-        roots, shared, lifted = _with_shared_as_inputs(roots, list(stand_ins.values()))
+        with without_test_values():
+            roots = substitute(results, dict(stand_ins))
+            roots, shared, lifted = _with_shared_as_inputs(roots, list(stand_ins.values()))
         fields = {
             "body": make_body([*stand_ins.values(), *lifted], roots),
             "shared": tuple(shared),
@@ -201,7 +203,8 @@ class OpFromGraph(Op):
         reached = [root for root, c in zip(body.outputs, cotangents, strict=True) if c is not None]
         received = [input_like(cotangent) for cotangent in given]
         wrt = [variable for variable in body.inputs if not is_discrete(variable.type.dtype)]  # type: ignore[attr-defined]
-        found = gradients_inside(zip(reached, received, strict=True), wrt)
+        with without_test_values():
+            found = gradients_inside(zip(reached, received, strict=True), wrt)
         outside = self.stand_ins(body.inputs, inputs) | dict(zip(received, given, strict=True))
         values = dict(zip(found, substitute(list(found.values()), outside), strict=True))
         return [
@@ -224,7 +227,8 @@ class OpFromGraph(Op):
         body = self.body
         moved = {v: input_like(t) for v, t in zip(body.inputs, tangents, strict=True) if t is not None}
         smooth = [root for root in body.outputs if not is_discrete(root.type.dtype)]  # type: ignore[attr-defined]
-        made = Rop(smooth, list(moved), list(moved.values())) if smooth else []
+        with without_test_values():
+            made = Rop(smooth, list(moved), list(moved.values())) if smooth else []
         outside = self.stand_ins(body.inputs, inputs)
         outside |= dict(zip(moved.values(), [t for t in tangents if t is not None], strict=True))
         values = dict(zip(smooth, substitute(list(made), outside), strict=True))

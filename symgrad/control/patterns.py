@@ -34,7 +34,9 @@ def fit_pattern(value: Any, kind: TensorType) -> Any:
 def input_like(variable: Any, name: str | None = None, kind: TensorType | None = None) -> Any:
     """Return a new input of a body that stands for `variable`."""
     kind = kind or variable.type
-    stand_in = kind(name if name is not None else variable.name)
+    if name is None:
+        name = variable.name if variable.name is not None or variable.owner is None else str(variable)
+    stand_in = kind(name)
     if variable.expected != variable.type and kind == variable.type:
         stand_in._expected = variable.expected
     return stand_in

@@ -12,6 +12,7 @@ from symgrad.control.bodies import Body, infer_body, interpret
 from symgrad.control.layout import Layout
 from symgrad.errors import DTypeError, RangeError, ShapeError
 from symgrad.graph.op import InferenceError, Op, Operand, Sample, register
+from symgrad.graph.test_values import without_test_values
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.grammar import Kernel, Loop, State
@@ -50,6 +51,11 @@ class Scan(Op):
     @property
     def name(self) -> str:
         return f"scan{{{self.label}}}" if self.label else "scan"
+
+    @property
+    def may_fold(self) -> bool:
+        """A loop of constants isn't carried out while a function is compiled: it may take long."""
+        return False
 
     @property
     def graphs(self) -> tuple[Body, ...]:
@@ -121,8 +127,8 @@ class Scan(Op):
         ]]  # fmt: skip
         given = [Operand(TensorType(value.dtype, value.shape[1:])) for value in rows]
         for variable, value in zip(self.body.inputs[len(given) :], operands.constants, strict=True):
-            is_array = isinstance(value, np.ndarray)
-            given.append(Operand(TensorType(value.dtype, value.shape) if is_array else variable.type))
+            kind: Any = TensorType(value.dtype, value.shape) if isinstance(value, np.ndarray) else variable.type
+            given.append(Operand(kind))
         found = infer_body(self.body, given, self.name)
         return [(tuple([size or 0 for size in result.type.shape]), result.type.dtype) for result in found]
 
@@ -135,13 +141,15 @@ class Scan(Op):
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         from symgrad.control.scan_gradient import gradient_of_scan
 
-        return gradient_of_scan(self, inputs, outputs, cotangents)
+        with without_test_values():
+            return gradient_of_scan(self, inputs, outputs, cotangents)
 
     def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
         """Carry tangents along in the same loop."""
         from symgrad.control.scan_tangent import tangents_of_scan
 
-        return tangents_of_scan(self, inputs, outputs, tangents)
+        with without_test_values():
+            return tangents_of_scan(self, inputs, outputs, tangents)
 
     @classmethod
     def samples(cls) -> Iterable[tuple[Op, Sample]]:

@@ -14,12 +14,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from symgrad.control.bodies import Body, make_body
+from symgrad.control.choices import IfElse
 from symgrad.control.patterns import as_outputs, input_like
+from symgrad.graph.op import InferenceError, Operand
 from symgrad.graph.traversal import applies_before, substitute
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply, Constant, Variable
-from symgrad.kernels.grammar import FromOperand, Library, Map, Range, State, View
+from symgrad.kernels.grammar import Library, Map, State, View
 from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.joining import concatenate
 from symgrad.ops.promotion import is_discrete
@@ -33,6 +37,8 @@ CHEAP = frozenset((
 """Functions of elements that take no more time than reading their result from memory."""
 MOVES = frozenset(("size", "concatenate", "write"))
 """Routines that only move their operands' values."""
+MADE_UP = 2
+"""A size for examples."""
 
 
 class Saved:
@@ -69,7 +75,7 @@ class Saved:
         self._made = op.layout.results(op.body.outputs)
         inner = op.layout.inner(op.body.inputs)
         saved = _values_to_save(op.body, op.layout, roots, fresh)
-        stand_ins = {variable: input_like(variable, str(variable)) for variable in saved}
+        stand_ins = {variable: input_like(variable) for variable in saved}
         self.roots = substitute(list(roots), stand_ins)
         used = set(self.roots)
         for node in applies_before(self.roots, stop_at=fresh):
@@ -159,18 +165,32 @@ def _changing(order: Sequence[Apply], start: set[Variable]) -> tuple[set[Variabl
 
 
 def _makes_ragged(node: Apply, changing: set[Variable]) -> bool:
-    """Whether the sizes of a node's outputs depend on values that change."""
-    op: Any = node.op
-    kinds = [variable.type for variable in node.inputs if variable in changing]
-    moved = [kind for kind in kinds if isinstance(kind, TensorType) and is_discrete(kind.dtype)]
-    if not moved or isinstance(op, Elementwise):
-        return hasattr(op, "layout") and bool(op.layout.until)
-    if hasattr(op, "layout"):
-        return bool(op.layout.until) or node.inputs[0] in changing
-    if hasattr(op, "index"):
-        has_bounds = any(isinstance(entry, Range) and FromOperand() in (entry.start, entry.stop) for entry in op.index)
-        return has_bounds or any(kind.dtype == "bool" for kind in moved)
-    return any(kind.ndim == 0 for kind in moved)
+    """Whether the sizes of a node's outputs depend on values that change.
+
+    They do if they aren't known even where all sizes of the operands are, and the values of those that don't change.
+    The sides of a choice may differ in their sizes.
+    """
+    if isinstance(node.op, Elementwise):
+        return False
+    if isinstance(node.op, IfElse):
+        return node.inputs[0] in changing
+    try:
+        kinds = node.op.infer(*[_example(variable, variable in changing) for variable in node.inputs])
+    except InferenceError:  # sizes made up for the example don't fit others that are known
+        return False
+    return not all(getattr(kind, "is_static", True) for kind in kinds)
+
+
+def _example(variable: Any, is_changing: bool) -> Operand:
+    """Return what could be known of an operand in a call: made-up sizes, and a value unless it changes."""
+    kind = variable.type
+    if not isinstance(kind, TensorType):
+        return Operand(kind)
+    sizes = [MADE_UP if size is None else size for size in kind.shape]
+    known = variable.known
+    if known is None and not is_changing and is_discrete(kind.dtype):
+        known = np.ones(sizes, kind.dtype)
+    return Operand(TensorType(kind.dtype, sizes, kind.broadcastable), None if is_changing else known)
 
 
 def _is_cheap(node: Any) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from symgrad.config import config
 from symgrad.control.bodies import lifted_leaves, make_body
 from symgrad.control.layout import Layout
 from symgrad.control.loop_arguments import Recurrence, Row, number_of_steps, recurrence_of, rows_of
@@ -15,6 +16,7 @@ from symgrad.control.scan_op import Scan
 from symgrad.control.step_results import OrderedUpdates, StepResults, as_list, loop_error, parse_results
 from symgrad.errors import MissingInputError
 from symgrad.graph.op import user_error
+from symgrad.graph.test_values import note_test_values, without_test_values
 from symgrad.graph.traversal import applies_before, substitute
 from symgrad.graph.variables import Constant, SharedVariable, make_constant
 from symgrad.kernels.grammar import State
@@ -114,8 +116,12 @@ def looped(
     go_backwards: bool,
     strict: bool,
     options: Mapping[str, Any],
+    only_last: bool = False,
 ) -> tuple[list[Any], OrderedUpdates]:
-    """Return the list of outputs and the updates of a loop; arguments as of `scan`, `options` as of the op."""
+    """Return the list of outputs and the updates of a loop; arguments as of `scan`, `options` as of the op.
+
+    With `only_last`, each output is the last value: of a loop without steps, the first one before it.
+    """
     taken = [row for entry in as_list(sequences) for row in rows_of(entry, go_backwards)]
     states = [recurrence_of(number, entry) for number, entry in enumerate(as_list(outputs_info))]
     constants = [as_operand(value) for value in as_list(non_sequences)]
@@ -123,7 +129,12 @@ def looped(
     recurrent = [state for state in states if state is not None]
     inner = [*[row.variable for row in taken], *[tap for state in recurrent for tap in state.taken]]
     results = parse_results(fn(*inner, *constants))
-    return _Writer(taken, states, constants, results, strict).loop(rounds, options)
+    with without_test_values():  # inside, variables stand for something that changes
+        found, updates = _Writer(taken, states, constants, results, strict, only_last).loop(rounds, options)
+    if config.compute_test_value != "off":
+        for node in dict.fromkeys([output.owner for output in (*found, *updates.values())]):
+            note_test_values(node)
+    return found, updates
 
 
 @dataclass(eq=False)
@@ -135,6 +146,7 @@ class _Writer:
     explicit: list[Any]
     results: StepResults
     strict: bool
+    only_last: bool
 
     def loop(self, rounds: Any, options: Mapping[str, Any]) -> tuple[list[Any], OrderedUpdates]:
         """Return the outputs of the loop and the updates."""
@@ -254,17 +266,16 @@ class _Writer:
             [*self._inner(), *targets.values(), *constants.values()],
             [*[outputs[number] for number, _ in recurrent], *values, *stacked, *condition],
         )
-        layout = Layout(
-            len(self.taken),
-            (*[State(state.taps) for _, state in recurrent], *[State((-1,), False) for _ in carried]),
-            len(stacked), len(constants), bool(condition),
-        )  # fmt: skip
+        kinds = [State(state.taps, not self.only_last) for _, state in recurrent]
+        kinds += [State((-1,), False)] * len(carried)
+        layout = Layout(len(self.taken), tuple(kinds), len(stacked), len(constants), bool(condition))
         op = Scan(body, layout, **options)
         first = [state.initial for _, state in recurrent] + [shape_padleft(target) for target in carried]
         made = op(rounds, *[row.sequence for row in self.taken], *first, *constants)
         results = layout.results(as_outputs(made))
         of_states, of_stacked = iter(results.states), iter(results.stacked)
         found = [next(of_stacked if state is None else of_states) for state in self.states]
+        found = [values[-1] for values in found] if self.only_last else found
         updates = OrderedUpdates.of([(target, last[0]) for target, last in zip(carried, of_states, strict=True)])
         return found, updates
 

@@ -101,7 +101,7 @@ def as_op(itypes: Any, otypes: Any, infer_shape: Callable[..., Any] | None = Non
         raise TypeError(f"infer_shape must be callable, got {type(infer_shape).__name__}")
 
     def make_op(fn: Callable[..., Any]) -> FromFunctionOp:
-        return FromFunctionOp(fn, *kinds, infer_shape)
+        return FromFunctionOp(fn, kinds[0], kinds[1], infer_shape)
 
     return make_op
 

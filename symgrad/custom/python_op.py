@@ -278,7 +278,7 @@ class PythonOp(Op):
 
             return pulled_twice(self, inputs, outputs, tangents)
         found = self.R_op(list(inputs), list(tangents))
-        results = []
+        results: list[Any] = []
         for output, tangent in zip(outputs, found, strict=True):
             if tangent is None or isinstance(tangent.type, DisconnectedType | NullType):
                 results.append(None)

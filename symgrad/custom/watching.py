@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.custom.python_op import PythonOp, disconnected_type
+from symgrad.errors import FailedAssertionError
 from symgrad.graph.absent import DisconnectedType
 from symgrad.graph.op import user_error
 from symgrad.graph.types import TensorType
@@ -83,7 +84,7 @@ class Print(_Passing):
         self.attrs = tuple(attrs)
         self.global_fn = global_fn
 
-    @property
+    @property  # type: ignore[misc]
     def name(self) -> str:
         return f"Print{{{self.message}}}" if self.message else "Print"
 
@@ -109,8 +110,9 @@ class Assert(_Passing):
 
     Raises
     ------
-    AssertionError
-        In a call, if one of the conditions is false anywhere; it names the line that applied the assertion.
+    FailedAssertionError
+        (An ``AssertionError``.) In a call, if one of the conditions is false anywhere; it names the line that applied
+        the assertion.
 
     Notes
     -----
@@ -131,7 +133,7 @@ class Assert(_Passing):
     def __init__(self, msg: str = "Assert failed!") -> None:
         self.msg = msg
 
-    @property
+    @property  # type: ignore[misc]
     def name(self) -> str:
         return f"Assert{{msg={self.msg!r}}}"
 
@@ -140,13 +142,10 @@ class Assert(_Passing):
         value, conditions = as_operand(value), [as_operand(cond) for cond in conds]
         return Apply(self, [value, *conditions], [value.type()])
 
-    def __call__(self, value: Any, *conds: Any, **options: Any) -> Any:
-        return super().__call__(value, *conds, **options)
-
     def perform(self, node: Apply, inputs: Sequence[Any], output_storage: Sequence[list[Any]]) -> None:
         value, *conditions = inputs
         if not all(np.all(condition) for condition in conditions):
-            raise AssertionError(self.msg)
+            raise FailedAssertionError(self.msg)
         output_storage[0][0] = value
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -168,6 +166,9 @@ def pydotprint(
 
 
 def _picture(x: Any, suffix: str, limit: int, with_ids: bool, names_only: bool, colours: Any) -> str | bytes:
+    import shutil
+    import subprocess
+
     if suffix == "svg" and shutil.which("dot") is None:
         return draw(x)
     text = dot_text(x, "rewritten", limit, with_ids, names_only, colours)

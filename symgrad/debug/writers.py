@@ -7,7 +7,7 @@ nothing here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import IntEnum
 from functools import singledispatch
 from typing import Any
@@ -23,7 +23,7 @@ from symgrad.ops.conv import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
 from symgrad.ops.creation import ARange, Eye
 from symgrad.ops.cumulative import Cumulative
 from symgrad.ops.elementwise_op import Elementwise
-from symgrad.ops.identity import StopGradient
+from symgrad.ops.identity import StopGradient, WithInputs
 from symgrad.ops.joining import Concatenate
 from symgrad.ops.linalg import Dot
 from symgrad.ops.pool import MaxPoolGradient, Pool2d
@@ -95,7 +95,7 @@ def write(op: Op, written: Written) -> Text:
     """Return the expression of one node: by default a call, with the op's parameters as keywords."""
     parameters = {
         entry.name: getattr(op, entry.name)
-        for entry in fields(op)  # type: ignore[arg-type]
+        for entry in (fields(op) if is_dataclass(op) else ())
         if entry.default is MISSING or getattr(op, entry.name) != entry.default
     }
     return written.call(one_line(op.name), *written.texts, **parameters)
@@ -270,6 +270,11 @@ def _(op: ARange, written: Written) -> Text:
 @write.register
 def _(op: Eye, written: Written) -> Text:
     return written.call("eye", *written.texts)
+
+
+@write.register
+def _(op: WithInputs, written: Written) -> Text:
+    return written.inputs[0]  # that the others count as used is nothing to compute
 
 
 @write.register

@@ -6,9 +6,14 @@ from symgrad.gradient.forward import Rop
 from symgrad.gradient.reverse import grad
 from symgrad.gradient.vectorize import vectorize, vmap
 
-from symgrad.gradient import leading_axis_of_lines, leading_axis_of_parts  # isort: skip  # they enter their rules
+from symgrad.gradient import (  # isort: skip  # they enter their rules
+    leading_axis_of_lines,
+    leading_axis_of_parts,
+    leading_axis_of_stacks,
+)
 
 __all__ = [
     "Lop", "Rop", "grad", "hessian", "hessian_vector_product", "jacobian", "leading_axis_of_lines",
-    "leading_axis_of_parts", "numeric_grad", "subgraph_grad", "vectorize", "verify_grad", "vmap",
+    "leading_axis_of_parts", "leading_axis_of_stacks", "numeric_grad", "subgraph_grad", "vectorize", "verify_grad",
+    "vmap",
 ]  # fmt: skip

@@ -102,6 +102,9 @@ def verify_grad(
             )
 
 
+verify_grad.E_grad = GradientError  # type: ignore[attr-defined]
+
+
 def _unit_direction(random: Any, points: Sequence[np.ndarray]) -> list[np.ndarray]:
     direction = [np.asarray(random.normal(size=point.shape)) for point in points]
     norm = np.sqrt(sum(float(np.sum(part**2)) for part in direction)) or 1.0

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from symgrad.config import config
 from symgrad.errors import GradientError
 from symgrad.graph.op import Disconnected, Op, Undefined, attributed_to, user_error
 from symgrad.graph.test_values import without_test_values
-from symgrad.graph.traversal import applies_before, substitute
+from symgrad.graph.traversal import applies_before, graph_inputs, substitute
 from symgrad.graph.types import TensorType
+from symgrad.graph.variables import Constant, SharedVariable
 from symgrad.ops.creation import zeros_like
+from symgrad.ops.identity import WithInputs
 from symgrad.ops.promotion import is_discrete
 from symgrad.ops.reduction import sum as sum_over
 
 
-def Rop(f: Any, wrt: Any, eval_points: Any) -> Any:
+def Rop(f: Any, wrt: Any, eval_points: Any, disconnected_outputs: str | None = None) -> Any:
     """Return the directional derivative of `f`: its Jacobian times a direction, in one pass forward.
 
     Parameters
@@ -27,6 +30,9 @@ def Rop(f: Any, wrt: Any, eval_points: Any) -> Any:
         The inputs that change.
     eval_points : variable or list of variables
         The direction: for each of `wrt` a variable of its type; None where that doesn't change.
+    disconnected_outputs : {'ignore', 'raise'}, optional
+        What to do if an output doesn't depend on `wrt` in a differentiable way: return zeros, or raise. By default
+        ``ignore``; with ``cast_policy = custom`` ``raise``, as in Theano.
 
     Returns
     -------
@@ -36,11 +42,13 @@ def Rop(f: Any, wrt: Any, eval_points: Any) -> Any:
     Raises
     ------
     GradientError
-        If a direction's type differs from its variable's, or an op on the way has no forward derivative.
+        If an output is disconnected (see above), a direction's type differs from its variable's, or an op on the way
+        has no forward derivative.
 
     Notes
     -----
-    Keeps the behaviour of Theano's ``theano.gradient.Rop``.
+    Keeps the behaviour of Theano's ``theano.gradient.Rop``: with ``cast_policy = custom`` also in that all inputs of
+    `f` count as inputs of the result, even where it doesn't depend on their values.
 
     Examples
     --------
@@ -53,7 +61,9 @@ def Rop(f: Any, wrt: Any, eval_points: Any) -> Any:
     inputs = list(wrt) if isinstance(wrt, list | tuple) else [wrt]
     directions = list(eval_points) if isinstance(eval_points, list | tuple) else [eval_points]
     if len(inputs) != len(directions):
-        raise GradientError(f"Rop needs one direction for each variable, got {len(directions)} for {len(inputs)}")
+        raise user_error(
+            GradientError, f"Rop needs one direction for each variable, got {len(directions)} for {len(inputs)}"
+        )
     pairs = {v: direction for v, direction in zip(inputs, directions, strict=True) if direction is not None}
     for variable, direction in pairs.items():
         if direction.type.dtype != variable.type.dtype or direction.type.ndim != variable.type.ndim:
@@ -62,8 +72,21 @@ def Rop(f: Any, wrt: Any, eval_points: Any) -> Any:
                 [variable, direction], "A direction has the type of what it is a change of.",
             )  # fmt: skip
     tangents = _push_forward(outputs, pairs)
+    lost = [output for output in outputs if tangents.get(output) is None]
+    if lost and (disconnected_outputs or ("raise" if config.cast_policy == "custom" else "ignore")) == "raise":
+        raise user_error(
+            GradientError, f"{lost[0]} isn't a differentiable function of the variables that change", lost[:1],
+            "Leave it out, or pass disconnected_outputs='ignore'.",
+        )  # fmt: skip
     results = [zeros_like(output) if tangents.get(output) is None else tangents[output] for output in outputs]
+    if config.cast_policy == "custom":
+        results = [_with_all_inputs(result, output) for result, output in zip(results, outputs, strict=True)]
     return results if isinstance(f, list | tuple) else results[0]
+
+
+def _with_all_inputs(result: Any, output: Any) -> Any:
+    others = [v for v in graph_inputs([output]) if not isinstance(v, Constant | SharedVariable)]
+    return WithInputs()(result, *others) if others else result
 
 
 def _push_forward(outputs: Sequence[Any], seeds: dict[Any, Any]) -> dict[Any, Any]:
@@ -100,7 +123,7 @@ def _pulled_twice(
 
     found = op.gradient(inputs, outputs, weights)
     terms = [
-        sum_over(cotangent * tangent, dtype=cotangent.type.dtype)
+        sum_over(cotangent * tangent, dtype=cotangent.type.dtype)  # type: ignore[attr-defined]
         for cotangent, tangent in zip(found, tangents, strict=True)
         if tangent is not None and cotangent is not None and not isinstance(cotangent, Disconnected | Undefined)
     ]

@@ -19,13 +19,14 @@ from symgrad.ops.casting import Cast, cast
 from symgrad.ops.conv import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
 from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.identity import Identity
-from symgrad.ops.joining import Concatenate, concatenate
+from symgrad.ops.joining import Concatenate, Split, concatenate
 from symgrad.ops.linalg import BatchedMatrixProduct, Dot, batched_dot, dot, matmul
 from symgrad.ops.pool import MaxPoolGradient, MaxPoolPushforward, Pool2d, SumPoolGradient
 from symgrad.ops.reduction_op import ArgExtreme, ProductOfOthers, Reduction
 from symgrad.ops.shape import BroadcastTo, ReshapeTo, alloc, reshape
-from symgrad.ops.sizes import MakeVector, Size, SpecifyShape, Unbroadcast, size_of, specify_shape
+from symgrad.ops.sizes import CheckSizes, MakeVector, Size, SpecifyShape, Unbroadcast, size_of, specify_shape
 from symgrad.ops.softmax import LogSoftmax, Softmax, SoftmaxGradient
+from symgrad.ops.windows import Windows, WindowSums
 
 Outputs = Sequence[Any]
 
@@ -79,7 +80,8 @@ def _(op: Cast, node: Apply, inputs: Sequence[Any], batched: Sequence[bool], row
 
 @with_leading_axis.register
 def _(op: Identity, node: Apply, inputs: Sequence[Any], batched: Sequence[bool], rows: Rows) -> Outputs:
-    return [op(*inputs)]
+    x, *others = inputs
+    return [op(x if batched[0] else rows.repeated(x), *others)]
 
 
 @with_leading_axis.register
@@ -151,6 +153,23 @@ def _(op: Any, node: Apply, inputs: Sequence[Any], batched: Sequence[bool], rows
 @with_leading_axis.register(SoftmaxGradient)
 def _(op: Any, node: Apply, inputs: Sequence[Any], batched: Sequence[bool], rows: Rows) -> Outputs:
     return [replace(op, axis=op.axis + 1)(*rows.all_repeated(inputs, batched))]
+
+
+@with_leading_axis.register(Split)
+@with_leading_axis.register(Windows)
+@with_leading_axis.register(WindowSums)
+def _(op: Any, node: Apply, inputs: Sequence[Any], batched: Sequence[bool], rows: Rows) -> Outputs:
+    if batched[1]:
+        return RowByRow.apply(op, node, inputs, batched)
+    results: Any = replace(op, axis=op.axis + 1)(*inputs)
+    return results if isinstance(results, tuple) else [results]
+
+
+@with_leading_axis.register
+def _(op: CheckSizes, node: Apply, inputs: Sequence[Any], batched: Sequence[bool], rows: Rows) -> Outputs:
+    if any(batched[1:]):
+        return RowByRow.apply(op, node, inputs, batched)
+    return [replace(op, axes=_later(op.axes))(*inputs)]
 
 
 # ---- products ----

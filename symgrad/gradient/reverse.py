@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symgrad.config import config
-from symgrad.errors import DisconnectedInputError, GradientError, NullTypeGradError, render
+from symgrad.errors import DisconnectedInputError, GradientError, NullTypeGradError, SymgradError, render
 from symgrad.graph.absent import DisconnectedType, NullType
 from symgrad.graph.op import Disconnected, Undefined, attributed_to, describe_operands, user_error
-from symgrad.graph.traversal import applies_before
+from symgrad.graph.traversal import applies_before, substitute
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply, Constant, Variable
+from symgrad.ops.casting import cast
 from symgrad.ops.creation import ones_like, zeros_like
+from symgrad.ops.identity import WithInputs
 from symgrad.ops.promotion import is_complex, is_discrete
 from symgrad.ops.sizes import Size
 
@@ -73,7 +75,9 @@ def grad(
 
     Notes
     -----
-    Keeps the behaviour of Theano's ``theano.grad``.
+    Keeps the behaviour of Theano's ``theano.grad``. The gradient with respect to integers is an error, as if the cost
+    didn't depend on them; with ``cast_policy = custom`` it is what it would be if they were real numbers, as in Theano.
+    With it, all inputs of the cost also count as inputs of the gradient, even where it doesn't depend on their values.
 
     Examples
     --------
@@ -97,10 +101,14 @@ def grad(
             )  # fmt: skip
     seeds = _seeds(cost, known_grads)
     blocked = frozenset([consider_constant] if isinstance(consider_constant, Variable) else consider_constant or ())
-    walk = _PullBack(seeds, targets, blocked)
+    undefined = [v for v, cotangent in (known_grads or {}).items() if isinstance(cotangent.type, NullType)]
+    walk = _PullBack(seeds, targets, blocked, undefined)
+    if config.cast_policy == "custom":
+        walk.cotangents.update(_of_integers(cost, known_grads, [t for t in targets if t not in walk.cotangents]))
     results = [
         _undefined(target, walk.undefined[target], null_gradients) if target in walk.undefined
-        else _result(cost, target, walk.cotangents, walk.cuts, disconnected_inputs, return_disconnected)
+        else _result(cost, target, walk.cotangents, walk.cuts,
+                     "ignore" if _is_held_constant(target, blocked) else disconnected_inputs, return_disconnected)
         for target in targets
     ]  # fmt: skip
     if add_names and cost is not None and getattr(cost, "name", None):
@@ -114,17 +122,18 @@ def grad(
 
 def _seeds(cost: Any, known_grads: Mapping[Any, Any] | None) -> dict[Variable, Any]:
     seeds: dict[Variable, Any] = {}
-    if cost is None and not known_grads:
-        raise TypeError("grad needs a cost, or known_grads")
-    if cost is not None:
+    known = known_grads or {}
+    if cost is None and not known:
+        raise user_error(TypeError, "grad needs a cost, or known_grads")
+    if cost is not None and cost not in known:
         if not isinstance(cost, Variable) or not isinstance(cost.type, TensorType):
-            raise TypeError(f"cost must be a symbolic scalar, got {type(cost).__name__} {cost!r:.60}")
+            raise user_error(TypeError, f"cost must be a symbolic scalar, got {type(cost).__name__} {cost!r:.60}")
         if cost.type.ndim:
             raise TypeError(
                 render("cost must be a scalar.", str(cost.source or ""), describe_operands([cost]),
                        "Take its mean or sum, or differentiate one element.")
             )  # fmt: skip
-        if is_discrete(cost.type.dtype):
+        if is_discrete(cost.type.dtype) and config.cast_policy != "custom":
             raise GradientError(
                 render(f"a cost of {cost.type.dtype} has no gradient", str(cost.source or ""),
                        describe_operands([cost]), "Compute it in floats.")
@@ -134,17 +143,58 @@ def _seeds(cost: Any, known_grads: Mapping[Any, Any] | None) -> dict[Variable, A
                 render("a complex cost has no gradient", str(cost.source or ""), describe_operands([cost]),
                        "Take a real number of it: T.real(cost), or abs(cost).")
             )  # fmt: skip
-        seeds[cost] = ones_like(cost)
-    for variable, cotangent in (known_grads or {}).items():
-        if isinstance(cotangent.type, DisconnectedType):
+        if not is_discrete(cost.type.dtype):
+            seeds[cost] = ones_like(cost)
+            if config.cast_policy == "custom":  # as in Theano, the inputs of the cost are inputs of its gradient
+                seeds[cost] = WithInputs()(seeds[cost], cost)
+    for variable, cotangent in known.items():
+        if isinstance(cotangent.type, DisconnectedType | NullType):
             continue
-        if not _same_kind(variable.type, cotangent.type):
+        wanted = variable.type
+        if _is_discrete(variable) and not _is_discrete(cotangent):
+            wanted = wanted.with_dtype(cotangent.type.dtype)
+        elif config.cast_policy == "custom" and not _is_discrete(cotangent):
+            cotangent = cast(cotangent, wanted.dtype)
+        if not _same_kind(wanted, cotangent.type):
             raise user_error(
                 GradientError, f"known_grads gives {cotangent.type} for {variable}, which is {variable.type}",
-                [variable, cotangent], "A cotangent has the type of its variable.",
+                [variable, cotangent], "Give a gradient of the variable's own type.",
             )  # fmt: skip
         seeds[variable] = cotangent
     return seeds
+
+
+def _is_held_constant(target: Variable, blocked: frozenset[Any]) -> bool:
+    """Whether the user has said that a gradient doesn't flow: some variable held constant is made of the target."""
+    return bool(blocked) and any(target in node.inputs for node in applies_before(blocked))
+
+
+def _of_integers(cost: Any, known_grads: Mapping[Any, Any] | None, targets: Sequence[Any]) -> dict[Variable, Any]:
+    """Return the gradients of those targets that are integers, as Theano defines them: as if they were real numbers.
+
+    The graph is built once more on a float in place of the integer. Where that can't be, as with an index, there is no
+    gradient.
+    """
+    found: dict[Variable, Any] = {}
+    for target in targets:
+        if not _is_discrete(target):
+            continue
+        if target is cost:
+            found[target] = ones_like(target, config.floatX)
+            continue
+        real = TensorType(config.floatX, target.type.shape, target.type.broadcastable)()
+        known = dict(known_grads or {})
+        roots = [*([] if cost is None else [cost]), *known]
+        try:
+            new = substitute(roots, {target: real})
+            seeds = dict(zip(new[len(roots) - len(known) :], known.values(), strict=True))
+            slope = grad(new[0] if cost is not None else None, real, disconnected_inputs="ignore", known_grads=seeds,
+                         return_disconnected="none")  # fmt: skip
+        except (SymgradError, TypeError):
+            continue
+        if slope is not None:
+            found[target] = substitute([slope], {real: cast(target, config.floatX)})[0]
+    return found
 
 
 def _on_the_way(order: Sequence[Apply], targets: Sequence[Variable]) -> set[Apply]:
@@ -171,12 +221,15 @@ class _PullBack:
         For variables whose cotangent can't be told: the op that says so.
     """
 
-    def __init__(self, seeds: Mapping[Variable, Any], targets: Sequence[Variable], blocked: frozenset[Any]) -> None:
+    def __init__(
+        self, seeds: Mapping[Variable, Any], targets: Sequence[Variable], blocked: frozenset[Any],
+        undefined: Sequence[Variable],
+    ) -> None:  # fmt: skip
         self.seeds = seeds
         self.cotangents = dict(seeds)
         self.cuts: Reasons = {}
-        self.undefined: Reasons = {}
-        order = applies_before(seeds, stop_at=blocked)
+        self.undefined: Reasons = {v: (v.owner, "known_grads says so") for v in undefined if v.owner is not None}
+        order = applies_before([*seeds, *undefined], stop_at=blocked - seeds.keys())
         wanted = _on_the_way(order, targets)
         for node in reversed(order):
             if node not in wanted:
@@ -198,6 +251,8 @@ class _PullBack:
             if result is None:
                 continue
             if isinstance(result, Disconnected):
+                if poison is not None and _is_discrete(variable) and all(map(_is_discrete, node.outputs)):
+                    self.undefined.setdefault(variable, poison)  # of integers made of integers it is undefined too
                 self.cuts.setdefault(variable, (node, result.reason))
                 continue
             seed = self.seeds.get(variable)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.config import config
-from symgrad.errors import DTypeError, ShapeError, render
+from symgrad.errors import DTypeError, RankError, ShapeError, render
 from symgrad.graph.source import current_source
 
 DTYPES = (
@@ -173,10 +173,10 @@ class TensorType(Type):
         if type(value) is not np.ndarray or value.dtype != NUMPY_DTYPES[self.dtype]:
             value = self._cast(value, strict, allow_downcast)
         if value.ndim != len(self.shape):
-            raise ShapeError(f"expected {self}, got {value.ndim} axes: shape {value.shape}")
+            raise RankError(f"expected {self}, got {value.ndim} axes: shape {value.shape}")
         for axis, (expected, found) in enumerate(zip(self.shape, value.shape, strict=True)):
             if expected is not None and expected != found:
-                raise ShapeError(f"expected {self}, got size {found} on axis {axis}: shape {value.shape}")
+                raise RankError(f"expected {self}, got size {found} on axis {axis}: shape {value.shape}")
         return value
 
     def convert_number(self, value: float, allow_downcast: bool | None = None) -> np.ndarray | None:
@@ -197,6 +197,8 @@ class TensorType(Type):
         if strict:
             raise DTypeError(f"expected an array of exactly {self.dtype}, got {_describe(value)} (strict)")
         target = NUMPY_DTYPES[self.dtype]
+        if isinstance(value, np.ma.MaskedArray):
+            raise DTypeError(f"expected {self}, got a masked array: fill it, or select what isn't masked")
         if isinstance(value, np.ndarray | np.generic):
             array = np.asarray(value)
             if allow_downcast or np.can_cast(array.dtype, target, "safe"):

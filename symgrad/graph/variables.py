@@ -43,11 +43,13 @@ class Variable:
         change those sizes later.
     """
 
-    __slots__ = ("__weakref__", "_expected", "_source", "_tag", "index", "known", "name", "owner", "type")
+    __slots__ = ("__weakref__", "_evaluators", "_expected", "_source", "_tag", "index", "known", "name", "owner", "type")
 
     type: Type
     owner: Apply | None
     known: np.ndarray | None
+    _evaluators: dict[Any, Any]
+    """The functions that have computed it before; only there if one has."""
 
     def __init__(self, type: Type, owner: Apply | None = None, index: int = 0, name: str | None = None) -> None:
         self.type = type
@@ -149,6 +151,13 @@ class SharedVariable(Variable):
         super().__init__(type, name=name)
         self.container = Container(value)
         self.default_update: Variable | None = None
+
+    def __delattr__(self, name: str) -> None:
+        """Take a default update away, or forget another attribute."""
+        if name == "default_update":
+            self.default_update = None
+        else:
+            super().__delattr__(name)
 
     @property
     def expected(self) -> Type:

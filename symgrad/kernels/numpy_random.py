@@ -68,7 +68,9 @@ def _permutation(generator: np.random.RandomState, sizes: Sequence[int], n: np.n
     return np.array(drawn, np.int64).reshape((*sizes, int(n)))
 
 
-def _multinomial(generator: np.random.RandomState, sizes: Sequence[int], n: np.ndarray, pvals: np.ndarray) -> np.ndarray:
+def _multinomial(
+    generator: np.random.RandomState, sizes: Sequence[int], n: np.ndarray, pvals: np.ndarray
+) -> np.ndarray:
     rows = np.broadcast_to(pvals, (*sizes, pvals.shape[-1])).reshape(-1, pvals.shape[-1])
     counts = np.broadcast_to(n, tuple(sizes)).reshape(-1)
     drawn = [generator.multinomial(count, row.astype(np.float64)) for count, row in zip(counts, rows, strict=True)]

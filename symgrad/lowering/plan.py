@@ -138,6 +138,22 @@ class Plan:
         """Return the type of a variable, with all sizes that binding knows."""
         return self.types[variable].type
 
+    def overwriting_steps(self) -> frozenset[Step]:
+        """Return the steps whose first result takes over the memory of their first operand."""
+        places: dict[Any, Any] = {shared: shared for shared in self.shared}
+        found = []
+        for action in self.actions:
+            for number, (output, home) in enumerate(zip(action.step.outputs, action.homes, strict=True)):
+                places[output] = action.targets[number] if home is Home.STORAGE else action.places[number]
+            if action.step.inputs and action.step.outputs:
+                own, read = [places.get(v) for v in (action.step.outputs[0], action.step.inputs[0])]
+                found += [action.step] if own is not None and own == read else []
+        return frozenset(found)
+
+
+def _never(kernel: Kernel) -> bool:
+    return False
+
 
 @dataclass(frozen=True)
 class Traits:
@@ -154,12 +170,15 @@ class Traits:
     is_one_call : bool
         Whether all steps run in one native call: nothing comes between them, so kernels may write into storage, and
         copies into storage are steps as well.
+    fails_first : callable
+        ``fails_first(kernel)``: whether a kernel that stops the call has written nothing yet.
     """
 
     takes_out: Callable[[Kernel], bool]
     in_place: Callable[[Step], Sequence[tuple[int, int]]]
     may_fail: Callable[[Kernel], bool]
     is_one_call: bool = False
+    fails_first: Callable[[Kernel], bool] = _never
 
 
 def takes_out(kernel: Kernel) -> bool:

@@ -193,12 +193,16 @@ def _check_mask(kind: TensorType, mask: TensorType, axis: int) -> None:
 
 
 def _never_repeats(index: Index, operands: Sequence[Any]) -> bool:
-    """Whether the graph shows that no position is picked twice: masks only, or a range among vectors."""
+    """Whether the graph shows that no position is picked twice: masks only, or a range upward among vectors."""
     arrays = [given[0] for entry, given in _entries(index, operands) if isinstance(entry, FromArray)]
     if all(array.type.dtype == "bool" for array in arrays):
         return True
-    vectors = all(array.type.ndim == 1 for array in arrays)
-    return vectors and any(
-        array.owner is not None and isinstance(array.owner.op, ARange) and not array.type.broadcastable[0]
-        for array in arrays
-    )
+    return all(array.type.ndim == 1 for array in arrays) and any(map(_counts_up, arrays))
+
+
+def _counts_up(array: Any) -> bool:
+    """Whether a vector is a range upward from 0 or more, and doesn't stretch."""
+    if array.owner is None or not isinstance(array.owner.op, ARange) or array.type.broadcastable[0]:
+        return False
+    start, _, step = [bound.known for bound in array.owner.inputs]
+    return start is not None and step is not None and bool(start >= 0 and step > 0)

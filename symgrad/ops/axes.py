@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.errors import ShapeError
+from symgrad.errors import AxisError, ShapeError
 from symgrad.graph.op import InferenceError, Op, Sample, register, user_error
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply, Constant
@@ -221,7 +221,7 @@ def checked_axis(axis: Any, x: Any, where: str, ndim: int | None = None) -> int:
     if not isinstance(axis, int | np.integer) or isinstance(axis, bool):
         raise user_error(TypeError, f"{where} needs integers as axes, got {type(axis).__name__} {axis!r:.60}", [x])
     if not -count <= axis < count:
-        raise user_error(ShapeError, f"{where} got axis {int(axis)} for a tensor of {count} axes", [x])
+        raise user_error(AxisError, f"{where} got axis {int(axis)} for a tensor of {count} axes", [x])
     return int(axis) % count
 
 

@@ -70,6 +70,8 @@ def zeros_like(model: Any, dtype: str | None = None, opt: bool = False) -> Any:
 
 def ones_like(model: Any, dtype: str | None = None, opt: bool = False) -> Any:
     """Return ones with the sizes (and, unless given, the dtype) of `model`."""
+    if isinstance(model, Variable) and not isinstance(model.type, TensorType) and hasattr(model, "ones_like"):
+        return model.ones_like(dtype)
     return full_like(model, 1, dtype)
 
 
@@ -107,7 +109,7 @@ class ARange(Op):
         return [TensorType(self.dtype, (len(range(low, high, stride)),))]
 
     def evaluate(self, start: Any, stop: Any, step: Any) -> list[np.ndarray]:
-        return [np.arange(start[()], stop[()], step[()], dtype=self.dtype)]
+        return [np.arange(start.item(), stop.item(), step.item(), dtype=self.dtype)]
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         """Element k of a range of floats is ``start + k * step``."""

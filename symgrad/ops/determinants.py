@@ -25,11 +25,12 @@ from symgrad.ops.matrices import (
 )
 from symgrad.ops.promotion import is_complex, real_of
 from symgrad.ops.solving import Inverse, square_samples
+from symgrad.ops.stacks import OnStacks
 
 
 @register
 @dataclass(frozen=True)
-class Determinant(Op):
+class Determinant(OnStacks):
     """The determinant of each matrix of a stack."""
 
     @property
@@ -62,7 +63,7 @@ class Determinant(Op):
 
 @register
 @dataclass(frozen=True)
-class Cofactors(Op):
+class Cofactors(OnStacks):
     """The derivative of the determinant: its value times the transposed inverse, also where there is no inverse."""
 
     @property
@@ -115,7 +116,7 @@ def _transposed_inverse(x: Any) -> Any:
 
 @register
 @dataclass(frozen=True)
-class SignAndLogDeterminant(Op):
+class SignAndLogDeterminant(OnStacks):
     """Sign, and logarithm of the absolute value, of the determinant of each matrix of a stack."""
 
     @property

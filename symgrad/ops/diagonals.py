@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.config import config
-from symgrad.errors import DTypeError, ShapeError
+from symgrad.errors import DTypeError, RankError, ShapeError
 from symgrad.graph.op import user_error
 from symgrad.ops.axes import checked_axis, dimshuffle, moveaxis
 from symgrad.ops.casting import cast
@@ -115,7 +115,7 @@ def triu(m: Any, k: Any = 0) -> Any:
 def _matrices(x: Any, where: str) -> Any:
     x = as_operand(x)
     if x.type.ndim < 2:
-        raise user_error(ShapeError, f"{where} needs a matrix, or a stack of them, got {x.type}", [x])
+        raise user_error(RankError, f"{where} needs a matrix, or a stack of them, got {x.type}", [x])
     return x
 
 
@@ -210,7 +210,7 @@ def alloc_diag(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """
     x = as_operand(x)
     if x.type.ndim == 0:
-        raise user_error(ShapeError, f"alloc_diag needs at least one axis, got {x.type}", [x], "Use T.shape_padleft.")
+        raise user_error(RankError, f"alloc_diag needs at least one axis, got {x.type}", [x], "Use T.shape_padleft.")
     last, offset = x.type.ndim - 1, _integer(offset, "alloc_diag")
     side = _size(x, last) + (abs(offset) if isinstance(offset, int) else abs_(offset))
     others = [_size(x, axis) for axis in range(last)]
@@ -220,7 +220,7 @@ def alloc_diag(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     filled = set_subtensor(matrix[rows, columns], moveaxis(x, -1, 0))
     axes = [checked_axis(axis, x, "alloc_diag", x.type.ndim + 1) for axis in (axis1, axis2)]
     if axes[0] == axes[1]:
-        raise user_error(ShapeError, f"alloc_diag needs two different axes, got {axis1} and {axis2}", [x])
+        raise user_error(RankError, f"alloc_diag needs two different axes, got {axis1} and {axis2}", [x])
     return moveaxis(filled, (0, 1), axes)
 
 
@@ -242,7 +242,7 @@ def diag(v: Any, k: Any = 0) -> Any:
     """
     v = as_operand(v)
     if v.type.ndim == 0:
-        raise user_error(ShapeError, f"diag needs a vector or a matrix, got {v.type}", [v])
+        raise user_error(RankError, f"diag needs a vector or a matrix, got {v.type}", [v])
     return alloc_diag(v, k) if v.type.ndim == 1 else diagonal(v, k)
 
 
@@ -300,14 +300,14 @@ def fill_diagonal_offset(a: Any, val: Any, offset: Any) -> Any:
     """
     a, val = _matrices(a, "fill_diagonal_offset"), _scalar(val, a, "fill_diagonal_offset")
     if a.type.ndim != 2:
-        raise user_error(ShapeError, f"fill_diagonal_offset needs a matrix, got {a.type}", [a])
+        raise user_error(RankError, f"fill_diagonal_offset needs a matrix, got {a.type}", [a])
     return set_subtensor(a[_places(a, _integer(offset, "fill_diagonal_offset"))], val)
 
 
 def _scalar(val: Any, a: Any, where: str) -> Any:
     val = as_operand(val, [as_operand(a).type.dtype])
     if val.type.ndim:
-        raise user_error(ShapeError, f"{where} puts a scalar on the diagonal, got {val.type}", [val])
+        raise user_error(RankError, f"{where} puts a scalar on the diagonal, got {val.type}", [val])
     return val
 
 

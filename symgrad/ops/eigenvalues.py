@@ -33,6 +33,7 @@ from symgrad.ops.matrices import (
 from symgrad.ops.promotion import complex_of, real_of, upcast
 from symgrad.ops.sampling import spread
 from symgrad.ops.solving import Inverse
+from symgrad.ops.stacks import OnStacks
 from symgrad.ops.triangular import cholesky, triangular, well_conditioned
 
 
@@ -48,7 +49,7 @@ def _gaps(values: Any) -> Any:
 
 @register
 @dataclass(frozen=True)
-class SymmetricEigenvalues(Op):
+class SymmetricEigenvalues(OnStacks):
     """Eigenvalues of symmetric (Hermitian) matrices, ascending; the lower triangle is read."""
 
     @property
@@ -83,7 +84,7 @@ class SymmetricEigenvalues(Op):
 
 @register
 @dataclass(frozen=True)
-class SymmetricEigen(Op):
+class SymmetricEigen(OnStacks):
     """Eigenvalues, ascending, and eigenvectors of symmetric (Hermitian) matrices; the lower triangle is read."""
 
     @property
@@ -136,7 +137,7 @@ def _samples() -> Iterable[Sample]:
 
 @register
 @dataclass(frozen=True)
-class Eigenvalues(Op):
+class Eigenvalues(OnStacks):
     """Eigenvalues of any square matrices; always complex."""
 
     @property
@@ -172,7 +173,7 @@ class Eigenvalues(Op):
 
 @register
 @dataclass(frozen=True)
-class Eigen(Op):
+class Eigen(OnStacks):
     """Eigenvalues and eigenvectors (of norm 1) of any square matrices; always complex."""
 
     @property

@@ -331,6 +331,10 @@ def _broadcast_axis(
     return (known[0] if known else None), False
 
 
+TAKING_MORE = ("add", "multiply")
+"""Functions of two operands that also take more, from left to right: ``T.add(a, b, c)``."""
+
+
 class ElementwiseFunction:
     """What the user calls: ``T.exp(x)``. Casts the operands as the row says and applies the op."""
 
@@ -341,6 +345,8 @@ class ElementwiseFunction:
         self.op = Elementwise(row.function.name)
 
     def __call__(self, *operands: Any) -> Any:
+        if len(operands) > 2 and self.__name__ in TAKING_MORE:
+            return self(self(*operands[:-1]), operands[-1])
         if len(operands) != self.row.arity:
             raise user_error(TypeError, f"{self.__name__} takes {self.row.arity} operands, got {len(operands)}")
         return call_row(self.row, *operands)

@@ -17,6 +17,7 @@ from symgrad.ops.elementwise import switch
 from symgrad.ops.promotion import complex_of, is_complex, real_of, scalar_constant
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.sizes import size_of
+from symgrad.ops.stacks import OnStacks
 
 SCALES = ("none", "ortho", "full")
 """What a transform is divided by: nothing, the root of the number of elements, or that number."""
@@ -39,7 +40,7 @@ def _check_values(name: str, x: np.ndarray, axes: Sequence[int]) -> None:
 
 @register
 @dataclass(frozen=True)
-class Fourier(Op):
+class Fourier(OnStacks):
     """The Fourier transform of complex numbers.
 
     Parameters
@@ -59,6 +60,10 @@ class Fourier(Op):
     @property
     def name(self) -> str:
         return "ifft" if self.is_inverse else "fft"
+
+    def after_a_new_axis(self) -> Fourier:
+        """Return the transform over the same axes, which have moved on."""
+        return Fourier(tuple([axis + 1 for axis in self.axes]), self.is_inverse, self.scale)
 
     def infer(self, x: Any) -> list[TensorType]:
         _check_axes(self.name, x, self.axes)
@@ -94,7 +99,7 @@ class Fourier(Op):
 
 @register
 @dataclass(frozen=True)
-class RealFourier(Op):
+class RealFourier(OnStacks):
     """The Fourier transform of real numbers over the last axis: the first half, which determines the other.
 
     Parameters
@@ -145,7 +150,7 @@ class RealFourier(Op):
 
 @register
 @dataclass(frozen=True)
-class InverseRealFourier(Op):
+class InverseRealFourier(OnStacks):
     """From the first half of the transform of real numbers, over the last axis, to as many numbers as is said.
 
     Parameters

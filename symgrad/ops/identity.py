@@ -74,8 +74,10 @@ class ZeroGradient(Identity):
         return [_unless_discrete(inputs[0], zeros_like(cotangents[0]))]
 
     def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
-        """The output counts as constant."""
-        return [None]
+        """The tangent is zero as well."""
+        from symgrad.ops.creation import zeros_like
+
+        return [None if tangents[0] is None else zeros_like(tangents[0])]
 
     @classmethod
     def samples(cls) -> Iterable[tuple[Op, Sample]]:
@@ -156,6 +158,34 @@ class ClipGradient(Identity):
         yield cls(-0.5, 0.5), Sample((spread(2, 3),), differentiable=False)
         yield cls(-1e9, 1e9), Sample((spread(2, 1),))
         yield cls(-1.0, 1.0), Sample((spread(3, dtype="int64"),))
+
+
+@register
+@dataclass(frozen=True)
+class WithInputs(Identity):
+    """The first operand; the others only count as used, though nothing is computed from them."""
+
+    @property
+    def name(self) -> str:
+        return "with_inputs"
+
+    def infer(self, x: Any, *others: Any) -> list[Type]:
+        return [x.type]
+
+    def evaluate(self, x: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+        return [x]
+
+    def known_value(self, *inputs: Any) -> np.ndarray | None:
+        return None
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        first = _unless_discrete(inputs[0], cotangents[0])
+        return [first, *[Disconnected("nothing is computed from it") for _ in inputs[1:]]]
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls(), Sample((spread(2, 3), spread(2)))
+        yield cls(), Sample((spread(2, 0, dtype="int8"),))
 
 
 def _unless_discrete(x: Any, cotangent: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.config import config
-from symgrad.errors import DTypeError, IndexingError, ShapeError
+from symgrad.errors import DTypeError, IndexingError, RankError, ShapeError
 from symgrad.graph.op import user_error
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Fixed, FromArray, FromOperand, IndexEntry, Range
@@ -64,13 +64,15 @@ def _is_size(x: Any, position: int) -> bool:
     if x.owner is None or not isinstance(x.owner.op, MakeVector):
         return False
     scalars = x.owner.inputs
-    if not -len(scalars) <= position < len(scalars):
+    first = scalars[0].owner if scalars else None
+    if first is None or not isinstance(first.op, Size) or not -len(scalars) <= position < len(scalars):
         return False
-    makers = [scalar.owner for scalar in scalars]
-    return all(
-        maker is not None and maker.op == Size(axis) and maker.inputs == makers[0].inputs
-        for axis, maker in enumerate(makers)
-    ) and len(makers) == makers[0].inputs[0].type.ndim  # fmt: skip
+    (source,) = first.inputs
+    return len(scalars) == source.type.ndim and all(
+        scalar.owner is not None and isinstance(scalar.owner.op, Size) and scalar.owner.op.axis == axis
+        and scalar.owner.inputs[0] is source
+        for axis, scalar in enumerate(scalars)
+    )  # fmt: skip
 
 
 def _axes_taken(entry: Any) -> int:
@@ -256,7 +258,7 @@ def _written_inside(part: Any, y: Any, where: str) -> tuple[Any, Any]:
         return shape(inner)[op.axis : op.axis + 1], y
     if y.type.ndim > part.type.ndim:
         raise user_error(
-            ShapeError, f"{where} can't write {y.type} into a part of {part.type}: too many axes", [part, y]
+            RankError, f"{where} can't write {y.type} into a part of {part.type}: too many axes", [part, y]
         )
     if isinstance(op, ReshapeTo):
         stretched = alloc(y, *[size_of(part, axis) for axis in range(part.type.ndim)])

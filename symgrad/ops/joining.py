@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.errors import DTypeError, ShapeError
+from symgrad.errors import DTypeError, RankError, ShapeError
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, apply_op, register, user_error
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply, Variable
@@ -37,7 +37,7 @@ class Concatenate(Op):
         types = [part.type for part in parts]
         if len({kind.ndim for kind in types}) > 1:
             counts = " and ".join(str(kind.ndim) for kind in types)
-            raise InferenceError(ShapeError, f"concatenate needs equal numbers of axes, got {counts}")
+            raise InferenceError(RankError, f"concatenate needs equal numbers of axes, got {counts}")
         shape: list[int | None] = []
         for axis in range(types[0].ndim):
             sizes: list[Any] = [kind.shape[axis] for kind in types]
@@ -118,7 +118,7 @@ def concatenate(tensors: Any, axis: int = 0) -> Any:
         raise user_error(TypeError, f"concatenate takes a list of tensors, got {tensors.type}", [tensors])
     parts = _common(list(tensors), "concatenate")
     if parts[0].type.ndim == 0:
-        raise user_error(ShapeError, "concatenate joins along an axis, and scalars have none", parts, "Use T.stack.")
+        raise user_error(RankError, "concatenate joins along an axis, and scalars have none", parts, "Use T.stack.")
     return Concatenate(checked_axis(axis, parts[0], "concatenate"))(*parts)
 
 

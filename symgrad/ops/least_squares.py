@@ -17,11 +17,12 @@ from symgrad.ops.matrices import adjoint, as_matrices, check_matrices, explained
 from symgrad.ops.promotion import as_operand, as_operands, real_of, upcast
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.singular_values import SingularValues, default_share, rectangular_samples, smaller_size
+from symgrad.ops.stacks import OnStacks
 
 
 @register
 @dataclass(frozen=True)
-class PseudoInverse(Op):
+class PseudoInverse(OnStacks):
     """The Moore-Penrose inverse of each matrix of a stack; singular values below a share of the largest count as 0."""
 
     @property

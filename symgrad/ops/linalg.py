@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.errors import ShapeError
+from symgrad.errors import RankError, ShapeError
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register, user_error
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply, Variable
@@ -225,7 +225,7 @@ def matmul(x: Any, y: Any) -> Any:
         return other.product(x, y)
     x, y = _same_dtype(x, y)
     if x.type.ndim == 0 or y.type.ndim == 0:
-        raise user_error(ShapeError, f"matmul doesn't take scalars, got {x.type} and {y.type}", [x, y], "Use *.")
+        raise user_error(RankError, f"matmul doesn't take scalars, got {x.type} and {y.type}", [x, y], "Use *.")
     if x.type.ndim <= 2 and y.type.ndim <= 2:
         return Dot()(x, y)
     rows = dimshuffle(x, "x", 0) if x.type.ndim == 1 else x
@@ -333,52 +333,6 @@ def _tensordot_axes(x: Any, y: Any, axes: Any, batch: int) -> tuple[list[int], l
     return x_axes, y_axes
 
 
-def outer(x: Any, y: Any) -> Any:
-    """Products of each element of one tensor with each of another, as a matrix; tensors count as vectors.
-
-    Notes
-    -----
-    Keeps the behaviour of Theano's ``outer``.
-
-    Examples
-    --------
-    >>> import symgrad.tensor as T
-    >>> print(T.outer(T.constant([1, 2]), T.constant([3, 4])).eval())
-    [[3 4]
-     [6 8]]
-    """
-    x, y = as_operands(x, y)
-    return dimshuffle(x.flatten(), 0, "x") * dimshuffle(y.flatten(), "x", 0)
-
-
-def inner(x: Any, y: Any) -> Any:
-    """Sum of products over the last axes of both tensors, as `numpy.inner`; of scalars, the product.
-
-    Examples
-    --------
-    >>> import symgrad.tensor as T
-    >>> print(T.inner(T.constant([[1, 2], [3, 4]]), T.constant([1, 1])).eval())
-    [3 7]
-    """
-    x, y = _same_dtype(x, y)
-    if x.type.ndim == 0 or y.type.ndim == 0:
-        return x * y
-    return tensordot(x, y, axes=[[x.type.ndim - 1], [y.type.ndim - 1]])
-
-
-def vdot(x: Any, y: Any) -> Any:
-    """Inner product of two tensors as vectors, the first one conjugated, as `numpy.vdot`.
-
-    Examples
-    --------
-    >>> import symgrad.tensor as T
-    >>> print(T.vdot(T.constant([[1, 2], [3, 4]]), T.constant([[1, 1], [0, 1]])).eval())
-    7
-    """
-    x, y = _same_dtype(x, y)
-    return dot(conj(x.flatten()), y.flatten())
-
-
 @register
 @dataclass(frozen=True)
 class Gemm(Op):
@@ -420,4 +374,4 @@ class Gemm(Op):
             yield cls(), Sample((c, scales[0], b, a, scales[1]), ShapeError)
 
 
-__all__ = ["batched_dot", "batched_tensordot", "dot", "inner", "matmul", "outer", "tensordot", "vdot"]
+__all__ = ["batched_dot", "batched_tensordot", "dot", "matmul", "tensordot"]

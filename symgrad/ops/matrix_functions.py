@@ -31,6 +31,7 @@ from symgrad.ops.promotion import as_operands, upcast
 from symgrad.ops.sampling import spread
 from symgrad.ops.shape import reshape
 from symgrad.ops.solving import inv, solve
+from symgrad.ops.stacks import OnStacks
 from symgrad.ops.triangular import positive_definite, well_conditioned
 
 FUNCTIONS = ("expm", "logm", "sqrtm", "cosm", "sinm")
@@ -38,7 +39,7 @@ FUNCTIONS = ("expm", "logm", "sqrtm", "cosm", "sinm")
 
 @register
 @dataclass(frozen=True)
-class MatrixFunction(Op):
+class MatrixFunction(OnStacks):
     """An analytic function of each matrix of a stack; its name is SciPy's.
 
     The function of the block matrix ``[[a, e], [0, a]]`` has in its upper right corner the derivative along e.

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.errors import ShapeError
-from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, apply_op, register
+from symgrad.errors import RankError, ShapeError
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, apply_op, register, user_error
 from symgrad.graph.types import TensorType
 from symgrad.ops.indexing import get_item
 from symgrad.ops.joining import stack
@@ -29,7 +29,7 @@ class NonZero(Op):
 
     def infer(self, x: Any) -> list[TensorType]:
         if x.type.ndim == 0:
-            raise InferenceError(ShapeError, f"nonzero needs at least one axis, got {x.type}", "Use T.neq(x, 0).")
+            raise InferenceError(RankError, f"nonzero needs at least one axis, got {x.type}", "Use T.neq(x, 0).")
         count = None if x.known is None else int(np.count_nonzero(x.known))
         return [TensorType("int64", (count,), (False,))] * x.type.ndim
 
@@ -89,7 +89,14 @@ def flatnonzero(a: Any) -> Any:
     >>> print(T.flatnonzero(T.constant([[0, 3], [4, 0]])).eval())
     [1 2]
     """
-    return nonzero(flatten(as_operand(a)))[0]
+    return nonzero(_flat(a, "flatnonzero"))[0]
+
+
+def _flat(a: Any, where: str) -> Any:
+    a = as_operand(a)
+    if a.type.ndim == 0:
+        raise user_error(RankError, f"{where} needs at least one axis, got {a.type}", [a])
+    return flatten(a)
 
 
 def nonzero_values(a: Any) -> Any:
@@ -105,7 +112,7 @@ def nonzero_values(a: Any) -> Any:
     >>> print(T.nonzero_values(T.constant([[0, 3], [4, 0]])).eval())
     [3 4]
     """
-    flat = flatten(as_operand(a))
+    flat = _flat(a, "nonzero_values")
     return get_item(flat, flatnonzero(flat))
 
 

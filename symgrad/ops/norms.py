@@ -13,7 +13,7 @@ from symgrad.ops.comparison import neq
 from symgrad.ops.complex_numbers import imag, real
 from symgrad.ops.elementwise import abs_, power, sqr, sqrt
 from symgrad.ops.matrices import as_matrices
-from symgrad.ops.promotion import is_complex, real_of
+from symgrad.ops.promotion import is_complex, real_of, scalar_constant
 from symgrad.ops.reduction import max as max_over
 from symgrad.ops.reduction import min as min_over
 from symgrad.ops.reduction import sum as sum_over
@@ -96,7 +96,8 @@ def _vector_norm(x: Any, ord: Any, axis: int) -> Any:
         return cast(sum_over(neq(x, 0), axis=axis), real_of(x.type.dtype))
     if ord == 1:
         return sum_over(abs_(x), axis=axis)
-    return power(sum_over(power(abs_(x), float(ord)), axis=axis), 1 / float(ord))
+    exponent, root = [scalar_constant(value, real_of(x.type.dtype)) for value in (ord, 1 / ord)]
+    return power(sum_over(power(abs_(x), exponent), axis=axis), root)
 
 
 def _matrix_norm(x: Any, ord: Any, given: Any) -> Any:
@@ -115,6 +116,20 @@ def _matrix_norm(x: Any, ord: Any, given: Any) -> Any:
             return extreme(sum_over(abs_(x), axis=-1), axis=-1)
     raise user_error(RangeError, f"norm has no order {ord!r} for matrices", [given],
                      "It has None, 'fro', 'nuc', inf, -inf, 1, -1, 2 and -2.")  # fmt: skip
+
+
+def vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    """Return the norm of vectors along `axis`, or of all elements as one vector, as `numpy.linalg.vector_norm`."""
+    x = as_matrices(x)
+    if axis is not None:
+        return norm(x, ord, axis, keepdims)
+    result = norm(x.flatten(), ord)
+    return _kept(result, range(x.type.ndim), keepdims)
+
+
+def matrix_norm(x: Any, keepdims: bool = False, ord: Any = "fro") -> Any:
+    """Return the norm of the matrices in the last two axes, as `numpy.linalg.matrix_norm`."""
+    return norm(x, ord, (-2, -1), keepdims)
 
 
 def cond(x: Any, p: Any = None) -> Any:
@@ -139,4 +154,4 @@ def cond(x: Any, p: Any = None) -> Any:
     return norm(x, p, (-2, -1)) * norm(inv(x), p, (-2, -1))
 
 
-__all__ = ["cond", "norm"]
+__all__ = ["cond", "matrix_norm", "norm", "vector_norm"]

@@ -28,15 +28,16 @@ from symgrad.ops.matrices import (
 )
 from symgrad.ops.promotion import is_complex
 from symgrad.ops.sampling import spread
-from symgrad.ops.singular_values import rectangular_samples
+from symgrad.ops.singular_values import rectangular_samples, smaller_size
+from symgrad.ops.stacks import OnStacks
 from symgrad.ops.triangular import triangular
 
-MODES = ("reduced", "complete", "r")
+MODES = ("reduced", "complete", "r", "raw")
 
 
 @register
 @dataclass(frozen=True)
-class QR(Op):
+class QR(OnStacks):
     """Q with orthonormal columns and R upper triangular, whose product is the matrix; for each matrix of a stack.
 
     Parameters
@@ -115,6 +116,40 @@ class QR(Op):
         yield cls(True), Sample((spread(3, 1),), differentiable=False)
 
 
+@register
+@dataclass(frozen=True)
+class Householder(OnStacks):
+    """The QR decomposition as LAPACK leaves it: reflections below R, transposed, and their factors."""
+
+    @property
+    def name(self) -> str:
+        return "qr_raw"
+
+    def infer(self, x: Any) -> list[TensorType]:
+        check_matrices("qr", x, square=False)
+        rows, columns = x.type.shape[-2:]
+        stack, ones = x.type.shape[:-2], x.type.broadcastable[:-2]
+        row_ones, column_ones = x.type.broadcastable[-2:]
+        size, size_ones = smaller_size(x.type)
+        return [
+            TensorType(x.type.dtype, (*stack, columns, rows), (*ones, column_ones, row_ones)),
+            TensorType(x.type.dtype, (*stack, size), (*ones, size_ones)),
+        ]
+
+    def evaluate(self, x: np.ndarray) -> list[np.ndarray]:
+        with explained("qr failed"):
+            reflections, factors = np.linalg.qr(x, mode="raw")
+        return [np.asarray(reflections, x.dtype), np.asarray(factors, x.dtype)]
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        return [Undefined("whose mode 'raw' has no gradient; use mode='reduced'")]
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        for sample in rectangular_samples():
+            yield cls(), Sample(sample.arguments, sample.error, differentiable=False)
+
+
 def _hermitian(x: Any) -> Any:
     """Return the Hermitian matrices whose upper triangles `x` has."""
     both = x + adjoint(x)
@@ -128,14 +163,14 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     ----------
     a : tensor of shape (..., m, n)
         Integers become floats.
-    mode : {'reduced', 'complete', 'r'}
+    mode : {'reduced', 'complete', 'r', 'raw'}
         Whether Q has ``k = min(m, n)`` columns, or m (then it has a gradient only if there are at least as many columns
-        as rows), or isn't returned.
+        as rows), or isn't returned; or LAPACK's own result, without gradient.
 
     Returns
     -------
     q, r : tensors of shapes (..., m, k) and (..., k, n)
-        Or only `r`.
+        Or only `r`; for ``'raw'`` reflections (..., n, m) and factors (..., k), as NumPy returns them.
 
     Notes
     -----
@@ -153,6 +188,8 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     a = as_matrices(a)
     if mode not in MODES:
         raise user_error(RangeError, f"qr has the modes {', '.join(MODES)}, got {mode!r}", [a])
+    if mode == "raw":
+        return Householder()(a)
     q, r = QR(mode == "complete")(a)
     return r if mode == "r" else (q, r)
 

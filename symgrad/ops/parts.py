@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.errors import ShapeError
+from symgrad.errors import RankError
 from symgrad.graph.op import Disconnected, InferenceError, Op
 from symgrad.graph.types import TensorType
 from symgrad.kernels.checks import mismatch
@@ -135,7 +135,7 @@ def check_written(sets: bool, target: TensorType, y: Any) -> None:
     """Raise unless `y` stretches to the type of a part, as far as sizes are known."""
     name = "set_subtensor" if sets else "inc_subtensor"
     if y.type.ndim > target.ndim:
-        raise InferenceError(ShapeError, f"{name} can't write {y.type} into a part of {target}: too many axes")
+        raise InferenceError(RankError, f"{name} can't write {y.type} into a part of {target}: too many axes")
     for axis in range(-y.type.ndim, 0):
         found, wanted = y.type.shape[axis], target.shape[axis]
         if not y.type.broadcastable[axis] and None not in (found, wanted) and found != wanted:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.errors import DTypeError, ShapeError
+from symgrad.errors import DTypeError, RankError, ShapeError
 from symgrad.graph.op import user_error
 from symgrad.ops.axes import checked_axis, dimshuffle
 from symgrad.ops.comparison import lt
@@ -249,7 +249,7 @@ def permute_row_elements(x: Any, y: Any, inverse: Any = 0) -> Any:
     """
     x, y = as_operand(x), as_operand(y)
     if not x.type.ndim or not y.type.ndim:
-        raise user_error(ShapeError, f"permute_row_elements needs rows, got {x.type} and {y.type}", [x, y])
+        raise user_error(RankError, f"permute_row_elements needs rows, got {x.type} and {y.type}", [x, y])
     if inverse:
         y = inverse_permutation(y)
     x, y = broadcast_arrays(x, y, where="permute_row_elements")

@@ -174,13 +174,12 @@ def unravel_index(indices: Any, dims: Any, order: str = "C", ndim: int | None = 
     if order not in ORDERS:
         raise user_error(ValueError, f"unravel_index knows the orders {ORDERS}, got {order!r}")
     sizes = as_operand(dims)
-    sizes = sizes.dimshuffle("x") if sizes.type.ndim == 0 else sizes
-    count = sizes.type.shape[0] if ndim is None and sizes.type.ndim == 1 else ndim
-    if count is None:
+    count = ndim if ndim is not None or sizes.type.ndim != 1 else sizes.type.shape[0]
+    if count is None and sizes.type.ndim == 1:
         raise user_error(
             ShapeError, f"unravel_index needs to know how many sizes there are, got {sizes.type}", [sizes], "Pass ndim."
         )
-    return apply_op(UnravelIndex(int(count), order), [as_operand(indices), sizes]).outputs
+    return apply_op(UnravelIndex(int(count or 1), order), [as_operand(indices), sizes]).outputs
 
 
 __all__ = ["ravel_multi_index", "unravel_index"]

@@ -15,7 +15,7 @@ from symgrad.ops.axes import checked_axes, checked_axis, dimshuffle, shape_padle
 from symgrad.ops.elementwise import maximum
 from symgrad.ops.indexing import get_item
 from symgrad.ops.joining import concatenate
-from symgrad.ops.promotion import as_operand, is_discrete
+from symgrad.ops.promotion import as_operand, is_discrete, scalar_constant
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.shape import alloc, elements_of, flatten, reshape
 from symgrad.ops.sizes import size_of, specify_shape
@@ -46,7 +46,7 @@ def tile(x: Any, reps: Any, ndim: int | None = None) -> Any:
     ----------
     x : tensor
         What to repeat as a whole.
-    reps : int, integer scalar, list of them, or integer vector of known length
+    reps : int, integer scalar, list of them, or integer vector (`ndim` is needed if its length isn't known)
         How often along each axis, counted from the last; missing ones are 1, more than there are make new axes in
         front.
     ndim : int, optional
@@ -65,7 +65,7 @@ def tile(x: Any, reps: Any, ndim: int | None = None) -> Any:
     """
     x = as_operand(x)
     if not isinstance(reps, list | tuple):
-        reps = list(reps) if isinstance(reps, np.ndarray) and reps.ndim else elements_of(as_operand(reps), "tile")
+        reps = _counts(as_operand(reps), ndim)
     counts = [integer_scalar(count, "tile") for count in reps]
     wanted = max(x.type.ndim, len(counts))
     if ndim is not None and ndim < wanted:
@@ -74,6 +74,14 @@ def tile(x: Any, reps: Any, ndim: int | None = None) -> Any:
     counts = [1] * (wanted - len(counts)) + counts
     x = shape_padleft(x, wanted - x.type.ndim)
     return _repeated(x, [(count, axis, axis) for axis, count in enumerate(counts)])
+
+
+def _counts(reps: Any, ndim: int | None) -> list[Any]:
+    """Return the elements of a vector; of one of unknown length `ndim` of them, those that are missing in front 1."""
+    if ndim is None or reps.type.shape != (None,):
+        return elements_of(reps, "tile")
+    ones = alloc(scalar_constant(1, reps.type.dtype), ndim - size_of(reps, 0))
+    return elements_of(specify_shape(concatenate([ones, reps]), (ndim,)), "tile")
 
 
 def _repeated(x: Any, repeats: Sequence[tuple[Any, int, int]]) -> Any:

@@ -175,6 +175,8 @@ def reshape(x: Any, newshape: Any, ndim: int | None = None) -> Any:
         newshape = elements_of(newshape, "reshape") if newshape.type.shape[0] is not None else [  # type: ignore[attr-defined]
             newshape[index] for index in range(ndim)]  # type: ignore[index]  # fmt: skip
     sizes, operands = split_sizes(newshape, "reshape")
+    if ndim is not None and len(sizes) != ndim:
+        raise user_error(ShapeError, f"reshape got {len(sizes)} sizes for {ndim} axes", [x])
     return ReshapeTo(sizes)(x, *operands)
 
 

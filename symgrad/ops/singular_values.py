@@ -31,6 +31,7 @@ from symgrad.ops.reduction import max as max_over
 from symgrad.ops.reduction import sum as sum_over
 from symgrad.ops.sampling import spread
 from symgrad.ops.sizes import size_of
+from symgrad.ops.stacks import OnStacks
 
 
 def smaller_size(kind: TensorType) -> tuple[int | None, bool]:
@@ -42,7 +43,7 @@ def smaller_size(kind: TensorType) -> tuple[int | None, bool]:
 
 @register
 @dataclass(frozen=True)
-class SingularValues(Op):
+class SingularValues(OnStacks):
     """The singular values of each matrix of a stack, descending."""
 
     @property
@@ -93,7 +94,7 @@ def rectangular_samples() -> Iterable[Sample]:
 
 @register
 @dataclass(frozen=True)
-class SingularVectors(Op):
+class SingularVectors(OnStacks):
     """Singular value decompositions: U, the values, and the adjoint of V.
 
     Parameters

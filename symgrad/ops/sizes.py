@@ -57,7 +57,7 @@ class Size(Op):
 
 def size_of(x: Any, axis: int) -> Any:
     """Return the size of one axis of `x` as an int64 scalar."""
-    return Size(axis)(x)
+    return Size(axis + x.type.ndim if axis < 0 else axis)(x)
 
 
 def sizes_product(sizes: Sequence[Any]) -> Any:

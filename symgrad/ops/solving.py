@@ -27,6 +27,7 @@ from symgrad.ops.promotion import as_operand, is_complex
 from symgrad.ops.sampling import spread
 from symgrad.ops.shape import reshape, sum_to_type
 from symgrad.ops.sizes import size_of, sizes_product
+from symgrad.ops.stacks import OnStacks
 from symgrad.ops.triangular import (
     as_equation,
     as_given,
@@ -43,7 +44,7 @@ from symgrad.ops.triangular import (
 
 @register
 @dataclass(frozen=True)
-class Inverse(Op):
+class Inverse(OnStacks):
     """The inverse of each matrix of a stack."""
 
     @property
@@ -93,7 +94,7 @@ def square_samples() -> Iterable[Sample]:
 
 @register
 @dataclass(frozen=True)
-class Solve(Op):
+class Solve(OnStacks):
     """The solution X of ``A @ X = B``; leading axes broadcast."""
 
     @property

@@ -31,13 +31,14 @@ from symgrad.ops.matrices import (
 from symgrad.ops.promotion import as_operands, upcast
 from symgrad.ops.sampling import spread
 from symgrad.ops.shape import sum_to_type
+from symgrad.ops.stacks import OnStacks
 
 ON_ERROR = ("raise", "nan")
 
 
 @register
 @dataclass(frozen=True)
-class Cholesky(Op):
+class Cholesky(OnStacks):
     """The lower triangular L with ``L @ L.T`` equal to a positive definite matrix, whose lower triangle is read.
 
     Parameters
@@ -128,7 +129,7 @@ def _lower_half(x: Any) -> Any:
 
 @register
 @dataclass(frozen=True)
-class SolveTriangular(Op):
+class SolveTriangular(OnStacks):
     """The solution X of ``A @ X = B`` for triangular A; leading axes broadcast.
 
     Parameters

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.errors import NotScalarConstantError, ShapeError
+from symgrad.errors import NotScalarConstantError, RankError, ShapeError
 from symgrad.graph.op import user_error
 from symgrad.graph.variables import Constant, Variable
 from symgrad.kernels.grammar import Fixed
@@ -83,16 +83,23 @@ def _only_value(v: Any, elemwise: bool, depth: int) -> np.ndarray | None:
     if isinstance(op, SAME_ELEMENTS):
         return _only_value(inputs[0], elemwise, depth - 1)
     if isinstance(op, Subtensor):
-        made = inputs[0].owner
-        if made is not None and isinstance(made.op, MakeVector) and isinstance(op.index[:1], tuple) and op.index:
-            entry = op.index[0]
-            if isinstance(entry, Fixed):
-                return _only_value(made.inputs[entry.value], elemwise, depth - 1)
-        return _only_value(inputs[0], elemwise, depth - 1)
+        return _value_of_part(op, inputs, elemwise, depth - 1)
     if isinstance(op, Cast) or (isinstance(op, Elementwise) and elemwise):
         values = [_only_value(variable, elemwise, depth - 1) for variable in inputs]
         return None if any(value is None for value in values) else np.asarray(op.evaluate(*values)[0])  # type: ignore[arg-type]
     return None
+
+
+def _value_of_part(op: Subtensor, inputs: Any, elemwise: bool, depth: int) -> np.ndarray | None:
+    """Return the only value of a part: of an array that is known, of a list of scalars, of equal elements."""
+    whole, *bounds = inputs
+    if isinstance(whole, Constant):
+        known = [_only_value(bound, elemwise, depth) for bound in bounds]
+        return None if any(bound is None for bound in known) else _single(op.evaluate(whole.data, *known)[0])  # type: ignore[arg-type]
+    is_list = whole.owner is not None and isinstance(whole.owner.op, MakeVector)
+    if is_list and len(op.index) == 1 and isinstance(op.index[0], Fixed):
+        return _only_value(whole.owner.inputs[op.index[0].value], elemwise, depth)
+    return _only_value(whole, elemwise, depth)
 
 
 def _single(data: np.ndarray) -> np.ndarray | None:
@@ -122,7 +129,7 @@ def get_vector_length(v: Any) -> int:
     """
     v = as_operand(v)
     if v.type.ndim != 1:
-        raise user_error(ShapeError, f"get_vector_length takes a vector, got {v.type}", [v])
+        raise user_error(RankError, f"get_vector_length takes a vector, got {v.type}", [v])
     if v.type.shape[0] is None:
         raise user_error(ShapeError, f"the length of {v.type} isn't known while the graph is built", [v])
     return int(v.type.shape[0])
@@ -152,7 +159,7 @@ def scalar_from_tensor(t: Any) -> Any:
 def _scalar(value: Any, where: str) -> Any:
     value = as_operand(value)
     if value.type.ndim:
-        raise user_error(ShapeError, f"{where} takes a tensor with no axes, got {value.type}", [value])
+        raise user_error(RankError, f"{where} takes a tensor with no axes, got {value.type}", [value])
     return value
 
 

@@ -21,6 +21,7 @@ from symgrad.ops.identity import (
     ScaleGradient,
     StopGradient,
     UndefinedGradient,
+    WithInputs,
     ZeroGradient,
 )
 from symgrad.ops.linalg import Dot
@@ -137,7 +138,7 @@ SIZE_ANSWERS: dict[type[Op], Callable[[Apply, int], Any]] = {
 }
 
 
-@rule("canonicalize", StopGradient, ZeroGradient, UndefinedGradient, ScaleGradient, ClipGradient,
+@rule("canonicalize", StopGradient, ZeroGradient, UndefinedGradient, ScaleGradient, ClipGradient, WithInputs,
       reason="when a function is compiled, its gradients have been taken")  # fmt: skip
 def what_changes_only_the_gradient_is_its_operand(node: Apply, context: Context) -> Any:
     return node.inputs[0]

@@ -1,21 +1,41 @@
-"""Sums of tensors that are zero but for a part each: the gradient of a tensor that is read in slices."""
+"""Tensors that are zero but for a part, and their sums: the gradients of tensors that are read in slices."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from symgrad.graph.variables import Apply, Variable
-from symgrad.kernels.grammar import Range
+from symgrad.graph.variables import Apply, Constant, Variable
+from symgrad.kernels.grammar import FromOperand, Range
 from symgrad.ops.elementwise import maximum
 from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.joining import concatenate
 from symgrad.ops.promotion import scalar_constant
-from symgrad.ops.shape import alloc
+from symgrad.ops.shape import BroadcastTo, alloc
 from symgrad.ops.sizes import size_of
 from symgrad.ops.subtensor import IncSubtensor
 from symgrad.rewriting.engine import Context, rule
-from symgrad.rewriting.patterns import call, is_function, is_zeros, made_by
+from symgrad.rewriting.patterns import call, is_function, is_number, is_zeros, made_by
+
+
+@rule("specialize", IncSubtensor, reason="zeros that are all written over are the written values")
+def zeros_written_over_are_the_written_values(node: Apply, context: Context) -> Any:
+    """``set_subtensor(zeros((n, ...))[0:n], y)`` is y."""
+    zeros, value, *operands = node.inputs
+    filled = made_by(zeros, BroadcastTo)
+    index: Sequence[Any] = node.op.index  # type: ignore[attr-defined]
+    if filled is None or not is_zeros(zeros) or not index or not all(isinstance(entry, Range) for entry in index):
+        return None
+    given, sizes = iter(operands), iter(filled.inputs[1:])
+    whole = []
+    for size, entry in zip(filled.op.sizes, index, strict=False):  # type: ignore[attr-defined]
+        start, stop = [next(given) if isinstance(bound, FromOperand) else bound for bound in (entry.start, entry.stop)]
+        size = next(sizes) if size is None else size
+        begins = start is None or start == 0 or (isinstance(start, Constant) and is_number(start, 0))
+        whole.append(begins and entry.step in (None, 1) and (stop is None or stop is size))
+    kind: Any = value.type
+    same = kind.dtype == zeros.type.dtype and kind.broadcastable == zeros.type.broadcastable  # type: ignore[attr-defined]
+    return value if all(whole) and same else None
 
 
 class _Part(NamedTuple):

@@ -24,7 +24,7 @@ from symgrad.sparse.parts import (
 )
 from symgrad.sparse.products import in_one_dtype
 from symgrad.sparse.types import SparseType
-from symgrad.sparse.variables import is_sparse
+from symgrad.sparse.variables import as_sparse_variable, is_sparse
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ def _dense_vector(name: str, s: Any, kinds: tuple[int, ...] = (1,)) -> Any:
 def add(x: Any, y: Any) -> Any:
     """Return the sum of two matrices of which at least one is sparse: sparse if both are, else dense.
 
+    The number 0 changes nothing: ``sum([x, y])`` of sparse matrices is sparse.
+
     Notes
     -----
     Keeps the behaviour of Theano's ``sparse.add``.
@@ -90,7 +92,14 @@ def add(x: Any, y: Any) -> Any:
         return add_s_s(x, y)
     if not is_sparse(x) and not is_sparse(y):
         raise _none_sparse("add", x, y)
+    if _is_zero(x) or _is_zero(y):
+        return as_sparse_variable(y if _is_zero(x) else x)
     return add_s_d(x, y) if is_sparse(x) else as_operand(x) + dense_from_sparse(y)
+
+
+def _is_zero(x: Any) -> bool:
+    """Whether `x` is the number 0, with which Python's own ``sum`` begins."""
+    return isinstance(x, int | float) and x == 0
 
 
 def add_s_s(x: Any, y: Any) -> Any:
@@ -285,12 +294,36 @@ def ge(x: Any, y: Any) -> Any:
     return _GE(x, y)
 
 
-equal_s_s, equal_s_d = _EQ.of_sparse, _EQ.with_dense
-not_equal_s_s, not_equal_s_d = _NEQ.of_sparse, _NEQ.with_dense
-less_than_s_s, less_than_s_d = _LT.of_sparse, _LT.with_dense
-greater_than_s_s, greater_than_s_d = _GT.of_sparse, _GT.with_dense
-less_equal_s_s, less_equal_s_d = _LE.of_sparse, _LE.with_dense
-greater_equal_s_s, greater_equal_s_d = _GE.of_sparse, _GE.with_dense
+def _of_sparse(name: str, comparison: _Comparison, words: str) -> Callable[[Any, Any], Any]:
+    def compare(x: Any, y: Any) -> Any:
+        return comparison.of_sparse(x, y)
+
+    compare.__name__ = compare.__qualname__ = name
+    compare.__doc__ = f"Whether elements of a sparse matrix {words} those of another, as a sparse matrix of uint8."
+    return compare
+
+
+def _with_dense(name: str, comparison: _Comparison, words: str) -> Callable[[Any, Any], Any]:
+    def compare(x: Any, y: Any) -> Any:
+        return comparison.with_dense(x, y)
+
+    compare.__name__ = compare.__qualname__ = name
+    compare.__doc__ = f"Whether elements of a sparse matrix {words} those of a dense one, as a dense matrix of uint8."
+    return compare
+
+
+equal_s_s = _of_sparse("equal_s_s", _EQ, "equal")
+equal_s_d = _with_dense("equal_s_d", _EQ, "equal")
+not_equal_s_s = _of_sparse("not_equal_s_s", _NEQ, "differ from")
+not_equal_s_d = _with_dense("not_equal_s_d", _NEQ, "differ from")
+less_than_s_s = _of_sparse("less_than_s_s", _LT, "are less than")
+less_than_s_d = _with_dense("less_than_s_d", _LT, "are less than")
+greater_than_s_s = _of_sparse("greater_than_s_s", _GT, "are greater than")
+greater_than_s_d = _with_dense("greater_than_s_d", _GT, "are greater than")
+less_equal_s_s = _of_sparse("less_equal_s_s", _LE, "are at most")
+less_equal_s_d = _with_dense("less_equal_s_d", _LE, "are at most")
+greater_equal_s_s = _of_sparse("greater_equal_s_s", _GE, "are at least")
+greater_equal_s_d = _with_dense("greater_equal_s_d", _GE, "are at least")
 
 
 def sp_ones_like(x: Any) -> Any:
@@ -304,7 +337,6 @@ def sp_zeros_like(x: Any) -> Any:
     """Return a sparse matrix of the sizes and type of `x`, without elements."""
     from symgrad.ops.creation import zeros
     from symgrad.sparse.parts import FromParts, csm_shape
-    from symgrad.sparse.variables import as_sparse_variable
 
     x = as_sparse_variable(x)
     format = "csr" if x.type.format == "bsr" else x.type.format

@@ -84,6 +84,8 @@ class Parts(SparseOp):
         return [TensorType(x.type.dtype, (None,)), *[TensorType("int32", (size,)) for size in (None, None, 2)]]
 
     def evaluate(self, x: Any) -> list[np.ndarray]:
+        if max(x.nnz, *x.shape) > np.iinfo("int32").max:
+            raise ShapeError(f"a sparse matrix of {x.shape} with {x.nnz} elements is too large for int32 indices")
         return [x.data.copy(), x.indices.astype("int32"), x.indptr.astype("int32"), np.array(x.shape, "int32")]
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:

@@ -38,6 +38,7 @@ from symgrad.ops.sorting import *
 from symgrad.ops.special import *
 from symgrad.ops.statistics import *
 from symgrad.ops.values import *
+from symgrad.ops.vector_products import *
 from symgrad.tensor.constructors import CONSTRUCTORS, as_tensor, as_tensor_variable, constant, tensor
 from symgrad.tensor.variable import TensorConstant, TensorSharedVariable, TensorVariable
 

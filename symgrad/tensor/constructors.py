@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from symgrad.config import config
-from symgrad.errors import ShapeError
+from symgrad.errors import DTypeError, ShapeError
 from symgrad.graph.op import user_error
 from symgrad.graph.types import TensorType, dtype_name
 from symgrad.graph.variables import make_constant
@@ -99,10 +99,14 @@ def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None)
 
     Raises
     ------
+    DTypeError
+        If it isn't made of numbers, or is a variable of another kind, such as a sparse matrix.
     ShapeError
         If leading axes that would have to go aren't known to have size 1.
     """
     variable = as_operand(x, name=name)
+    if not isinstance(variable.type, TensorType):
+        raise user_error(DTypeError, f"expected a tensor, got {variable.type}", [variable])
     extra = 0 if ndim is None else variable.type.ndim - ndim
     if extra > 0 and not all(variable.type.broadcastable[:extra]):
         raise user_error(ShapeError, f"{variable.type} can't have {ndim} axes: the first don't stretch", [variable])

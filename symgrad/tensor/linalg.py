@@ -3,6 +3,7 @@
 from symgrad.ops.determinants import *
 from symgrad.ops.eigenvalues import *
 from symgrad.ops.least_squares import *
+from symgrad.ops.linalg import matmul, tensordot
 from symgrad.ops.matrix_functions import *
 from symgrad.ops.matrix_products import *
 from symgrad.ops.norms import *
@@ -10,3 +11,4 @@ from symgrad.ops.orthogonal import *
 from symgrad.ops.singular_values import *
 from symgrad.ops.solving import *
 from symgrad.ops.triangular import *
+from symgrad.ops.vector_products import outer

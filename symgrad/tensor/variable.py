@@ -124,7 +124,9 @@ class TensorOperators(ArithmeticOperators, FunctionMethods):
         return axes.dimshuffle(self, *pattern)
 
     def reshape(self, newshape: Any, *more: Any, ndim: int | None = None) -> Any:
-        """`symgrad.tensor.reshape`; sizes may also be given one by one."""
+        """`symgrad.tensor.reshape`; sizes may also be given one by one, and `ndim` behind a list or vector of them."""
+        if len(more) == 1 and (isinstance(newshape, list | tuple) or getattr(newshape, "ndim", 0) == 1):
+            return shape.reshape(self, newshape, more[0])
         return shape.reshape(self, (newshape, *more) if more else newshape, ndim)
 
     def flatten(self, ndim: int = 1) -> Any:
@@ -212,11 +214,13 @@ class TensorOperators(ArithmeticOperators, FunctionMethods):
         return softmax(self, axis)
 
     def eval(self, inputs_to_values: dict[Any, Any] | None = None) -> Any:
-        """Compile and compute this variable; `inputs_to_values` gives each input that it depends on a value."""
-        from symgrad.compile.function import function
+        """Compute this variable; `inputs_to_values` gives each input that it depends on a value.
 
-        given = inputs_to_values or {}
-        return function(list(given), self, on_unused_input="ignore")(*given.values())
+        What is compiled for it is kept with the variable, for the next time.
+        """
+        from symgrad.compile.function import evaluate
+
+        return evaluate(self, inputs_to_values or {})
 
 
 class TensorVariable(TensorOperators, Variable):  # type: ignore[misc]
@@ -249,6 +253,12 @@ class TensorSharedVariable(TensorOperators, SharedVariable):  # type: ignore[mis
         value = self.container.value
         return value if borrow else value.copy()
 
+    strict: bool = False
+    """Whether values must be arrays of exactly the dtype."""
+
+    allow_downcast: bool | None = None
+    """Whether values may lose information: as the `allow_input_downcast` of functions."""
+
     def set_value(self, new_value: Any, borrow: bool = False) -> None:
         """Replace the value.
 
@@ -265,7 +275,7 @@ class TensorSharedVariable(TensorOperators, SharedVariable):  # type: ignore[mis
             If the value doesn't fit; the old value stays.
         """
         try:
-            value = self.type.convert(new_value)
+            value = self.type.convert(new_value, self.strict, self.allow_downcast)
         except (DTypeError, ShapeError) as error:
             raise type(error)(f"{self} can't be set: {error}") from None
         self.container.value = _owned(value, new_value, borrow)
@@ -310,8 +320,11 @@ def shared(
         First value. Its dtype becomes the variable's; Python floats become ``floatX``, Python ints int64.
     name : str, optional
         A name for people.
-    strict, allow_downcast : bool
-        Accepted for Theano's sake.
+    strict : bool
+        Whether later values must be arrays of exactly this dtype.
+    allow_downcast : bool or None
+        Whether later values may lose information: True always, False never, None only a Python float for a
+        ``floatX`` scalar.
     borrow : bool
         Whether an array may become the storage itself, without a copy.
     shape : tuple of (int or None), optional
@@ -349,7 +362,10 @@ def shared(
     if broadcastable is not None and shape is None:
         sizes = [1 if ones else None for ones in broadcastable]
     kind = TensorType(array.dtype, sizes)
-    return TensorSharedVariable(kind, _owned(kind.convert(array), value, borrow), name)
+    made = TensorSharedVariable(kind, _owned(kind.convert(array), value, borrow), name)
+    if strict or allow_downcast is not None:
+        made.strict, made.allow_downcast = strict, allow_downcast
+    return made
 
 
 set_tensor_classes(TensorVariable, TensorConstant)

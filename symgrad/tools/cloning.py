@@ -33,7 +33,8 @@ def clone_replace(
         Whether an expression must have the dtype, the number of axes and the broadcast pattern of what it replaces.
         If not, every op is applied anew.
     share_inputs : bool
-        Whether the copy has the same inputs. If not, they are fresh variables; shared variables stay.
+        Whether the copy has the same inputs. If not, they are fresh variables; fresh shared variables have the
+        storage of the old ones, and may get updates of their own.
     copy_inputs : bool, optional
         The older name of `share_inputs`.
 
@@ -107,7 +108,7 @@ def _copied(outputs: Sequence[Variable], replacements: Mapping[Any, Any], share_
         new.update({leaf: copy for leaf, copy in fresh.items() if isinstance(leaf, Variable) and leaf not in new})
 
     def current(variable: Variable) -> Any:
-        if variable in new or variable.owner is not None or share_inputs or isinstance(variable, _KEPT):
+        if variable in new or variable.owner is not None or share_inputs or isinstance(variable, Constant):
             return new.get(variable, variable)
         return new.setdefault(variable, _fresh(variable))
 
@@ -119,10 +120,9 @@ def _copied(outputs: Sequence[Variable], replacements: Mapping[Any, Any], share_
     return [current(variable) for variable in outputs]
 
 
-_KEPT = Constant | SharedVariable
-
-
 def _fresh(variable: Variable) -> Variable:
+    if isinstance(variable, SharedVariable):
+        return variable.clone() if hasattr(variable, "clone") else variable  # type: ignore[no-any-return]
     copy: Variable = variable.type(variable.name)
     copy._source = variable._source
     _copy_tag(variable, copy)

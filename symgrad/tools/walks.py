@@ -58,6 +58,8 @@ def stack_search(
 def ancestors(variable_list: Iterable[Variable], blockers: Collection[Variable] = ()) -> list[Variable]:
     """Return the variables that others depend on, and these themselves, results first; nothing behind `blockers`.
 
+    The walk begins with the last variable of the list, as Theano's does.
+
     Examples
     --------
     >>> import symgrad.tensor as T
@@ -70,7 +72,7 @@ def ancestors(variable_list: Iterable[Variable], blockers: Collection[Variable] 
             return None
         return reversed(variable.owner.inputs)
 
-    return stack_search(deque(reversed(list(variable_list))), expand, "dfs")  # type: ignore[no-any-return]
+    return stack_search(deque(variable_list), expand, "dfs")  # type: ignore[no-any-return]
 
 
 def inputs(variable_list: Iterable[Variable], blockers: Collection[Variable] = ()) -> list[Variable]:
@@ -132,13 +134,14 @@ def io_toposort(
     >>> io_toposort([x], [T.exp(x) * x])
     [exp(x), multiply(exp, x)]
     """
-    nodes = applies_before(outputs, stop_at=inputs)
+    given = set(inputs)
+    nodes = applies_before(outputs, stop_at=given)
     if not orderings:
         return nodes
     among = set(nodes)
 
     def before(node: Apply) -> list[Apply]:
-        owners = [variable.owner for variable in node.inputs if variable.owner in among and variable not in inputs]
+        owners = [variable.owner for variable in node.inputs if variable.owner in among and variable not in given]
         return [*owners, *[one for one in orderings.get(node, ()) if one in among]]  # type: ignore[list-item]
 
     return general_toposort(nodes, before)
@@ -168,21 +171,27 @@ def general_toposort(
     >>> general_toposort(['c'], {'c': ['a', 'b'], 'b': ['a'], 'a': []}.get)
     ['a', 'b', 'c']
     """
-    order: dict[Any, None] = {}
-    open_nodes: set[Any] = set()
-    stack = [(node, False) for node in reversed(list(outputs))]
-    while stack:
-        node, is_done = stack.pop()
-        if is_done:
-            open_nodes.discard(node)
-            order[node] = None
-        elif node in open_nodes:
-            raise ValueError("the graph has a cycle")
-        elif node not in order:
-            open_nodes.add(node)
-            stack.append((node, True))
-            stack.extend((before, False) for before in reversed(list(deps(node) or ())) if before not in order)
-    return list(order)
+    waiting_for: dict[Any, set[Any]] = {}
+
+    def expand(node: Any) -> list[Any]:
+        needed = list(deps(node) or ())
+        waiting_for[node] = set(needed)
+        return needed
+
+    found, clients = stack_search(deque(outputs), expand, "dfs", build_inv=True)
+    ready = deque(node for node in found if not waiting_for[node])
+    order = []
+    while ready:
+        node = ready.popleft()
+        order.append(node)
+        for client in clients.get(node, ()):
+            if node in waiting_for[client]:
+                waiting_for[client].discard(node)
+                if not waiting_for[client]:
+                    ready.append(client)
+    if len(order) != len(found):
+        raise ValueError("the graph has a cycle")
+    return order
 
 
 def is_in_ancestors(l_node: Apply, f_node: Apply) -> bool:

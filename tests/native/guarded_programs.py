@@ -83,6 +83,9 @@ class GuardedTable(PoisonedTable):
         return address
 
     def _own_address(self, output: Variable, place: Any) -> int:
+        for step in self.plan.overwriting_steps():
+            if output is step.outputs[0]:
+                return self._address_in(self._memories[self.layouts.of(step.inputs[0]).memory])
         return self.allocate(bytes_of(self.plan.types, output))
 
     def temporary_place(self, temporary: Any) -> int:

@@ -338,13 +338,19 @@ def test_a_number_out_of_range_is_found(name: str) -> None:
     good = [numbers(5, 4), np.array([1, 3, 3, -1]), np.array(-2)]
     _, types, steps = fused_of(function, good)
     codes = set()
+    assert fused_steps(steps)[0].kernel.may_fail
     for step in fused_steps(steps):
-        assert step.kernel.may_fail
         bad = {x2: good[0], i1: np.array([1, 5, 3, -1]), k0: np.array(-6)}
         operands = [np.ascontiguousarray(bad.get(v, good[0])).reshape(-1) for v in step.inputs]
         outputs = [np.zeros(types[v].type.shape, types[v].type.dtype).reshape(-1) for v in step.outputs]
         codes.add(interpret(kernel_ir(step, types), [*operands, *outputs], {}))
     assert 1 in codes
+
+
+def test_numbers_that_one_step_has_checked_stop_no_other() -> None:
+    function = symgrad.function([x2, i1], PLACES["rows added at numbers, some twice"])
+    _, _, steps = fused_of(function, [numbers(5, 4), np.array([1, 3, 3, -1])])
+    assert [step.kernel.may_fail for step in fused_steps(steps)] == [True, False]
 
 
 def test_outputs_take_over_operands_that_are_read_where_they_are_written() -> None:

@@ -36,7 +36,7 @@ def program_of(f):
     return list(f._programs.values())[-1][1]
 
 
-# ---- any loop: as the op says -------------------------------------------------------------------------------------
+# ---- any loop: as the op says ---------------------------------------------------------------------------------------
 
 
 @st.composite
@@ -143,7 +143,10 @@ def test_only_the_chosen_branch_runs():
         f(values, 9, 1)
 
 
-@pytest.mark.parametrize("how", [lambda x: x[::-1], lambda x: x[1::2], lambda x: x.dimshuffle(1, 0, 2), lambda x: x[2:]])
+VIEWS = [lambda x: x[::-1], lambda x: x[1::2], lambda x: x.dimshuffle(1, 0, 2), lambda x: x[2:]]
+
+
+@pytest.mark.parametrize("how", VIEWS)
 def test_rows_are_read_where_they_are(how):
     x, w = T.dtensor3("x"), T.dmatrix("w")
     states, _ = symgrad.scan(lambda row, s, w: T.tanh(row + T.dot(s, w.T)), [how(x)], [T.zeros((4, 3), "float64")], [w])
@@ -172,12 +175,12 @@ def test_a_size_that_a_loop_gets_as_a_constant_is_known_inside():
 
 def test_a_body_that_needs_numpy_runs_from_python():
     x = T.dtensor3("x")
-    found, _ = symgrad.scan(lambda m, s: T.nlinalg.det(m) + s, [x], [T.zeros((), "float64")])
+    found, _ = symgrad.scan(lambda m, s: T.linalg.det(m) + s, [x], [T.zeros((), "float64")])
     value = np.random.RandomState(2).normal(size=(5, 3, 3))
     np.testing.assert_allclose(function([x], found)(value), np.cumsum(np.linalg.det(value)), rtol=1e-10)
 
 
-# ---- products leave the loop ------------------------------------------------------------------------------------------
+# ---- products leave the loop ----------------------------------------------------------------------------------------
 
 
 def recurrent_network(dtype):
@@ -214,7 +217,7 @@ def test_the_products_of_an_lstm_are_one_each_but_two(dtype):
                 np.testing.assert_allclose(one, other, rtol=1e-9 if dtype == "float64" else 1e-3, atol=1e-6)
 
 
-# ---- calls ------------------------------------------------------------------------------------------------------------
+# ---- calls ----------------------------------------------------------------------------------------------------------
 
 
 def test_ten_thousand_rounds_take_no_time():
@@ -263,6 +266,20 @@ def test_a_profile_shows_the_kernels_of_rounds():
     assert "7 rounds of:" in f.source()
 
 
+def test_steps_with_loops_are_repeated_natively():
+    x, i = symgrad.shared(np.random.RandomState(5).normal(size=(6, 4, 3)), name="x"), T.lscalar("i")
+    w = symgrad.shared(np.ones(3), name="w")
+    states, _ = symgrad.scan(lambda row, s, w: T.tanh(row * w + s), [x[i]], [T.zeros((3,), "float64")], [w])
+    cost = T.sum(T.sqr(states))
+    f = function([i], cost, updates=[(w, w - 0.1 * symgrad.grad(cost, w))])
+    expected = [f(number) for number in range(6)]
+    after = w.get_value()
+    w.set_value(np.ones(3))
+    np.testing.assert_array_equal(f.repeat(range(6)), expected)
+    np.testing.assert_array_equal(w.get_value(), after)
+    assert isinstance(program_of(f), NativeProgram)
+
+
 def test_functions_that_share_a_graph_can_be_called_at_the_same_time():
     x = T.dmatrix("x")
     states, _ = symgrad.scan(lambda row, s: T.tanh(row + s), [x], [T.zeros((2000,), "float64")])
@@ -273,9 +290,8 @@ def test_functions_that_share_a_graph_can_be_called_at_the_same_time():
     wrong: list[int] = []
 
     def work(number: int) -> None:
-        for _ in range(5):
-            if not np.array_equal(functions[number](values[number]), expected[number]):
-                wrong.append(number)
+        found = [functions[number](values[number]) for _ in range(5)]
+        wrong.extend(number for each in found if not np.array_equal(each, expected[number]))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
     for thread in threads:

@@ -69,10 +69,24 @@ def sizes_as_numbers() -> Graph:
     return [x, v], [x.shape[0] * v, T.ones_like(x) * x.shape[1], T.zeros((x.shape[1], 2)) + v[:, None], T.mean(x + v)]
 
 
+def read_twice() -> Graph:
+    """One operand along two axes: its memory is no array of the loops' axes."""
+    x, v = matrix_and_vector()
+    return [x, v], [T.outer(v, v), T.outer(v, v + 1).sum(0), x.sum()]
+
+
+def products_of_sizes() -> Graph:
+    """More open axes than one stride has a name for."""
+    x, v = matrix_and_vector()
+    cube = x.dimshuffle(0, 1, "x")
+    cubes = [cube + v.dimshuffle("x", "x", 0), T.stack([x, x + 1], axis=2), T.exp(cube * v)]
+    return [x, v], [*cubes, v * x[::-1] + v[::-1]]
+
+
 GRAPHS: list[Callable[[], Graph]] = [
-    elementwise, reductions, softmaxes, views, products, gradients, sizes_as_numbers,
+    elementwise, reductions, softmaxes, views, products, gradients, sizes_as_numbers, read_twice, products_of_sizes,
 ]  # fmt: skip
-COMPILED_ONCE = [elementwise, reductions, softmaxes, gradients]
+COMPILED_ONCE = [elementwise, reductions, softmaxes, gradients, read_twice]
 """Those without kernels that are written for certain sizes, such as products of matrices."""
 
 

@@ -93,7 +93,8 @@ def test_only_the_threads_that_are_needed_are_made_and_only_once():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the masks of signals from /proc")
 def test_workers_leave_signals_to_the_threads_of_python_but_not_their_own_faults():
-    code = "from pool_calls import Calls; import os; Calls(9, 3).run(9, 3); me = str(os.getpid())\n"
+    code = "from pool_calls import Calls; import os, time; Calls(9, 3).run(9, 3); me = str(os.getpid())\n"
+    code += "time.sleep(0.2)\n"  # new threads begin with other masks
     code += "for task in os.listdir('/proc/self/task'):\n"
     code += "    lines = open(f'/proc/self/task/{task}/status').readlines()\n"
     code += "    mask = next(int(line.split()[1], 16) for line in lines if line.startswith('SigBlk'))\n"

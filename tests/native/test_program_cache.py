@@ -20,6 +20,7 @@ from random_programs import PRODUCTIONS, random_program, rebuilt
 import symgrad
 import symgrad.tensor as T
 from benchmarks.expressions import Expression
+from benchmarks.sequences import SequenceWorkload
 from benchmarks.symgrad_steps import SymgradPeer, training_graph
 from benchmarks.workloads import WORKLOADS
 from symgrad.backends.native import description, making
@@ -69,6 +70,9 @@ def results_of(name: str) -> list[np.ndarray]:
     if isinstance(workload, Expression):
         smaller = replace(workload, shape=tuple([min(size, 3000) for size in workload.shape]))
         return [np.array(SymgradPeer().build_expression(smaller).step(0))]
+    if isinstance(workload, SequenceWorkload):
+        step = SymgradPeer().build_sequence(replace(workload, steps=5, hidden=32))
+        return [np.array(cost) for cost in step.costs(range(3))] + step.parameters()
     workload = replace(workload, batch_size=min(workload.batch_size, 20))
     random = np.random.RandomState(0)
     images, labels = random.uniform(size=(80, 784)).astype("float32"), random.randint(0, 10, 80)

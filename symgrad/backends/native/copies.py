@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from symgrad.backends.base import UnsupportedError
 from symgrad.backends.native.emit import emit_kernel
 from symgrad.backends.native.kernel import NativeKernel
 from symgrad.backends.native.layouts import Location
 from symgrad.backends.native.llvm.host import host
+from symgrad.backends.native.scalars import ELEMENTS
 from symgrad.kernels.ir.builder import KernelBuilder, Memory, Term
 
 
@@ -18,7 +20,14 @@ def copy_kernel(location: Location, dtype: str) -> NativeKernel:
         Sizes and strides of the view.
     dtype : str
         Of both.
+
+    Raises
+    ------
+    UnsupportedError
+        If kernels don't hold such elements.
     """
+    if dtype not in ELEMENTS:
+        raise UnsupportedError(f"no native kernel copies {dtype}")
     axes = [(size, step) for size, step in zip(location.shape, location.strides, strict=True) if size != 1] or [(1, 1)]
     shape, strides = tuple(size for size, _ in axes), tuple(step for _, step in axes)
     words = "x".join(str(size) for size in shape), "x".join(str(step) for step in strides).replace("-", "m")

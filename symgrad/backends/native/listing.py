@@ -103,7 +103,7 @@ class _Writer:
     def _kernel(self, step: Step) -> str:
         """Return a fused kernel as text, its buffers under the names that they have here."""
         sizes = self.plan.sizes or OpenSizes(self.plan.types)
-        kernel = kernel_ir(step, sizes.types, sizes.dims)
+        kernel = kernel_ir(step, sizes.types, sizes.dims, step in self.plan.overwriting_steps())
         variables = (*step.inputs, *step.outputs)
         names = {buffer.name: self._name(variable) for buffer, variable in zip(kernel.buffers, variables, strict=False)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from symgrad.backends.native.llvm.host import host
 from symgrad.backends.native.llvm.text import INDEX, POINTER, Function, Value, index
 from symgrad.backends.native.records import INTERRUPTED, Api, Header, Move, Patch, Step, StepKind, Term
 from symgrad.backends.native.words import (
@@ -21,8 +22,8 @@ from symgrad.backends.native.words import (
 from symgrad.backends.timing import BEGAN, RUNS, TIMES
 
 FIRST_POLL = 8
-POLL_TICKS = 1 << 27
-"""Loops look for signals about every so many ticks of the processor's counter: some 50 milliseconds."""
+POLL_TICKS = 1 << (27 if host().architecture in ("x86_64", "amd64") else 20)
+"""Loops look for signals about every so many ticks of the processor's counter: at most some 50 milliseconds."""
 
 
 def running_functions() -> list[Function]:

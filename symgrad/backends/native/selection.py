@@ -33,6 +33,7 @@ from symgrad.kernels.grammar import (
     View,
 )
 from symgrad.lowering.fusion import grouped, kernel_ir, share_nest, work_of
+from symgrad.lowering.fusion.axes import UnfusableError
 from symgrad.lowering.fusion.copying import copies
 from symgrad.lowering.fusion.library import EXPANSIONS
 from symgrad.lowering.open_sizes import OpenSizes
@@ -48,7 +49,10 @@ def fused_steps(graph: ClosedGraph, steps: Sequence[Step], sizes: OpenSizes, fus
         odd = [kind for kind in kinds if getattr(kind, "dtype", None) not in ELEMENTS]
         if odd or isinstance(step.kernel, Evaluate | Map | Reduction | Loop | Branch):
             raise UnsupportedError(f"{step.name} has no native kernel")
-        in_place(step)  # while nobody has asked for the kernel itself
+        try:
+            in_place(step)  # while nobody has asked for the kernel itself
+        except UnfusableError as error:  # the loops over an output of open sizes
+            raise UnsupportedError(f"{step.name} has no native kernel: {error}") from None
     return fused
 
 
@@ -68,8 +72,9 @@ def selected(
     sizes = plan.sizes or OpenSizes(plan.types)
     known: dict[Any, Call] = {}
     calls: dict[Step, Sequence[Call]] = {}
+    overwriting = plan.overwriting_steps()
     for step in [action.step for action in plan.actions if not isinstance(action.step.kernel, View)]:
-        calls[step] = calls_of(step, layouts, sizes, known)
+        calls[step] = calls_of(step, layouts, sizes, known, step in overwriting)
         for call in calls[step]:
             written(call.kernel)
     copies = _copies(plan, layouts)
@@ -113,10 +118,13 @@ def _has_function(name: str, dtypes: Sequence[str], dtype: str) -> bool:
     return all(found in ELEMENTS for found in (*dtypes, dtype)) and is_supported(name, dtypes, dtype)
 
 
-def calls_of(step: Step, layouts: Layouts, sizes: OpenSizes, known: dict[Any, Call]) -> Sequence[Call]:
+def calls_of(
+    step: Step, layouts: Layouts, sizes: OpenSizes, known: dict[Any, Call], overwrites: bool
+) -> Sequence[Call]:
     """Return the native kernels that do a step, in order; raise `UnsupportedError` if there are none.
 
-    Those that `known` has from an equal step are taken from there.
+    `overwrites` says whether the first output is the memory of the first operand. What `known` has from an equal step
+    is taken from there.
     """
     kernel = step.kernel
     buffers = (*step.inputs, *step.outputs)
@@ -124,9 +132,9 @@ def calls_of(step: Step, layouts: Layouts, sizes: OpenSizes, known: dict[Any, Ca
         return region_copies(step, layouts)
     if isinstance(kernel, Fused):
         _check_strides(step, layouts, sizes)
-        key = work_key(step, sizes)
-        if key is None or key not in known:
-            known[key] = _fused(step, buffers, layouts, sizes)
+        key = work_key(step, sizes), overwrites
+        if key[0] is None or key not in known:
+            known[key] = _fused(step, buffers, layouts, sizes, overwrites)
         return [replace(known[key], buffers=buffers, step=step)]
     if isinstance(kernel, Library) and kernel.name in ROUTINES:
         calls = routine_calls(step, layouts)
@@ -135,8 +143,11 @@ def calls_of(step: Step, layouts: Layouts, sizes: OpenSizes, known: dict[Any, Ca
     raise UnsupportedError(f"{step.name} has no native kernel")
 
 
-def _fused(step: Step, buffers: Sequence[Variable], layouts: Layouts, sizes: OpenSizes) -> Call:
-    written = kernel_ir(step, sizes.types, sizes.dims)
+def _fused(step: Step, buffers: Sequence[Variable], layouts: Layouts, sizes: OpenSizes, overwrites: bool) -> Call:
+    try:
+        written = kernel_ir(step, sizes.types, sizes.dims, overwrites)
+    except UnfusableError as error:  # memory whose extent is a product of open sizes
+        raise UnsupportedError(f"{step.name} has no native kernel: {error}") from None
     digest = hashlib.sha256(repr(written).encode()).hexdigest()[:12]
     written = replace(written, name=f"{written.name}_{digest}")
     processor = host()

@@ -67,9 +67,15 @@ def _is_open(entry: IndexEntry) -> bool:
     return isinstance(entry, FromOperand) or (isinstance(entry, Range) and isinstance(entry.start, FromOperand))
 
 
+def fails_first(kernel: Kernel) -> bool:
+    """Whether a kernel that finds something that it can't do has written nothing yet: it checks all positions first."""
+    last = kernel.steps[-1].kernel if isinstance(kernel, Fused) else None
+    return isinstance(last, Library) and last.name in ("write", "write_at")
+
+
 def _takes_out(kernel: Kernel) -> bool:
     return not isinstance(kernel, Evaluate)
 
 
-NATIVE_TRAITS = Traits(_takes_out, in_place, may_fail, is_one_call=True)
+NATIVE_TRAITS = Traits(_takes_out, in_place, may_fail, is_one_call=True, fails_first=fails_first)
 """What native kernels can do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from symgrad.compat.theano_names.configuration import settings_to_change, theano
 from symgrad.compat.theano_names.errors import RealTheanoError
 from symgrad.compat.theano_names.finder import TheanoFinder, TheanoModule
 from symgrad.compat.theano_names.methods import add_methods
+from symgrad.compat.theano_names.truth import set_truth
 from symgrad.config import config
 
 _FINDER = TheanoFinder()
@@ -32,8 +34,9 @@ def activate() -> None:
     theano_config.load_from_process()
     theano_config.apply()
     add_methods()
+    set_truth(of_theano=True)
     _FINDER.install()
-    import theano  # noqa: F401  (whoever looks into sys.modules finds it)
+    importlib.import_module("theano")  # whoever looks into sys.modules finds it
 
 
 @contextmanager
@@ -54,15 +57,15 @@ def activated(**flags: object) -> Iterator[ModuleType]:
             for name, value in flags.items():
                 theano_config.set_value(name, value)
             add_methods()
+            set_truth(of_theano=True)
             if not was_active:
                 _refuse_real_theano()
                 _FINDER.install()
-            import theano
-
-            yield theano
+            yield importlib.import_module("theano")
         finally:
             if not was_active:
                 _FINDER.remove()
+                set_truth(of_theano=False)
             theano_config.restore(kept)
 
 

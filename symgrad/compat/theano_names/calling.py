@@ -10,6 +10,7 @@ from symgrad.compat.theano_names.modes import core_mode, function_class
 from symgrad.compile.function import In as CoreInput
 from symgrad.compile.function import Out as CoreOutput
 from symgrad.compile.function import compile_as
+from symgrad.graph.types import TensorType
 from symgrad.graph.variables import SharedVariable, Variable
 from symgrad.tensor.variable import shared
 
@@ -51,6 +52,8 @@ class In:
         borrow: bool | None = None,
         shared: bool = False,
     ) -> None:
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a string! (got: {name!r:.60})")
         if mutable and borrow is False:
             raise AssertionError("mutable=True and borrow=False contradict each other: leave one of them out")
         self.variable = variable
@@ -69,7 +72,7 @@ class In:
         return f"In({self.variable} -> {self.update})" if self.update is not None else f"In({self.variable})"
 
 
-def Param(variable: Any, default: Any = None, name: str | None = None, **options: Any) -> In:  # noqa: N802
+def Param(variable: Any, default: Any = None, name: str | None = None, **options: Any) -> In:
     """Return an input with a default value: an older spelling of `In`."""
     return In(variable, name=name, value=default, **options)
 
@@ -124,7 +127,14 @@ def function(
             f"Inputs variable of a Theano function should be contained in a list, even when there is a single input; "
             f"got {type(inputs).__name__}"
         )
+    if not isinstance(no_default_updates, bool | list):
+        found = type(no_default_updates).__name__
+        raise TypeError(f"no_default_update should be either a boolean or a list, got {found}")
+    if isinstance(outputs, Mapping) and not all(isinstance(key, str) for key in outputs):
+        raise AssertionError(f"the keys of a dict of outputs must be strings, got {list(outputs)!r:.80}")
     declared = [_declared(entry) for entry in inputs]
+    for target, value in _pairs(updates, "updates"):
+        _check_pattern(target, value)
     states = _states(declared)
     replaced = {entry.variable: state for entry, state in states.items()}
     changes = [(states[entry], entry.update) for entry in declared if entry.update is not None]
@@ -143,6 +153,19 @@ def function(
     )
     compiled.describe(declared, outputs, states, mode, profile)
     return compiled
+
+
+def _check_pattern(target: Any, value: Any) -> None:
+    """Raise unless an update stretches on the axes on which its variable does."""
+    found, wanted = getattr(value, "type", None), getattr(target, "type", None)
+    if not isinstance(found, TensorType) or not isinstance(wanted, TensorType) or found.ndim != wanted.ndim:
+        return
+    if found.broadcastable != wanted.broadcastable:
+        raise TypeError(
+            f"An update must have the same type as the original shared variable: {target} has the broadcastable "
+            f"pattern {wanted.broadcastable}, its update {found.broadcastable}. If the difference is related to the broadcast "
+            "pattern, you can call T.unbroadcast(update, axis), or T.patternbroadcast(update, pattern)."
+        )
 
 
 def _declared(entry: Any) -> In:
@@ -173,7 +196,7 @@ def _states(declared: Sequence[In]) -> dict[In, SharedVariable]:
         if entry.update is None:
             continue
         if entry.value is None:
-            raise ValueError(f"{entry.name or entry.variable} has an update, and needs a first value: In(..., value=...)")
+            raise ValueError(f"{entry.name or entry.variable} has an update, and needs a first value: In(x, value=...)")
         first = getattr(entry.value, "storage", entry.value)
         value = first if isinstance(first, SharedVariable) else entry.variable.type.convert(first)
         kind = entry.variable.type

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,12 +13,14 @@ from symgrad.compat.theano_names.maker import FunctionMaker
 from symgrad.compile.executable import Function
 from symgrad.errors import CallError
 from symgrad.graph.variables import SharedVariable, Variable
+from symgrad.tensor.variable import shared
 
 
 class Storage:
     """Where a function finds one input: ``f.container[x]``, with its ``value``."""
 
-    def __init__(self, entry: Any, value: Any) -> None:
+    def __init__(self, entry: Any, value: Any, on_change: Callable[[Any, Any], None]) -> None:
+        self._on_change = on_change
         self.variable = entry.variable
         self.name = entry.name
         self.type = entry.variable.type
@@ -41,6 +44,7 @@ class Storage:
             self.storage.set_value(value)  # type: ignore[attr-defined]
         else:
             self.storage[0] = None if value is None else self.type.convert(value, self.strict, self.allow_downcast)
+            self._on_change(self.variable, self.storage[0])
 
     data = value
 
@@ -95,7 +99,7 @@ class TheanoFunction(Function):
 
     noun: ClassVar[str] = "theano function"
     declared: Sequence[Any] = ()
-    states: Mapping[Any, SharedVariable] = {}  # noqa: RUF012
+    states: Mapping[Any, SharedVariable] = {}
     trust_input = False
     pickle_aliased_memory_strategy = "warn"
     return_none = False
@@ -109,10 +113,16 @@ class TheanoFunction(Function):
         self.states = states
         self.return_none = outputs is None
         self.maker = FunctionMaker(self, declared, mode)
-        self.profile = CallCounts() if profile else None
+        self.profile: Any = CallCounts() if profile else None  # type: ignore[assignment]
         defaults = {spec.variable: spec.default for spec in self.inputs}
-        self.input_storage = [Storage(entry, states.get(entry, defaults.get(entry.variable))) for entry in declared]
+        values = [states.get(entry, defaults.get(entry.variable)) for entry in declared]
+        self.input_storage = [
+            Storage(entry, value, self._set_default) for entry, value in zip(declared, values, strict=True)
+        ]
         self.output_storage: list[list[Any]] = [[None] for _ in self.graph.outputs]
+
+    def _set_default(self, variable: Any, value: Any) -> None:
+        self.inputs = [replace(spec, default=value) if spec.variable is variable else spec for spec in self.inputs]
 
     # ---- calling ----
 
@@ -136,15 +146,11 @@ class TheanoFunction(Function):
 
     def _complete(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         self._check_implicit(args)
-        changed = {storage.variable: storage.value for storage in self.input_storage if not storage.required}
-        specs = self.inputs
-        given = list(args)
-        for spec in specs[len(args) :]:
-            name = spec.name
-            if name in kwargs or changed.get(spec.variable) is None:
-                break
-            given.append(changed[spec.variable])
-        return super()._complete(tuple(given), kwargs)
+        names = [spec.name for spec in self.inputs]
+        for name in kwargs:
+            if names.count(name) > 1:
+                raise CallError(f"{self._described()} has several inputs named {name!r}; pass them by position")
+        return super()._complete(args, kwargs)
 
     def _check_implicit(self, args: Sequence[Any]) -> None:
         taken = [entry for entry in self.declared if not entry.implicit]
@@ -260,12 +266,25 @@ class TheanoFunction(Function):
             from symgrad.compat.theano_names.copying import without_updates
 
             return without_updates(self, swap, name)
-        made = super().copy(share_memory, swap, name)
-        made.describe(self.declared, None if self.return_none else self.outputs, self.states, self.maker.mode, profile)
+        return self._described_as(super().copy(share_memory, swap, name), self.states, profile)
+
+    def _described_as(self, made: Any, states: Mapping[Any, SharedVariable], profile: Any) -> TheanoFunction:
+        """Return a copy that remembers what this function was asked for, with the same default values."""
+        made.describe(self.declared, None if self.return_none else self.outputs, states, self.maker.mode, profile)
         for old, new in zip(self.input_storage, made.input_storage, strict=True):
             if not self._keeps(old):
                 new.value = old.value
-        return made
+        return made  # type: ignore[no-any-return]
+
+    def __copy__(self) -> TheanoFunction:
+        """Return a function of the same shared variables, with states of its own."""
+        fresh: dict[Any, Any] = {}
+        for state in self.states.values():
+            kind: Any = state.type
+            fresh[state] = shared(state.container.value, state.name, shape=kind.shape)
+        made: Any = super().copy(False, fresh, self.name)
+        states = {entry: fresh[state] for entry, state in self.states.items()}
+        return self._described_as(made, states, self.profile is not None)
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = [None if self._keeps(storage) else storage.value for storage in self.input_storage]

@@ -97,7 +97,7 @@ class TheanoConfig:
         self._values.update(values)
 
     def load(self, given: Mapping[str, tuple[Any, str]]) -> None:
-        """Set defaults, and values with the places that they come from; names that Theano doesn't have are passed over."""
+        """Set defaults, and values with the places that they come from; unknown names are passed over."""
         self._values.clear()
         for name, setting in self._table.items():
             self._values[name] = setting.parse(*given[name]) if name in given else setting.default
@@ -145,7 +145,7 @@ class ChangedTheanoFlags(ContextDecorator):
 def _set_float(values: Mapping[str, Any]) -> None:
     if values["floatX"] == "float16":
         raise ConfigError(
-            render("floatX=float16 isn't kept", "", remedy="Set floatX=float32, and cast to float16 where it is wanted.")
+            render("floatX=float16 isn't kept", remedy="Set floatX=float32, and cast to float16 where it is wanted.")
         )
     config.floatX = values["floatX"]
 
@@ -247,7 +247,7 @@ class EnumStr(Parameter):
 StrParam = Parameter
 
 
-def AddConfigVar(name: str, doc: str, configparam: Parameter, root: Any = None, in_c_key: bool = True) -> None:  # noqa: N802
+def AddConfigVar(name: str, doc: str, configparam: Parameter, root: Any = None, in_c_key: bool = True) -> None:
     """Add a setting of the program's own to ``theano.config``."""
     theano_config.add(TheanoSetting(name, configparam.kind, configparam.default))
 

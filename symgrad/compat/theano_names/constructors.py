@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from symgrad.config import config
@@ -15,7 +15,7 @@ PATTERNS: dict[str, tuple[bool, ...]] = {
 }  # fmt: skip
 
 
-def tensor(*args: Any, **kwargs: Any) -> Any:
+def tensor(dtype: Any = None, broadcastable: Sequence[Any] = (), name: str | None = None) -> Any:
     """Return a variable of the type that the arguments describe: ``tensor(dtype, broadcastable)``.
 
     Examples
@@ -23,8 +23,7 @@ def tensor(*args: Any, **kwargs: Any) -> Any:
     >>> tensor("float32", (False, True), name="x").broadcastable
     (False, True)
     """
-    name = kwargs.pop("name", None)
-    return TensorType(*args, **kwargs)(name)
+    return TensorType(config.floatX if dtype is None else dtype, [bool(one) for one in broadcastable])(name)
 
 
 def _of_floats(word: str, pattern: tuple[bool, ...]) -> Callable[..., Any]:
@@ -36,7 +35,9 @@ def _of_floats(word: str, pattern: tuple[bool, ...]) -> Callable[..., Any]:
     return construct
 
 
-def _several(word: str, make: Callable[..., Any]) -> Callable[..., Any]:
+def several(word: str, make: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a constructor of several variables at once."""
+
     def construct(*names: Any, **options: Any) -> Any:
         if names and isinstance(names[0], int):
             return [make(**options) for _ in range(names[0])]
@@ -45,7 +46,7 @@ def _several(word: str, make: Callable[..., Any]) -> Callable[..., Any]:
         return made[0] if len(made) == 1 else made
 
     construct.__name__ = construct.__qualname__ = word
-    construct.__doc__ = f"Return several symbolic {word}: one for each name, or as many as a number says; letters of one text."
+    construct.__doc__ = f"Return several symbolic {word}: for names, for the letters of one text, or a number of them."
     return construct
 
 
@@ -56,7 +57,7 @@ for _prefix, _dtype in PREFIXES.items():
         _make: Any = _of_floats(_word, _pattern) if _dtype is None else TensorType(_dtype, _pattern)
         _plural = "matrices" if _word == "matrix" else f"{_word}s"
         globals()[_prefix + _word] = _make
-        globals()[_prefix + _plural] = _several(_prefix + _plural, _make)
+        globals()[_prefix + _plural] = several(_prefix + _plural, _make)
         __all__ += [_prefix + _word, _prefix + _plural]
 
 

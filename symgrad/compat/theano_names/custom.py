@@ -20,4 +20,6 @@ class COp(custom.PythonOp):
 view_op = deep_copy_op = tensor_copy
 ViewOp = DeepCopyOp = custom.PythonOp
 
-__all__ = ["COp", "DeepCopyOp", "FromFunctionOp", "Type", "ViewOp", "as_op", "deep_copy_op", "disconnected_type", "view_op"]
+__all__ = [
+    "COp", "DeepCopyOp", "FromFunctionOp", "Type", "ViewOp", "as_op", "deep_copy_op", "disconnected_type", "view_op",
+]  # fmt: skip

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from symgrad.graph.types import dtype_name
+
 version = __version__ = "1.0.5"
 """The version of Theano whose behaviour is kept: programs ask for it."""
+
+enable_sparse = True
+sparse_formats = ["csc", "csr"]
+float_dtypes = ["float16", "float32", "float64"]
+
+
+def _asarray(a: Any, dtype: Any, order: Any = None) -> np.ndarray:
+    """Return an array of exactly a dtype; ``floatX`` means the configured one."""
+    return np.asarray(a, dtype=dtype_name(dtype), order=order)
 
 
 def sparse_grad(var: Any) -> Any:

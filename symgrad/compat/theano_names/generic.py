@@ -29,7 +29,7 @@ class Generic(Type):
 generic = Generic()
 
 
-class object2:  # noqa: N801
+class object2:
     """The base of many of Theano's classes."""
 
     __slots__: tuple[str, ...] = ()

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from symgrad import tensor as T
+from symgrad.compat.theano_names.stand_ins import StandIn, applying
 from symgrad.tensor import linalg
 
 
 class Cholesky:
-    """``Cholesky(lower=True)(a)``: the triangle whose square is `a`; with ``on_error='nan'`` NaNs where there is none."""
+    """``Cholesky(lower=True)(a)``: the triangle whose square is `a`; NaNs where there is none, if asked for."""
 
     def __init__(self, lower: bool = True, destructive: bool = False, on_error: str = "raise") -> None:
         if on_error not in ("raise", "nan"):
@@ -20,14 +21,13 @@ class Cholesky:
 
     def __call__(self, a: Any) -> Any:
         """Return the triangle."""
-        options = {} if self.on_error == "raise" else {"on_error": self.on_error}
-        return linalg.cholesky(a, lower=self.lower, **options)
+        return linalg.cholesky(a, lower=self.lower, on_error=self.on_error)
 
 
 class Solve:
     """``Solve(A_structure)(A, b)``: the x for which ``dot(A, x) == b``."""
 
-    def __init__(self, A_structure: str = "general", lower: bool = False, **options: Any) -> None:  # noqa: N803
+    def __init__(self, A_structure: str = "general", lower: bool = False, **options: Any) -> None:
         functions: dict[str, Callable[..., Any]] = {
             "general": linalg.solve,
             "symmetric": linalg.solve_symmetric,
@@ -39,40 +39,31 @@ class Solve:
         self.A_structure = A_structure
         self._solve = functions[A_structure]
 
-    def __call__(self, A: Any, b: Any) -> Any:  # noqa: N803
+    def __call__(self, A: Any, b: Any) -> Any:
         """Return the solution."""
         return self._solve(A, b)
 
 
-def _op(function: Callable[..., Any], *names: str) -> Callable[..., Callable[..., Any]]:
-    """Return a class-like function: its arguments are parameters of `function`, and what it returns takes operands."""
-
-    def make(*parameters: Any, **options: Any) -> Callable[..., Any]:
-        def of(*operands: Any) -> Any:
-            return function(*operands, **dict(zip(names, parameters, strict=False)), **options)
-
-        return of
-
-    return make
+def eig(a: Any) -> tuple[Any, Any]:
+    """Return eigenvalues and eigenvectors; of a real matrix their real parts, as Theano does."""
+    values, vectors = linalg.eig(a)
+    if T.as_tensor_variable(a).type.dtype.startswith("complex"):
+        return values, vectors
+    return T.real(values), T.real(vectors)
 
 
-MatrixInverse = _op(linalg.matrix_inverse)
-MatrixPinv = _op(linalg.pinv)
-Det = _op(linalg.det)
-Eig = _op(linalg.eig)
-Eigh = _op(linalg.eigh, "UPLO")
-SVD = _op(linalg.svd, "full_matrices", "compute_uv")
-QRFull = _op(linalg.qr, "mode")
-Eigvalsh = _op(linalg.eigvalsh)
-Expm = _op(linalg.expm)
-ExtractDiag = _op(T.diagonal, "offset", "axis1", "axis2")
-AllocDiag = _op(T.diag)
-lstsq = _op(linalg.lstsq)
-
-
-def alloc_diag(diag: Any) -> Any:
-    """Return the matrix that has `diag` on its diagonal."""
-    return T.diag(diag)
+MatrixInverse = StandIn("MatrixInverse", applying(linalg.matrix_inverse), ("Inverse",))
+MatrixPinv = StandIn("MatrixPinv", applying(linalg.pinv), ("PseudoInverse",))
+Det = StandIn("Det", applying(linalg.det), ("Determinant",))
+Eig = StandIn("Eig", applying(eig), ("Eigen",))
+Eigh = StandIn("Eigh", applying(linalg.eigh, "UPLO"), ("SymmetricEigen",))
+SVD = StandIn("SVD", applying(linalg.svd, "full_matrices", "compute_uv"), ("SingularVectors", "SingularValues"))
+QRFull = StandIn("QRFull", applying(linalg.qr, "mode"), ("QR",))
+QRIncomplete = StandIn("QRIncomplete", applying(linalg.qr, "mode"), ("QR",))
+TensorInv = StandIn("TensorInv", applying(linalg.tensorinv, "ind"), ("Inverse",))
+Eigvalsh = StandIn("Eigvalsh", applying(linalg.eigvalsh, "lower"), ("SymmetricEigenvalues",))
+Expm = StandIn("Expm", applying(linalg.expm), ("MatrixFunction",))
+lstsq = StandIn("lstsq", applying(linalg.lstsq), ("LeastSquares",))
 
 
 def extract_diag(x: Any) -> Any:
@@ -96,7 +87,7 @@ def psd(v: Any) -> Any:
 hints = psd
 
 
-def spectral_radius_bound(X: Any, log2_exponent: int) -> Any:  # noqa: N803
+def spectral_radius_bound(X: Any, log2_exponent: int) -> Any:
     """Return an upper bound of the greatest eigenvalue of a symmetric positive matrix, from a power of it."""
     power = X
     for _ in range(log2_exponent):
@@ -105,7 +96,7 @@ def spectral_radius_bound(X: Any, log2_exponent: int) -> Any:  # noqa: N803
 
 
 __all__ = [
-    "SVD", "AllocDiag", "Cholesky", "Det", "Eig", "Eigh", "Eigvalsh", "Expm", "ExtractDiag", "MatrixInverse",
-    "MatrixPinv", "QRFull", "Solve", "alloc_diag", "diag", "extract_diag", "hints", "lstsq", "psd",
+    "SVD", "Cholesky", "Det", "Eig", "Eigh", "Eigvalsh", "Expm", "MatrixInverse", "MatrixPinv", "QRFull",
+    "QRIncomplete", "Solve", "TensorInv", "diag", "eig", "extract_diag", "hints", "lstsq", "psd",
     "spectral_radius_bound",
 ]  # fmt: skip

@@ -22,7 +22,12 @@ class FunctionGraph:
     """
 
     def __init__(
-        self, inputs: Sequence[Variable], outputs: Sequence[Variable], features: Any = None, clone: bool = True, **options: Any
+        self,
+        inputs: Sequence[Variable],
+        outputs: Sequence[Variable],
+        features: Any = None,
+        clone: bool = True,
+        **options: Any,
     ) -> None:
         self._closed = ClosedGraph(tuple(inputs), tuple(outputs), (), ())
         self.inputs = list(inputs)

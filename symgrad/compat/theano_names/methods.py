@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy as np
 from symgrad.compat.theano_names.errors import NotKeptAttributeError
 from symgrad.graph.op import Op
 from symgrad.graph.types import TensorType, Type
-from symgrad.graph.variables import Apply, SharedVariable, Variable
+from symgrad.graph.variables import Apply, Constant, Container, SharedVariable, Variable
+from symgrad.ops.elementwise_op import ElementwiseFunction
 from symgrad.ops.promotion import as_operand
 from symgrad.ops.sizes import addbroadcast, unbroadcast
 
@@ -175,11 +177,51 @@ def _scalar_op(op: Any) -> Any:
     return op
 
 
+def _make_node(function: Any, *inputs: Any) -> Apply:
+    """Return the node that applies an op, or a function that is one."""
+    outputs = function(*[as_operand(one) for one in inputs])
+    return (outputs[0] if isinstance(outputs, list | tuple) else outputs).owner  # type: ignore[no-any-return]
+
+
+def _function_itself(function: Any) -> Any:
+    """The function of scalars; functions of tensors are functions of scalars too."""
+    return function
+
+
+def _is_same_function(function: Any, other: Any) -> bool:
+    """Return whether another thing is this function, or the op that it applies: ``node.op == T.exp``."""
+    return other is function or other == function.op
+
+
+def _stored(container: Any) -> Any:
+    """The value that is stored."""
+    return container.value
+
+
+def _cell(container: Any) -> list[Any]:
+    """The value that is stored, in a list."""
+    return [container.value]
+
+
 def _refusal(name: str, advice: str) -> property:
     def refuse(owner: Any) -> Any:
         raise NotKeptAttributeError(f"symgrad doesn't keep Theano's {name}. {advice}")
 
     return property(refuse)
+
+
+# ---- constants ----
+
+
+def _signature(constant: Any) -> tuple[Any, ...]:
+    """Return what is the same for equal constants."""
+    return constant.type, constant.data.shape, constant.data.tobytes()
+
+
+def _equals(constant: Any, other: Any) -> bool:
+    """Return whether another constant, or what becomes one, has the type and the value of this one."""
+    other = other if isinstance(other, Variable) else as_operand(other)
+    return isinstance(other, Constant) and _signature(constant) == _signature(other)
 
 
 OBSERVERS = "Walk the finished graph with theano.gof.graph.ancestors."
@@ -196,7 +238,8 @@ METHODS: dict[type, dict[str, Callable[..., Any] | property]] = {
         "clone": _clone_node, "clone_with_new_inputs": _clone_with_new_inputs, "default_output": _default_output,
         "nin": _count_of("inputs"), "nout": _count_of("outputs"), "get_parents": _inputs_of,
     },
-    Op: {"scalar_op": property(_scalar_op), "destroy_map": property(_nothing_in_place),
+    ElementwiseFunction: {"make_node": _make_node, "scalar_op": property(_function_itself)},
+    Op: {"make_node": _make_node, "scalar_op": property(_scalar_op), "destroy_map": property(_nothing_in_place),
          "view_map": property(_nothing_in_place)},
     Variable: {
         name: _refusal(name, OBSERVERS)
@@ -205,6 +248,8 @@ METHODS: dict[type, dict[str, Callable[..., Any] | property]] = {
             "remove_construction_observer",
         )
     },
+    Constant: {"equals": _equals, "signature": _signature, "value": property(attrgetter("data"))},
+    Container: {"storage": property(_cell), "data": property(_stored)},
     SharedVariable: {"value": _refusal("sharedvar.value", "Use get_value() and set_value().")},
 }  # fmt: skip
 """What is added to symgrad's classes, for those who ask by Theano's names."""
@@ -216,3 +261,5 @@ def add_methods() -> None:
         for name, member in members.items():
             if not hasattr(owner, name):
                 setattr(owner, name, member)
+    ElementwiseFunction.__eq__ = _is_same_function  # type: ignore[assignment, method-assign]
+    ElementwiseFunction.__hash__ = object.__hash__  # type: ignore[assignment, method-assign]

@@ -53,7 +53,7 @@ class Mode:
         return made
 
     def including(self, *tags: str) -> Any:
-        """Return this mode with the rules of some names or phases; names that symgrad has no rule for change nothing."""
+        """Return this mode with the rules of some names or phases; names without a rule change nothing."""
         return self._changed(tags, ())
 
     def excluding(self, *tags: str) -> Any:
@@ -148,10 +148,10 @@ class NanGuardMode(MonitorMode):
 
 predefined_modes = {"FAST_RUN": Mode("cvm", "fast_run"), "FAST_COMPILE": Mode("py", "fast_compile")}
 FAST_RUN, FAST_COMPILE = predefined_modes["FAST_RUN"], predefined_modes["FAST_COMPILE"]
-predefined_linkers: dict[str, Any] = {name: None for name in ("py", "c", "c|py", "vm", "cvm", "vm_nogc", "cvm_nogc")}
-predefined_optimizers: dict[str, Any] = {
-    name: None for name in (None, "None", "merge", "fast_compile", "fast_run", "o1", "o2", "o3", "o4", "unsafe")
-}
+predefined_linkers: dict[str, Any] = dict.fromkeys(("py", "c", "c|py", "vm", "cvm", "vm_nogc", "cvm_nogc"))
+predefined_optimizers: dict[str | None, Any] = dict.fromkeys(
+    (None, "None", "merge", "fast_compile", "fast_run", "o1", "o2", "o3", "o4", "unsafe")
+)
 """The names that `Mode` takes."""
 
 _registered: dict[str, Any] = {}

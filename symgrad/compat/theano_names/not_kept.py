@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 MESSAGES = "Use mpi4py outside of the compiled function, and pass what arrives as an argument."
-
 INDICES = "Read node.op and node.inputs: an index is part of its op."
 FILES = "Read the file with numpy.load(path, mmap_mode=...), and pass the array, or share it."
-LISTS = "Use a Python list of variables while the graph is built, or stack them: T.stack."
 REWRITES = "symgrad's rewrite rules do this for every function; symgrad.rewriting.engine.RULES lists them."
 
 NOT_KEPT: dict[str, str] = {
@@ -22,11 +20,6 @@ NOT_KEPT: dict[str, str] = {
     "theano.tensor.inc_code": "No C code is written; read f.source() for what a function runs.",
     "theano.tensor.subtensor.get_idx_list": INDICES,
     "theano.tensor.get_idx_list": INDICES,
-    **{
-        f"{module}.{name}": LISTS
-        for module in ("theano.typed_list", "theano.typed_list.basic", "theano.typed_list.type")
-        for name in ("TypedListType", "TypedListVariable", "make_list", "append", "extend", "insert", "length")
-    },
     "theano.tensor.io.load": FILES,
     **{f"theano.tensor.nnet.{name}": REWRITES for name in (
         "crossentropy_to_crossentropy_with_softmax", "crossentropy_to_crossentropy_with_softmax_with_bias",

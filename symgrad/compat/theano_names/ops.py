@@ -1,110 +1,40 @@
-"""Theano's classes of ops: what ``isinstance(node.op, T.Elemwise)`` asks, and what ``T.Elemwise(scalar_op)`` makes.
-
-symgrad's ops are others. Each class here stands for those that do the same work: its instances are symgrad's ops, and
-calling it returns a function that builds the expression.
-"""
+"""Theano's classes of ops, by `stand_ins.StandIn`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import symgrad.tensor as T
 from symgrad.compat.theano_names import scalar_ops
-from symgrad.graph.op import Op, registry
+from symgrad.compat.theano_names.stand_ins import StandIn, applying
 from symgrad.ops.reduction_op import Reduction
-
-
-class _StandIn(type):
-    """A class whose instances are ops of other classes."""
-
-    _names: Sequence[str]
-    _make: Callable[..., Any]
-    _holds: Callable[[Any], bool] | None
-    _base: type | None
-
-    def __new__(
-        mcs,
-        name: str,
-        make: Callable[..., Any],
-        names: Sequence[str],
-        holds: Callable[[Any], bool] | None = None,
-        base: type | None = None,
-    ) -> Any:
-        made = super().__new__(mcs, name, (), {"__doc__": f"Theano's {name}: {', '.join(names)}."})
-        made._make, made._names, made._base = staticmethod(make), names, base
-        made._holds = staticmethod(holds) if holds else None
-        return made
-
-    def __init__(cls, *arguments: Any, **options: Any) -> None:
-        super().__init__(cls.__name__, (), {})
-
-    def __call__(cls, *arguments: Any, **options: Any) -> Any:
-        return cls._make(*arguments, **options)
-
-    def __instancecheck__(cls, op: Any) -> bool:
-        if cls._base is not None and isinstance(op, cls._base):
-            return True
-        if not isinstance(op, Op) or type(op).__name__ not in cls._names:
-            return False
-        return cls._holds is None or cls._holds(op)
-
-    def __subclasscheck__(cls, kind: type) -> bool:
-        return kind is cls or kind in [registry.ops.get(name) for name in cls._names]
-
-
-def _dimshuffle(input_broadcastable: Any, new_order: Any, inplace: bool = True) -> Callable[[Any], Any]:
-    def shuffle(x: Any) -> Any:
-        return T.as_tensor_variable(x).dimshuffle(*new_order)
-
-    return shuffle
-
-
-def _reducing(reduce: Callable[..., Any]) -> Callable[..., Any]:
-    def make(axis: Any = None, dtype: Any = None, acc_dtype: Any = None) -> Callable[[Any], Any]:
-        def of(x: Any) -> Any:
-            return reduce(x, axis, dtype) if dtype is not None else reduce(x, axis)
-
-        return of
-
-    return make
-
-
-def _careduce(scalar_op: Any, axis: Any = None, **_: Any) -> Callable[[Any], Any]:
-    reductions = {
-        T.add: T.sum, T.mul: T.prod, T.maximum: T.max, T.minimum: T.min, T.and_: T.all, T.or_: T.any,
-    }  # fmt: skip
-
-    def of(x: Any) -> Any:
-        return reductions[scalar_op](x, axis)
-
-    return of
+from symgrad.tensor import nnet
 
 
 def _is_reduction(*functions: str) -> Callable[[Any], bool]:
     def holds(op: Any) -> bool:
-        return isinstance(op, Reduction) and op.function in functions
+        return not isinstance(op, Reduction) or op.function in functions
 
     return holds
 
 
-def _dot() -> Callable[..., Any]:
-    return T.dot
-
-
-def _reshape(ndim: int, name: str | None = None) -> Callable[..., Any]:
-    def of(x: Any, shape: Any) -> Any:
-        return T.reshape(x, shape, ndim)
+def _dimshuffle(input_broadcastable: Any, new_order: Any, inplace: bool = True) -> Callable[[Any], Any]:
+    def of(x: Any) -> Any:
+        return T.as_tensor_variable(x).dimshuffle(*new_order)
 
     return of
 
 
-def _alloc(*_: Any) -> Callable[..., Any]:
-    return T.alloc
+def _careduce(scalar_op: Any, axis: Any = None, **_: Any) -> Callable[[Any], Any]:
+    reductions: list[Any] = [
+        (T.add, T.sum), (T.mul, T.prod), (T.maximum, T.max), (T.minimum, T.min), (T.and_, T.all), (T.or_, T.any)
+    ]  # fmt: skip
 
+    def of(x: Any) -> Any:
+        return next(reduce for function, reduce in reductions if function is scalar_op)(x, axis)
 
-def _join(view: int = -1) -> Callable[..., Any]:
-    return T.join
+    return of
 
 
 def _split(len_splits: int) -> Callable[..., Any]:
@@ -122,69 +52,135 @@ def _subtensor(idx_list: Any) -> Callable[..., Any]:
 
 
 def _indexed(*_: Any, **__: Any) -> Callable[..., Any]:
-    def of(x: Any, *index: Any) -> Any:
-        return x[index if len(index) > 1 else index[0]]
-
-    return of
+    return T.advanced_subtensor
 
 
 def _written(*_: Any, set_instead_of_inc: bool = False, **__: Any) -> Callable[..., Any]:
-    def of(x: Any, y: Any, *index: Any) -> Any:
-        write = T.set_subtensor if set_instead_of_inc else T.inc_subtensor
-        return write(x[index if len(index) > 1 else index[0]], y)
-
-    return of
+    return T.advanced_set_subtensor if set_instead_of_inc else T.advanced_inc_subtensor
 
 
-def _arange(dtype: str) -> Callable[..., Any]:
-    def of(start: Any, stop: Any, step: Any) -> Any:
-        return T.arange(start, stop, step, dtype)
-
-    return of
-
-
-def _max_and_argmax(axis: Any) -> Callable[..., Any]:
+def _rebroadcast(*axes: tuple[int, bool]) -> Callable[[Any], Any]:
     def of(x: Any) -> Any:
-        return T.max_and_argmax(x, axis)
+        gained, lost = [[axis for axis, stretches in axes if stretches is wanted] for wanted in (True, False)]
+        x = T.addbroadcast(x, *gained) if gained else T.as_tensor_variable(x)
+        return T.unbroadcast(x, *lost) if lost else x
 
     return of
 
 
-Elemwise = _StandIn("Elemwise", scalar_ops.Elemwise, ("Elementwise", "Cast"), base=scalar_ops.ScalarOp)
-DimShuffle = _StandIn("DimShuffle", _dimshuffle, ("DimShuffle",))
-CAReduce = _StandIn("CAReduce", _careduce, ("Reduction", "SumOfSquares"))
-CAReduceDtype = _StandIn("CAReduceDtype", _careduce, ("Reduction",), _is_reduction("sum", "prod"))
-Sum = _StandIn("Sum", _reducing(T.sum), ("Reduction", "SumOfSquares"), _is_reduction("sum"))
-Prod = _StandIn("Prod", _reducing(T.prod), ("Reduction",), _is_reduction("prod"))
-All = _StandIn("All", _reducing(T.all), ("Reduction",), _is_reduction("all"))
-Any_ = _StandIn("Any", _reducing(T.any), ("Reduction",), _is_reduction("any"))
-MaxAndArgmax = _StandIn("MaxAndArgmax", _max_and_argmax, ("ArgExtreme",))
-Argmax = _StandIn("Argmax", _reducing(T.argmax), ("ArgExtreme",))
-Dot = _StandIn("Dot", _dot, ("Dot", "Gemm"))
-Gemm = _StandIn("Gemm", _dot, ("Gemm",))
-BatchedDot = _StandIn("BatchedDot", _dot, ("BatchedMatrixProduct",))
-Reshape = _StandIn("Reshape", _reshape, ("ReshapeTo",))
-Alloc = _StandIn("Alloc", _alloc, ("BroadcastTo",))
-Join = _StandIn("Join", _join, ("Concatenate",))
-Split = _StandIn("Split", _split, ("Split",))
-ARange = _StandIn("ARange", _arange, ("ARange",))
-MakeVector = _StandIn("MakeVector", T.stack, ("MakeVector",))
-Shape = _StandIn("Shape", T.shape, ("MakeVector",))
-Shape_i = _StandIn("Shape_i", T.shape, ("Size",))
-SpecifyShape = _StandIn("SpecifyShape", T.specify_shape, ("SpecifyShape",))
-Rebroadcast = _StandIn("Rebroadcast", T.unbroadcast, ("Unbroadcast", "SpecifyShape"))
-Subtensor = _StandIn("Subtensor", _subtensor, ("Subtensor",))
-IncSubtensor = _StandIn("IncSubtensor", _written, ("IncSubtensor",))
-AdvancedSubtensor = _StandIn("AdvancedSubtensor", _indexed, ("AdvancedSubtensor",))
-AdvancedSubtensor1 = _StandIn("AdvancedSubtensor1", _indexed, ("AdvancedSubtensor",))
-AdvancedIncSubtensor = _StandIn("AdvancedIncSubtensor", _written, ("AdvancedIncSubtensor",))
-AdvancedIncSubtensor1 = _StandIn("AdvancedIncSubtensor1", _written, ("AdvancedIncSubtensor",))
-Softmax = _StandIn("Softmax", T.softmax, ("Softmax",))
-LogSoftmax = _StandIn("LogSoftmax", T.log_softmax, ("LogSoftmax",))
-Scan = _StandIn("Scan", T.identity_like, ("Scan",))
+def _alloc_empty(dtype: str) -> Callable[..., Any]:
+    def of(*shape: Any) -> Any:
+        return T.empty(shape, dtype)
 
-__all__ = [
-    "ARange", "Alloc", "AdvancedIncSubtensor", "AdvancedIncSubtensor1", "AdvancedSubtensor", "AdvancedSubtensor1", "All",
-    "Argmax", "BatchedDot", "CAReduce", "DimShuffle", "Dot", "Elemwise", "Gemm", "IncSubtensor", "Join", "MakeVector",
-    "MaxAndArgmax", "Prod", "Rebroadcast", "Reshape", "Shape", "Shape_i", "SpecifyShape", "Split", "Subtensor", "Sum",
-]  # fmt: skip
+    return of
+
+
+def _second(a: Any, b: Any) -> Any:
+    return T.fill(a, b)
+
+
+second = _second
+
+# ---- theano.tensor.elemwise ----
+Elemwise = StandIn("Elemwise", scalar_ops.Elemwise, ("Elementwise", "Cast"), base=scalar_ops.ScalarOp)
+DimShuffle = StandIn("DimShuffle", _dimshuffle, ("DimShuffle",))
+CAReduce = StandIn("CAReduce", _careduce, ("Reduction", "SumOfSquares"))
+CAReduceDtype = StandIn("CAReduceDtype", _careduce, ("Reduction", "SumOfSquares"), _is_reduction("sum", "prod"))
+Sum = StandIn("Sum", applying(T.sum, "axis", "dtype", "acc_dtype"), ("Reduction", "SumOfSquares"), _is_reduction("sum"))
+Prod = StandIn("Prod", applying(T.prod, "axis", "dtype", "acc_dtype"), ("Reduction",), _is_reduction("prod"))
+Mean = StandIn("Mean", applying(T.mean, "axis"))
+All = StandIn("All", applying(T.all, "axis"), ("Reduction",), _is_reduction("all"))
+Any_ = StandIn("Any", applying(T.any, "axis"), ("Reduction",), _is_reduction("any"))
+# ---- theano.tensor.basic ----
+MaxAndArgmax = StandIn("MaxAndArgmax", applying(T.max_and_argmax, "axis"), ("ArgExtreme",))
+Argmax = StandIn("Argmax", applying(T.argmax, "axis"), ("ArgExtreme",))
+Dot = StandIn("Dot", applying(T.dot), ("Dot", "Gemm"))
+BatchedDot = StandIn("BatchedDot", applying(T.batched_dot), ("BatchedMatrixProduct",))
+Reshape = StandIn("Reshape", applying(T.reshape, "ndim"), ("ReshapeTo",))
+Flatten = StandIn("Flatten", applying(T.flatten, "ndim"), ("ReshapeTo",))
+Alloc = StandIn("Alloc", applying(T.alloc), ("BroadcastTo",))
+AllocEmpty = StandIn("AllocEmpty", _alloc_empty, ("BroadcastTo",))
+Join = StandIn("Join", applying(T.join), ("Concatenate",))
+Split = StandIn("Split", _split, ("Split",))
+ARange = StandIn("ARange", applying(T.arange), ("ARange",))
+Eye = StandIn("Eye", applying(T.eye, "dtype"), ("Eye",))
+Tri = StandIn("Tri", applying(T.tri, "dtype"))
+Tile = StandIn("Tile", applying(T.tile, "ndim"))
+Choose = StandIn("Choose", applying(T.choose, "mode"))
+ExtractDiag = StandIn("ExtractDiag", applying(T.diagonal, "offset", "axis1", "axis2"))
+AllocDiag = StandIn("AllocDiag", applying(T.alloc_diag))
+Diagonal = ExtractDiag
+Nonzero = StandIn("Nonzero", applying(T.nonzero), ("NonZero",))
+PermuteRowElements = StandIn("PermuteRowElements", applying(T.permute_row_elements))
+ScalarFromTensor = StandIn("ScalarFromTensor", applying(T.scalar_from_tensor))
+TensorFromScalar = StandIn("TensorFromScalar", applying(T.tensor_from_scalar))
+MakeVector = StandIn("MakeVector", applying(T.stack), ("MakeVector",))
+Shape = StandIn("Shape", applying(T.shape), ("MakeVector",))
+Shape_i = StandIn("Shape_i", applying(T.shape), ("Size",))
+SpecifyShape = StandIn("SpecifyShape", applying(T.specify_shape), ("SpecifyShape",))
+Rebroadcast = StandIn("Rebroadcast", _rebroadcast, ("Unbroadcast", "SpecifyShape"))
+# ---- theano.tensor.subtensor ----
+Subtensor = StandIn("Subtensor", _subtensor, ("Subtensor",))
+IncSubtensor = StandIn("IncSubtensor", _written, ("IncSubtensor",))
+AdvancedSubtensor = StandIn("AdvancedSubtensor", _indexed, ("AdvancedSubtensor",))
+AdvancedSubtensor1 = StandIn("AdvancedSubtensor1", _indexed, ("AdvancedSubtensor",))
+AdvancedBooleanSubtensor = StandIn("AdvancedBooleanSubtensor", _indexed, ("AdvancedSubtensor",))
+AdvancedIncSubtensor = StandIn("AdvancedIncSubtensor", _written, ("AdvancedIncSubtensor",))
+AdvancedIncSubtensor1 = StandIn("AdvancedIncSubtensor1", _written, ("AdvancedIncSubtensor",))
+AdvancedBooleanIncSubtensor = StandIn("AdvancedBooleanIncSubtensor", _written, ("AdvancedIncSubtensor",))
+# ---- theano.tensor.extra_ops and sort ----
+CumOp = StandIn("CumOp", applying(T.cumsum, "axis"), ("Cumulative",))
+DiffOp = StandIn("DiffOp", applying(T.diff, "n", "axis"))
+RepeatOp = StandIn("RepeatOp", applying(T.repeat, "axis"), ("RepeatedPositions",))
+Bartlett = StandIn("Bartlett", applying(T.bartlett))
+FillDiagonal = StandIn("FillDiagonal", applying(T.fill_diagonal))
+FillDiagonalOffset = StandIn("FillDiagonalOffset", applying(T.fill_diagonal_offset))
+SearchsortedOp = StandIn("SearchsortedOp", applying(T.searchsorted, "side"), ("SearchSorted",))
+Unique = StandIn("Unique", applying(T.unique, "return_index", "return_inverse", "return_counts", "axis"), ("Unique",))
+CpuContiguous = StandIn("CpuContiguous", applying(T.tensor_copy))
+SortOp = StandIn("SortOp", applying(T.sort), ("Sort",))
+ArgSortOp = StandIn("ArgSortOp", applying(T.argsort), ("ArgSort",))
+TopKOp = StandIn("TopKOp", applying(T.topk, "axis"), ("ArgTopK",))
+# ---- theano.tensor.blas ----
+Gemm = StandIn("Gemm", applying(T.dot), ("Gemm", "MatrixStep"))
+Gemv = StandIn("Gemv", applying(T.dot), ("Gemm",))
+Dot22 = StandIn("Dot22", applying(T.dot), ("Dot",))
+# ---- theano.tensor.nnet ----
+Softmax = StandIn("Softmax", applying(nnet.softmax), ("Softmax",))
+SoftmaxGrad = StandIn("SoftmaxGrad", applying(nnet.softmax_grad), ("SoftmaxGradient",))
+SoftmaxWithBias = StandIn("SoftmaxWithBias", applying(nnet.softmax_with_bias), ("Softmax",))
+LogSoftmax = StandIn("LogSoftmax", applying(nnet.logsoftmax), ("LogSoftmax",))
+CrossentropySoftmaxArgmax1HotWithBias = StandIn(
+    "CrossentropySoftmaxArgmax1HotWithBias",
+    applying(nnet.crossentropy_softmax_argmax_1hot_with_bias),
+    ("LogSoftmaxAt",),
+)
+CrossentropySoftmax1HotWithBiasDx = StandIn(
+    "CrossentropySoftmax1HotWithBiasDx", applying(nnet.crossentropy_softmax_1hot_with_bias_dx), ("LabelGradient",)
+)
+CrossentropyCategorical1Hot = StandIn(
+    "CrossentropyCategorical1Hot", applying(nnet.crossentropy_categorical_1hot), ("LogSoftmaxAt",)
+)
+CrossentropyCategorical1HotGrad = StandIn(
+    "CrossentropyCategorical1HotGrad", applying(nnet.crossentropy_categorical_1hot_grad)
+)
+Prepend_scalar_to_each_row = StandIn(
+    "Prepend_scalar_to_each_row", applying(nnet.prepend_scalar_to_each_row)
+)
+Images2Neibs = StandIn("Images2Neibs", applying(nnet.images2neibs, "mode"))
+
+BASIC = (
+    "ARange Alloc AllocDiag AllocEmpty Argmax BatchedDot Choose Diagonal Dot ExtractDiag Eye Flatten Join MakeVector "
+    "MaxAndArgmax Mean Nonzero PermuteRowElements Rebroadcast Reshape ScalarFromTensor Shape Shape_i SpecifyShape "
+    "Split TensorFromScalar Tile Tri second"
+)
+ELEMWISE = "All CAReduce CAReduceDtype DimShuffle Elemwise Prod Sum"
+INDEXING = (
+    "AdvancedBooleanIncSubtensor AdvancedBooleanSubtensor AdvancedIncSubtensor AdvancedIncSubtensor1 AdvancedSubtensor "
+    "AdvancedSubtensor1 IncSubtensor Subtensor"
+)
+EXTRA = (
+    "Bartlett CpuContiguous CumOp DiffOp FillDiagonal FillDiagonalOffset RepeatOp SearchsortedOp Unique SortOp "
+    "ArgSortOp TopKOp"
+)
+__all__ = [*BASIC.split(), *ELEMWISE.split(), *INDEXING.split(), *EXTRA.split()]

@@ -7,8 +7,12 @@ import os
 from typing import Any
 
 import symgrad
-from symgrad.debug import draw, pp
-from symgrad.graph.variables import Variable
+from symgrad import debug
+from symgrad.debug import draw
+from symgrad.graph.traversal import applies_before
+from symgrad.graph.variables import Apply, Constant, Variable
+from symgrad.ops.elementwise_op import Elementwise
+from symgrad.ops.linalg import Dot
 
 pydot_imported = True
 pydot_imported_msg = ""
@@ -31,16 +35,58 @@ def debugprint(
     Examples
     --------
     >>> import symgrad.tensor as T
-    >>> debugprint(T.scalar("x") + 1)
-    add [id A]
+    >>> debugprint(T.exp(T.scalar("x")))
+    exp [id A]
      |x [id B]
-     |1 [id C]
     """
     text = symgrad.debugprint(obj, depth, print_type, file="str", ids=ids, stop_on_name=stop_on_name)
     if file == "str":
         return text
     print(text, end="" if text.endswith("\n") else "\n", file=file)
     return file
+
+
+LONGEST_LINE = 10_000
+
+
+def pp(x: Any, *_: Any) -> str:
+    """Return an expression as one line, as Theano writes it: with parentheses around every operation.
+
+    What would be longer than 10,000 characters is written as `symgrad.pp` writes it, which leaves parts out.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> x, y = T.dscalars("x", "y")
+    >>> pp(T.exp(x + y) * y)
+    '(exp((x + y)) * y)'
+    """
+    if not isinstance(x, Variable):
+        return debug.pp(x)
+    texts: dict[Variable, str] = {}
+    for node in applies_before([x]):
+        operands = [texts.get(operand) or _leaf(operand) for operand in node.inputs]
+        if sum(map(len, operands)) > LONGEST_LINE:
+            return debug.pp(x)
+        for number, output in enumerate(node.outputs):
+            suffix = f".{number}" if len(node.outputs) > 1 else ""
+            texts[output] = _call(node, operands) + suffix
+    return texts.get(x) or _leaf(x)
+
+
+def _leaf(variable: Variable) -> str:
+    if isinstance(variable, Constant) and variable.name is None and variable.data.ndim == 0:
+        return f"TensorConstant{{{variable.data}}}"
+    return str(variable)
+
+
+def _call(node: Apply, operands: list[str]) -> str:
+    symbol = node.op.row.symbol if isinstance(node.op, Elementwise) else "\\dot" if isinstance(node.op, Dot) else ""
+    if symbol and len(operands) == 2:
+        return f"({operands[0]} {symbol} {operands[1]})"
+    if symbol and len(operands) == 1:
+        return f"({symbol}{operands[0]})"
+    return f"{node.op}({', '.join(operands)})"
 
 
 class PPrinter:

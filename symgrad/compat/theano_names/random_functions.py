@@ -9,6 +9,7 @@ import numpy as np
 
 from symgrad.config import config
 from symgrad.graph.types import TensorType
+from symgrad.graph.variables import Variable
 from symgrad.kernels.numpy_random import words_of
 from symgrad.ops.numpy_random import STATE_TYPE, numpy_sample
 
@@ -64,13 +65,21 @@ def _float(*parameters: Any) -> str:
 
 
 def binomial(
-    random_state: Any, size: Any = None, n: Any = 1, p: Any = 0.5, ndim: Any = None, dtype: Any = "int64", prob: Any = None
+    random_state: Any,
+    size: Any = None,
+    n: Any = 1,
+    p: Any = 0.5,
+    ndim: Any = None,
+    dtype: Any = "int64",
+    prob: Any = None,
 ) -> tuple[Any, Any]:
     """Return the next state, and numbers of successes in `n` trials."""
     return _draw("binomial", random_state, size, (n, p if prob is None else prob), ndim, dtype)
 
 
-def poisson(random_state: Any, size: Any = None, lam: Any = 1.0, ndim: Any = None, dtype: Any = "int64") -> tuple[Any, Any]:
+def poisson(
+    random_state: Any, size: Any = None, lam: Any = 1.0, ndim: Any = None, dtype: Any = "int64"
+) -> tuple[Any, Any]:
     """Return the next state, and numbers of events of which `lam` are expected."""
     return _draw("poisson", random_state, size, (lam,), ndim, dtype)
 
@@ -91,7 +100,8 @@ def choice(
     ndim: Any = None,
     dtype: Any = "int64",
 ) -> tuple[Any, Any]:
-    """Return the next state, and elements of the vector `a`, or of ``0 .. a - 1``."""
+    """Return the next state, and elements of the vector `a`, or of ``0 .. a - 1``; a number `p` says nothing of them."""
+    p = None if np.ndim(p) == 0 and not isinstance(p, Variable) else p
     distribution = ("choice" if p is None else "weighted_choice") + ("" if replace else "_without_replacement")
     return _draw(distribution, random_state, () if size is None else size, (a,) if p is None else (a, p), ndim, dtype)
 
@@ -115,7 +125,33 @@ def multinomial(
     return _draw("multinomial", random_state, size, (n, pvals), ndim, dtype)
 
 
+class RandomFunction:
+    """A distribution as an op: ``RandomFunction('uniform', outtype)(random_state, size, low, high)``.
+
+    Parameters
+    ----------
+    fn : str
+        The name of a method of NumPy's ``RandomState``.
+    outtype : TensorType
+        The type of the sample.
+    inplace : bool
+        Accepted.
+    ndim_added : int
+        How many axes one draw has.
+    """
+
+    def __init__(self, fn: Any, outtype: Any, inplace: bool = False, ndim_added: int = 0) -> None:
+        self.fn = fn if isinstance(fn, str) else fn.__name__.removesuffix("_helper")
+        self.outtype = outtype
+        self.inplace = inplace
+        self.ndim_added = ndim_added
+
+    def __call__(self, r: Any, shape: Any, *args: Any) -> tuple[Any, Any]:
+        """Return the next state, and the sample."""
+        return _draw(self.fn, r, shape, args, None, self.outtype.dtype)
+
+
 __all__ = [
-    "RandomStateType", "binomial", "choice", "multinomial", "normal", "permutation", "poisson", "random_integers",
-    "random_state_type", "uniform",
+    "RandomFunction", "RandomStateType", "binomial", "choice", "multinomial", "normal", "permutation", "poisson",
+    "random_integers", "random_state_type", "uniform",
 ]  # fmt: skip

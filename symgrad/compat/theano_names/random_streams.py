@@ -16,7 +16,7 @@ from symgrad.tensor.variable import TensorSharedVariable
 class RandomState(TensorSharedVariable):
     """A shared variable that holds a ``RandomState``: `get_value` and `set_value` speak of generators.
 
-    With `borrow`, `get_value` returns a generator too, but not the one that is drawn from: put it back with `set_value`.
+    With `borrow`, `get_value` returns a generator too, but not that which is drawn from: put it back with `set_value`.
     """
 
     __slots__ = ()

@@ -13,7 +13,10 @@ DEVICE_ROOMS: dict[str, str] = {
     "theano.sandbox.softsign": "theano.tensor.nnet: softsign",
     "theano.sandbox.neighbours": "theano.tensor.nnet.neighbours: images2neibs neibs2images",
     "theano.sandbox.neighbourhoods": "",
-    "theano.sandbox.linalg": "theano.tensor.nlinalg: *\ntheano.tensor.slinalg: *\n.linear_algebra: psd hints spectral_radius_bound",
+    "theano.sandbox.linalg": """
+        theano.tensor.nlinalg: *
+        theano.tensor.slinalg: *
+    """,
     "theano.sandbox.linalg.ops": "theano.sandbox.linalg: *",
     "theano.sandbox.multinomial": "",
     "theano.sandbox.conv": "theano.tensor.nnet.conv: *",
@@ -40,7 +43,12 @@ DEVICE_ROOMS: dict[str, str] = {
         symgrad.tensor.nnet: dnn_batch_normalization_test=batch_normalization_test
     """,
     "theano.gpuarray.fft": "theano.tensor.fft: curfft=rfft cuirfft=irfft",
-    "theano.gpuarray.basic_ops": ".gpu: gpu_contiguous gpu_from_host host_from_gpu as_gpuarray_variable infer_context_name",
-    "theano.gpuarray.type": ".gpu: get_context list_contexts\nsymgrad.tensor: GpuArraySharedVariable=TensorSharedVariable",
+    "theano.gpuarray.basic_ops": """
+        .gpu: gpu_contiguous gpu_from_host host_from_gpu as_gpuarray_variable infer_context_name
+    """,
+    "theano.gpuarray.type": """
+        .gpu: get_context list_contexts
+        symgrad.tensor: GpuArraySharedVariable=TensorSharedVariable
+    """,
     "theano.gpuarray.linalg": "theano.tensor.slinalg: gpu_cholesky=cholesky gpu_solve=solve",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 GRAPH_ROOMS: dict[str, str] = {
     "theano": """
         theano: theano=
-        .facts: __version__ sparse_grad
+        .facts: __version__ sparse_grad _asarray _asarray
         .calling: function function_dump In Out Param
         .sharing: shared
         .modes: Mode FAST_COMPILE FAST_RUN
@@ -14,7 +14,9 @@ GRAPH_ROOMS: dict[str, str] = {
         .generic: generic object2
         symgrad.tools: clone=clone_replace
         symgrad.tensor: dot get_scalar_constant_value
-        symgrad: Variable Constant SharedVariable pp pprint=pp
+        .sharing: SharedVariable
+        symgrad: Variable Constant
+        .printing: pp
         symgrad.control: scan map reduce foldl foldr scan_checkpoints OpFromGraph
         theano.gof: Apply Op Type FunctionGraph
         theano.gradient: grad subgraph_grad Lop Rop
@@ -43,7 +45,7 @@ GRAPH_ROOMS: dict[str, str] = {
         .modes: predefined_modes predefined_linkers predefined_optimizers
         .compiled: Function=TheanoFunction
         .maker: FunctionMaker
-        symgrad: SharedVariable
+        .sharing: SharedVariable
         symgrad.errors: UnusedInputError AliasedMemoryError=SymgradError
         theano.compile.ops: *
         theano.compile.profiling: ProfileStats
@@ -77,11 +79,11 @@ GRAPH_ROOMS: dict[str, str] = {
     "theano.compile.sharedvalue": """
         .sharing: shared shared_constructor
         .generic: generic
-        symgrad: SharedVariable
+        .sharing: SharedVariable
     """,
     "theano.compile.builders": "symgrad.control: OpFromGraph",
     "theano.compile.ops": """
-        .custom: as_op FromFunctionOp view_op deep_copy_op
+        .custom: as_op FromFunctionOp view_op deep_copy_op ViewOp DeepCopyOp
         symgrad.ops.sizes: Shape_i=Size SpecifyShape specify_shape shape
         theano.tensor: Rebroadcast Shape
     """,
@@ -104,12 +106,18 @@ GRAPH_ROOMS: dict[str, str] = {
         symgrad: Apply Variable Constant
         symgrad: Node=Variable
     """,
-    "theano.gof.op": "symgrad.custom: Op=PythonOp PureOp=PythonOp CLinkerOp=PythonOp\n.custom: COp\n.test_values: *",
+    "theano.gof.op": """
+        symgrad.custom: Op=PythonOp PureOp=PythonOp CLinkerOp=PythonOp
+        .custom: COp
+        symgrad.graph.test_values: get_debug_values get_test_value
+    """,
     "theano.gof.type": "symgrad.graph.types: Type CLinkerType=Type PureType=Type\n.generic: Generic generic",
     "theano.gof.fg": ".maker: FunctionGraph\nsymgrad.errors: MissingInputError InconsistencyError=GraphError",
     "theano.gof.null_type": "symgrad.graph.absent: NullType null_type",
-    "theano.gof.utils": ".utilities: MethodNotDefined TestValueError scratchpad=Scratchpad undef memoize uniq flatten=flattened"
-    "\n.utilities: hash_from_code hash_from_file difference to_return_values from_return_values remove",
+    "theano.gof.utils": """
+        .utilities: MethodNotDefined TestValueError scratchpad=Scratchpad undef memoize uniq flatten=flattened
+        .utilities: hash_from_code hash_from_file difference to_return_values from_return_values remove
+    """,
     "theano.gof.opt": "symgrad.rewriting.engine: rule",
     "theano.gof.optdb": "",
     "theano.gof.toolbox": "symgrad.tools: is_same_graph",
@@ -117,9 +125,12 @@ GRAPH_ROOMS: dict[str, str] = {
     "theano.gof.vm": "",
     # ---- derivatives ----
     "theano.gradient": """
-        .gradients: grad numeric_grad verify_grad format_as get_mode mode_not_slow
-        .gradients: grad_not_implemented grad_undefined GradientError
+        .gradients: numeric_grad format_as get_mode mode_not_slow
+        symgrad: grad verify_grad
+        symgrad.custom: grad_not_implemented grad_undefined
+        symgrad.errors: GradientError
         symgrad.graph.absent: DisconnectedType NullType null_type
+        symgrad.graph.test_values: get_debug_values
         symgrad: Rop Lop subgraph_grad jacobian hessian hessian_vector_product
         symgrad.gradient: *
         symgrad.tensor: consider_constant disconnected_grad zero_grad grad_clip grad_scale undefined_grad
@@ -141,9 +152,9 @@ GRAPH_ROOMS: dict[str, str] = {
         symgrad.tools: clone=clone_replace
         symgrad.tools: equal_computations
     """,
-    "theano.typed_list": "",
-    "theano.typed_list.basic": "",
-    "theano.typed_list.type": "",
+    "theano.typed_list": "symgrad.typed_list: *",
+    "theano.typed_list.basic": "symgrad.typed_list: *",
+    "theano.typed_list.type": "symgrad.typed_list: TypedListType",
     # ---- looking at graphs ----
     "theano.printing": """
         .printing: *
@@ -153,6 +164,7 @@ GRAPH_ROOMS: dict[str, str] = {
     "theano.d3viz": ".printing: d3viz d3write",
     "theano.d3viz.d3viz": ".printing: d3viz d3write",
     "theano.misc": "",
+    "theano.misc.safe_asarray": ".facts: _asarray",
     "theano.misc.pkl_utils": ".pickles: dump load",
     "theano.tests": "",
     "theano.tests.unittest_tools": ".test_tools: *",

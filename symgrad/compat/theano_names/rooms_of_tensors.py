@@ -10,9 +10,13 @@ TENSOR_ROOMS: dict[str, str] = {
         .types: TensorType Tensor=TensorType
         .sharing: _shared=shared
         symgrad.tensor: sort var
-        .gradients: grad numeric_grad verify_grad grad_not_implemented grad_undefined
+        theano.scalar: scal=
+        theano.tensor.nlinalg: extract_diag
+        .gradients: numeric_grad
+        symgrad.custom: grad_not_implemented grad_undefined
         .softmax: softmax
-        symgrad: Apply Variable Constant SharedVariable Lop Rop jacobian hessian
+        .sharing: SharedVariable
+        symgrad: Apply Variable Constant Lop Rop jacobian hessian
         symgrad.errors: ShapeError
         theano.printing: pprint min_informative_str
         theano.gradient: consider_constant disconnected_grad zero_grad grad_clip grad_scale
@@ -28,62 +32,95 @@ TENSOR_ROOMS: dict[str, str] = {
     """,
     "theano.tensor.sharedvar": """
         .sharing: tensor_constructor scalar_constructor TensorSharedVariable ScalarSharedVariable
-        symgrad: SharedVariable
+        .sharing: SharedVariable
     """,
     "theano.tensor.shared_randomstreams": ".random_streams: RandomStreams RandomStateSharedVariable=RandomState",
     "theano.tensor.raw_random": ".random_functions: *",
     "theano.tensor.randomstreams": ".random_streams: RandomStreams",
-    "theano.tensor.extra_ops": "theano.tensor: *\nsymgrad.graph.absent: DisconnectedType\nsymgrad.custom: disconnected_type",
-    "theano.tensor.sort": "theano.tensor: sort argsort topk argtopk topk_and_argtopk",
+    "theano.tensor.extra_ops": """
+        symgrad.tensor: cpu_contiguous=tensor_copy
+        symgrad.graph.absent: DisconnectedType
+        symgrad.custom: disconnected_type
+        theano.tensor: *
+    """,
+    "theano.tensor.sort": "theano.tensor: sort argsort topk argtopk topk_and_argtopk\n.ops: SortOp ArgSortOp TopKOp",
     "theano.tensor.inplace": ".inplace: *",
     "theano.tensor.io": "",
     "theano.tensor.utils": ".utilities: hash_from_ndarray hash_from_dict shape_of_variables",
     "theano.tensor.xlogx": "symgrad.tensor: xlogx xlogy0",
     "theano.tensor.fft": "symgrad.tensor.fft: rfft=rfft_parts irfft=irfft_parts",
     "theano.tensor.fourier": "symgrad.tensor.fft: fft",
-    "theano.tensor.nlinalg": "symgrad.tensor.linalg: *\n.linear_algebra: *",
+    "theano.tensor.nlinalg": """
+        symgrad.tensor: alloc_diag
+        .ops: ExtractDiag AllocDiag
+        .linear_algebra: *
+        symgrad.tensor.linalg: *
+    """,
     "theano.tensor.slinalg": "symgrad.tensor.linalg: *\n.linear_algebra: *",
     "theano.tensor.opt": "symgrad.custom: Assert assert_=Assert",
     "theano.tensor.opt_uncanonicalize": "",
-    "theano.tensor.blas": "",
+    "theano.tensor.blas": ".ops: Gemm Gemv Dot22 BatchedDot\nsymgrad.tensor: batched_dot batched_tensordot _dot22=dot",
     "theano.tensor.blas_c": "",
     "theano.tensor.blas_scipy": "",
     # ---- signals ----
     "theano.tensor.signal": "",
-    "theano.tensor.signal.pool": "symgrad.tensor.nnet: pool_2d pool_3d max_pool_2d=pool_2d max_pool_2d_same_size\n.convolution: bool_t Pool",
-    "theano.tensor.signal.downsample": "theano.tensor.signal.pool: max_pool_2d max_pool_2d_same_size\n.convolution: DownsampleFactorMax",
+    "theano.tensor.signal.pool": """
+        symgrad.tensor.nnet: pool_2d pool_3d max_pool_2d=pool_2d max_pool_2d_same_size
+        .convolution: bool_t Pool
+    """,
+    "theano.tensor.signal.downsample": """
+        theano.tensor.signal.pool: max_pool_2d max_pool_2d_same_size
+        .convolution: DownsampleFactorMax
+    """,
     "theano.tensor.signal.conv": ".convolution: conv2d=signal_conv2d",
     # ---- nnet ----
     "theano.tensor.nnet": """
         .softmax: softmax logsoftmax softmax_graph=softmax softmax_with_bias softmax_grad
+        .ops: Softmax SoftmaxGrad SoftmaxWithBias LogSoftmax Prepend_scalar_to_each_row CrossentropyCategorical1Hot
+        .ops: CrossentropySoftmaxArgmax1HotWithBias CrossentropySoftmax1HotWithBiasDx CrossentropyCategorical1HotGrad
+        .softmax: softmax_op=softmax
         symgrad.tensor.nnet: *
         symgrad.tensor: sigmoid softplus relu
     """,
     "theano.tensor.nnet.nnet": "theano.tensor.nnet: *",
     "theano.tensor.nnet.sigm": "theano.tensor.nnet: sigmoid hard_sigmoid ultra_fast_sigmoid softplus scalar_sigmoid",
     "theano.tensor.nnet.conv": ".convolution: conv2d=old_conv2d ConvOp",
-    "theano.tensor.nnet.abstract_conv": "symgrad.tensor.nnet: *",
+    "theano.tensor.nnet.abstract_conv": """
+        .convolution: get_conv_output_shape get_conv_shape_1axis get_conv_gradweights_shape get_conv_gradinputs_shape
+        symgrad.tensor.nnet: *
+    """,
     "theano.tensor.nnet.conv3d2d": ".convolution: conv3d=conv3d2d",
     "theano.tensor.nnet.Conv3D": ".convolution: conv3D",
     "theano.tensor.nnet.ConvTransp3D": "",
     "theano.tensor.nnet.ConvGrad3D": "",
-    "theano.tensor.nnet.bn": "symgrad.tensor.nnet: batch_normalization batch_normalization_train batch_normalization_test\ntheano.tensor: add mul sub true_div",
-    "theano.tensor.nnet.neighbours": "symgrad.tensor.nnet: images2neibs neibs2images",
+    "theano.tensor.nnet.bn": """
+        symgrad.tensor.nnet: batch_normalization batch_normalization_train batch_normalization_test
+        theano.tensor: add mul sub true_div
+    """,
+    "theano.tensor.nnet.neighbours": "symgrad.tensor.nnet: images2neibs neibs2images\n.ops: Images2Neibs",
     "theano.tensor.nnet.blocksparse": "symgrad.tensor.nnet: sparse_block_dot",
     "theano.tensor.nnet.ctc": "symgrad.tensor.nnet: ctc",
     # ---- scalars ----
     "theano.scalar": """
         .scalars: *
+        .tensor_functions: autocast_float autocast_float_as autocast_int
         theano.tensor: *
     """,
     "theano.scalar.basic": "theano.scalar: *",
     "theano.scalar.basic_scipy": ".scalars: *\ntheano.tensor: *",
     "theano.scalar.sharedvar": ".sharing: shared",
     # ---- sparse ----
-    "theano.sparse": "symgrad.sparse: *",
+    "theano.sparse": """
+        symgrad.sparse: SparseConstant SparseSharedVariable SparseTensorSharedVariable=SparseSharedVariable
+        symgrad.sparse: _is_sparse=is_sparse _is_sparse_variable=is_sparse
+        symgrad.sparse: _is_dense=is_dense _is_dense_variable=is_dense
+        .facts: enable_sparse sparse_formats float_dtypes
+        .sparse_ops: *
+        symgrad.sparse: *
+    """,
     "theano.sparse.basic": "theano.sparse: *",
     "theano.sparse.type": "theano.sparse: SparseType",
-    "theano.sparse.sharedvar": "theano.sparse: shared sparse_constructor=shared",
+    "theano.sparse.sharedvar": "theano.sparse: shared sparse_constructor=shared SparseTensorSharedVariable",
     "theano.sparse.sandbox": "",
     "theano.sparse.sandbox.sp": "theano.sparse: *",
     "theano.sparse.sandbox.sp2": "theano.sparse: *",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from symgrad import tensor as T
+from symgrad.compat.theano_names.constructors import several
 from symgrad.compat.theano_names.scalar_ops import (
     BinaryScalarOp,
     ScalarOp,
@@ -15,13 +16,15 @@ from symgrad.compat.theano_names.scalar_ops import (
     upgrade_to_float,
     upgrade_to_float_no_complex,
 )
+from symgrad.compat.theano_names.stand_ins import StandIn
+from symgrad.errors import DTypeError as ComplexError
 from symgrad.graph.types import TensorType
 from symgrad.ops.promotion import upcast
 
 # ---- types ----
 
 
-def Scalar(dtype: str) -> TensorType:  # noqa: N802
+def Scalar(dtype: str) -> TensorType:
     """Return the type of a scalar."""
     return TensorType(dtype)
 
@@ -53,7 +56,7 @@ def upgrade_to_float64(*dtypes: Any) -> str:
     return "float64"
 
 
-class specific_out:  # noqa: N801
+class specific_out:
     """The results have certain types whatever the operands are."""
 
     def __init__(self, *types: Any) -> None:
@@ -99,10 +102,53 @@ class Psi(UnaryScalarOp):
         return [gradients[0] * T.tri_gamma(inputs[0])]
 
 
+# ---- Theano's own functions of scalars ----
+
+_FUNCTIONS = """
+    Add=add Sub=subtract Mul=multiply TrueDiv=true_divide IntDiv=floor_divide Mod=mod Pow=power Neg=negative
+    Inv=reciprocal Abs=abs Sgn=sign Sqr=sqr Sqrt=sqrt Floor=floor Ceil=ceil Trunc=trunc
+    Exp=exp Exp2=exp2 Expm1=expm1 Log=log Log2=log2 Log10=log10 Log1p=log1p
+    Sin=sin Cos=cos Tan=tan ArcSin=arcsin ArcCos=arccos ArcTan=arctan ArcTan2=arctan2
+    Sinh=sinh Cosh=cosh Tanh=tanh ArcSinh=arcsinh ArcCosh=arccosh ArcTanh=arctanh
+    Deg2Rad=deg2rad Rad2Deg=rad2deg Maximum=maximum Minimum=minimum Clip=clip Switch=switch
+    EQ=eq NEQ=neq LT=lt LE=le GT=gt GE=ge IsNan=isnan IsInf=isinf AND=and_ OR=or_ XOR=xor Invert=invert
+    Erf=erf Erfc=erfc Erfinv=erfinv Erfcinv=erfcinv Erfcx=erfcx Gamma=gamma TriGamma=tri_gamma Chi2SF=chi2sf
+    J0=j0 J1=j1 I0=i0 I1=i1 ScalarSigmoid=sigmoid ScalarSoftplus=softplus Conj=conj Real=real Imag=imag Angle=angle
+"""
+
+
+def _is_function(name: str) -> Callable[[Any], Any]:
+    """Return what tells whether an elementwise op is the one of a name."""
+
+    def holds(op: Any) -> Any:
+        return op.function == name
+
+    return holds
+
+
+def _class_of(name: str, function: Any) -> StandIn:
+    def make(*preference: Any, **options: Any) -> Any:
+        return function
+
+    return StandIn(name, make, ("Elementwise",), _is_function(function.op.function))
+
+
+_CLASSES = {}
+for _entry in _FUNCTIONS.split():
+    _name, _, _function = _entry.partition("=")
+    if hasattr(getattr(T, _function, None), "op"):
+        _CLASSES[_name] = _class_of(_name, getattr(T, _function))
+globals().update(_CLASSES)
+
+Cast = StandIn("Cast", _class_of, ("Cast",))
+ints, floats, complexs = [several(word, kind) for word, kind in (("ints", int64), ("floats", float64),
+                                                                 ("complexs", complex128))]  # fmt: skip
+
 __all__ = [
-    "BinaryScalarOp", "GammaLn", "Psi", "Scalar", "ScalarOp", "UnaryScalarOp", "all_types", "as_scalar", "bool",
-    "complex64", "complex128", "complex_types", "continuous_dtypes", "continuous_types", "discrete_dtypes",
-    "discrete_types", "float16", "float32", "float64", "float_types", "get_scalar_type", "int8", "int16", "int32",
-    "int64", "int_types", "integer_types", "same_out", "specific_out", "uint8", "uint16", "uint32", "uint64",
-    "uint_types", "upcast", "upcast_out", "upgrade_to_float", "upgrade_to_float64", "upgrade_to_float_no_complex",
+    *_CLASSES, "BinaryScalarOp", "Cast", "ComplexError", "GammaLn", "Psi", "Scalar", "ScalarOp", "UnaryScalarOp",
+    "all_types", "as_scalar", "bool", "complexs", "complex64", "complex128", "complex_types", "continuous_dtypes",
+    "continuous_types", "discrete_dtypes", "discrete_types", "float16", "float32", "float64", "float_types", "floats",
+    "get_scalar_type", "int8", "int16", "int32", "int64", "int_types", "integer_types", "ints", "same_out",
+    "specific_out", "uint8", "uint16", "uint32", "uint64", "uint_types", "upcast", "upcast_out", "upgrade_to_float",
+    "upgrade_to_float64", "upgrade_to_float_no_complex",
 ]  # fmt: skip

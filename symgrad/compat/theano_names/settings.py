@@ -244,7 +244,7 @@ _PARSERS: dict[str, Callable[[Any, list[str]], Any]] = {
     "whole": _whole, "number": _number,
 }  # fmt: skip
 _MEANINGS = {
-    "bool": "True, False", "optional-bool": "True, False, None", "device": "cpu, gpu, gpu0, gpu1, ..., cuda, cuda0, ...",
+    "bool": "True, False", "optional-bool": "True, False, None", "device": "cpu, gpu, gpu0, ..., cuda, cuda0, ...",
     "whole": "an integer", "number": "a number", "text": "text",
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""``theano.shared``."""
+"""``theano.shared``, and Theano's classes of shared variables."""
 
 from __future__ import annotations
 
@@ -6,8 +6,27 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.compat.theano_names.generic import generic
+from symgrad.graph import variables
 from symgrad.graph.variables import Variable
 from symgrad.tensor import variable
+
+
+class GenericSharedVariable(variables.SharedVariable):
+    """A shared variable that holds any Python object. Expressions can't use it."""
+
+    __slots__ = ()
+
+    def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> Any:
+        """Return the object: itself if borrowed, else a copy."""
+        import copy
+
+        value: Any = self.container.value
+        return value if borrow else copy.deepcopy(value)
+
+    def set_value(self, new_value: Any, borrow: bool = False) -> None:
+        """Hold another object."""
+        self.container.value = new_value
 
 
 def shared(
@@ -18,21 +37,22 @@ def shared(
     borrow: bool = False,
     broadcastable: Any = None,
     target: str | None = None,
-    **options: Any,
 ) -> Any:
     """Return a shared variable: ``theano.shared``. A Python float is float64 whatever ``floatX`` is.
 
     Parameters
     ----------
-    value : array_like or sparse matrix
-        First value.
+    value : number, array, sparse matrix, RandomState, or any object
+        First value. What isn't made of numbers, and a list, can be held but not computed with.
     name : str, optional
         A name for people.
+    strict, allow_downcast : bool
+        How later values are converted, see `symgrad.shared`.
     borrow : bool
         Whether an array may become the storage itself.
     broadcastable : sequence of bool, optional
         Axes that have size 1 for ever, and stretch.
-    strict, allow_downcast, target, options
+    target
         Accepted: there is one place for values, that of the setting ``device``.
 
     Examples
@@ -42,12 +62,22 @@ def shared(
     """
     if isinstance(value, Variable):
         raise TypeError("Shared variable constructor needs numeric values and not symbolic variables.")
+    if isinstance(value, np.random.RandomState):
+        from symgrad.compat.theano_names.random_streams import random_state
+
+        return random_state(value, name)
     if hasattr(value, "getformat"):
         from symgrad import sparse
 
         return sparse.shared(value, name)
+    if not isinstance(value, int | float | complex | np.ndarray | np.generic) or _dtype(value).kind not in "iufcb":
+        return GenericSharedVariable(generic, value, name)
     dtype = "float64" if isinstance(value, float) and not isinstance(value, np.generic) else None
     return variable.shared(value, name, strict, allow_downcast, borrow, None, broadcastable, dtype)
+
+
+def _dtype(value: Any) -> np.dtype:
+    return np.asarray(value).dtype
 
 
 def tensor_constructor(value: Any, name: str | None = None, **options: Any) -> Any:
@@ -55,20 +85,34 @@ def tensor_constructor(value: Any, name: str | None = None, **options: Any) -> A
     return shared(np.asarray(value), name, **options)
 
 
-class _SharedMeta(type):
+class _Shared(type):
     """Calling the class makes a variable of a type and a value, in Theano's order of arguments."""
 
     def __call__(
-        cls, name: Any = None, type: Any = None, value: Any = None, strict: Any = None, allow_downcast: Any = None, **_: Any
+        cls,
+        name: Any = None,
+        type: Any = None,
+        value: Any = None,
+        strict: Any = None,
+        allow_downcast: Any = None,
+        container: Any = None,
     ) -> Any:
-        return variable.shared(type.convert(value, bool(strict), allow_downcast), name, shape=type.shape)
+        if type == generic:
+            return GenericSharedVariable(generic, value, name)
+        array = type.convert(value, bool(strict), allow_downcast)
+        return variable.shared(array, name, bool(strict), allow_downcast, shape=type.shape)
 
     def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, variable.TensorSharedVariable)
+        kind = variables.SharedVariable if cls.__name__ == "SharedVariable" else variable.TensorSharedVariable
+        return isinstance(instance, kind)
 
 
-class TensorSharedVariable(metaclass=_SharedMeta):
-    """Shared tensors, as ``theano.tensor.sharedvar.TensorSharedVariable(name, type, value, strict)`` makes them."""
+class SharedVariable(metaclass=_Shared):
+    """Any shared variable: ``SharedVariable(name, type, value, strict)``."""
+
+
+class TensorSharedVariable(metaclass=_Shared):
+    """A shared tensor: ``TensorSharedVariable(name, type, value, strict)``."""
 
 
 ScalarSharedVariable = TensorSharedVariable

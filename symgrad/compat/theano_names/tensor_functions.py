@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from symgrad import tensor as T
+from symgrad.compat.theano_names.errors import NotKeptError
 from symgrad.compat.theano_names.generic import Generic
 from symgrad.errors import NotScalarConstantError, SymgradError
 from symgrad.graph.types import TensorType
+from symgrad.graph.variables import Variable
+from symgrad.ops.promotion import number_dtype
 
 int32 = int32_t = TensorType("int32")
 none_type_t = slicetype = Generic()
@@ -47,6 +50,27 @@ def numpy_scalar(data: Any) -> Any:
         raise NotScalarConstantError(f"an array of shape {array.shape} isn't a scalar")
     return array.reshape(())[()]
 
+
+class _Autocast:
+    """What decides the dtype of Python numbers: the smallest that holds them."""
+
+    def __call__(self, x: Any) -> Any:
+        """Return a number as an array without axes, of the dtype that it has as a constant."""
+        return np.array(x, number_dtype(x))
+
+
+autocast_float = autocast_int = _Autocast()
+
+
+def autocast_float_as(*dtypes: str) -> Any:
+    """Refuse: the dtype of floats isn't set by a block."""
+    raise NotKeptError(
+        "symgrad doesn't keep Theano's autocast_float_as. "
+        "Write T.constant(value, dtype=...), or set theano.config.floatX."
+    )
+
+
+NoneConst = Variable(none_type_t, name="NoneConst")
 
 # ---- indices ----
 
@@ -121,7 +145,7 @@ def alloc_validate_shape(shape: Any) -> tuple[list[Any], list[bool]]:
     return sizes, [size.known is not None and bool(size.known == 1) for size in sizes]
 
 
-def makeKeepDims(x: Any, y: Any, axis: Any) -> Any:  # noqa: N802
+def makeKeepDims(x: Any, y: Any, axis: Any) -> Any:
     """Return `y`, `x` reduced along axes, with these axes put back at size 1."""
     variable = T.as_tensor_variable(x)
     axes = range(variable.ndim) if axis is None else np.atleast_1d(axis)
@@ -163,8 +187,9 @@ def key_to_cmp(key: Callable[[Any], Any]) -> Callable[[Any, Any], int]:
 
 
 __all__ = [
-    "AsTensorError", "EmptyConstantError", "NotScalarConstantError", "alloc_validate_shape",
-    "as_index_variable", "as_int_none_variable", "as_tensor", "constructor", "get_canonical_form_slice",
+    "AsTensorError", "EmptyConstantError", "NoneConst", "NotScalarConstantError", "alloc_validate_shape",
+    "as_index_variable", "as_int_none_variable", "as_tensor", "autocast_float",
+    "autocast_float_as", "autocast_int", "constructor", "get_canonical_form_slice",
     "hashtype", "int32", "int32_t", "key_to_cmp", "makeKeepDims", "make_constant", "none_type_t", "numpy_scalar",
     "setdefault", "slicetype", "transfer",
 ]  # fmt: skip

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from symgrad.compat.theano_names.configuration import theano_config
-from symgrad.compat.theano_names.gradients import verify_grad as verify_grad_with
+from symgrad.errors import GradientError
+from symgrad.gradient import verify_grad as verify_grad_with
 
 
 def fetch_seed(pseed: Any = None) -> int | None:
@@ -21,7 +22,7 @@ def fetch_seed(pseed: Any = None) -> int | None:
 def seed_rng(pseed: Any = None) -> int | None:
     """Seed NumPy's own generator, and return the seed."""
     seed = fetch_seed(pseed)
-    np.random.seed(seed)  # noqa: NPY002
+    np.random.seed(seed)
     return seed
 
 
@@ -31,10 +32,10 @@ def verify_grad(op: Any, pt: Any, n_tests: int = 2, rng: Any = None, *arguments:
     verify_grad_with(op, pt, n_tests, generator, *arguments, **options)
 
 
-verify_grad.E_grad = None  # type: ignore[attr-defined]
+verify_grad.E_grad = GradientError  # type: ignore[attr-defined]
 
 
-class WrongValue(Exception):  # noqa: N818
+class WrongValue(Exception):
     """Two values differ more than they may."""
 
     def __init__(self, expected_val: Any, val: Any, rtol: float, atol: float) -> None:
@@ -53,14 +54,14 @@ def assert_allclose(expected: Any, value: Any, rtol: float | None = None, atol: 
     narrow = {np.dtype("float16"), np.dtype("float32"), np.dtype("complex64")} & {a.dtype, b.dtype}
     tolerance = 1e-2 if np.dtype("float16") in narrow else 1e-4 if narrow else 1e-5
     relative, absolute = (tolerance if given is None else given for given in (rtol, atol))
-    if a.shape != b.shape or not np.allclose(a, b, relative, absolute, equal_nan=True):
+    if not np.allclose(a, b, relative, absolute, equal_nan=True):
         raise WrongValue(expected, value, relative, absolute)
 
 
 class InferShapeTester(unittest.TestCase):
     """Checks that sizes are known to the graph as they turn out to be."""
 
-    def setUp(self) -> None:  # noqa: N802
+    def setUp(self) -> None:
         """Seed NumPy's generator."""
         seed_rng()
 
@@ -81,6 +82,58 @@ class InferShapeTester(unittest.TestCase):
         sizes = function(list(inputs), [o.shape for o in outputs], on_unused_input="ignore")(*numeric_inputs)
         for value, size in zip(values, sizes, strict=True):
             self.assertEqual(tuple(np.shape(value)), tuple(int(one) for one in size))
+
+
+class TestOptimizationMixin:
+    """Checks of what rewriting made of a function's graph; a test case derives from it too."""
+
+    def assertFunctionContains(self, f: Any, op: Any, min: int = 1, max: int | None = None) -> None:
+        """Check how many nodes of a function's graph apply an op, given as an instance, a class or classes."""
+        is_class = isinstance(op, type | tuple)
+        nodes = f.maker.fgraph.toposort()
+        count = sum(isinstance(node.op, op) if is_class else node.op == op for node in nodes)
+        most = len(nodes) if max is None else max
+        if not min <= count <= most:
+            raise AssertionError(f"the graph has {count} nodes of {op}, and should have {min} to {most}")
+
+    def assertFunctionContains0(self, f: Any, op: Any) -> None:
+        """Check that no node applies an op."""
+        self.assertFunctionContains(f, op, 0, 0)
+
+    def assertFunctionContains1(self, f: Any, op: Any) -> None:
+        """Check that one node applies an op."""
+        self.assertFunctionContains(f, op, 1, 1)
+
+    def assertFunctionContainsN(self, f: Any, op: Any, N: int) -> None:
+        """Check that a number of nodes apply an op."""
+        self.assertFunctionContains(f, op, N, N)
+
+    def assertFunctionContainsClass(self, f: Any, op: Any, min: int = 1, max: int | None = None) -> None:
+        """Check how many nodes apply an op of a class."""
+        self.assertFunctionContains(f, op, min, max)
+
+    def assertFunctionContainsClassN(self, f: Any, op: Any, N: int) -> None:
+        """Check that a number of nodes apply an op of a class."""
+        self.assertFunctionContains(f, op, N, N)
+
+    def SkipTest(self, msg: str = "Skip this test") -> None:
+        """Leave a test out."""
+        raise unittest.SkipTest(msg)
+
+
+def assertFailure_fast(f: Any) -> Any:
+    """Return a test that is to fail, as one that passes if it does."""
+    from functools import wraps
+
+    @wraps(f)
+    def failing(*args: Any, **kwargs: Any) -> None:
+        try:
+            f(*args, **kwargs)
+        except Exception:
+            return
+        raise AssertionError(f"{f.__name__} should have failed")
+
+    return failing
 
 
 class AttemptManyTimes:
@@ -137,6 +190,7 @@ class MockRandomState:
 
 
 __all__ = [
-    "AttemptManyTimes", "InferShapeTester", "MockRandomState", "WrongValue", "assert_allclose", "attr", "fetch_seed",
+    "AttemptManyTimes", "InferShapeTester", "MockRandomState", "TestOptimizationMixin", "WrongValue",
+    "assertFailure_fast", "assert_allclose", "attr", "fetch_seed",
     "seed_rng", "str_diagnostic", "verify_grad", "verify_grad_with",
 ]  # fmt: skip

@@ -9,13 +9,18 @@ from symgrad.compat.theano_names.methods import METHODS
 from symgrad.graph import types
 
 
+def pattern(broadcastable: Sequence[Any]) -> tuple[bool, ...]:
+    """Return which axes stretch; 0 and 1 mean False and True."""
+    return tuple([bool(stretches) for stretches in broadcastable])
+
+
 class _TypeOfTensors(type):
     """Calling the class makes one of symgrad's types, and all of these are its instances."""
 
     def __call__(
         cls, dtype: Any, broadcastable: Sequence[Any] = (), name: str | None = None, sparse_grad: bool = False
     ) -> types.TensorType:
-        return types.TensorType(dtype, broadcastable)
+        return types.TensorType(dtype, pattern(broadcastable))
 
     def __instancecheck__(cls, instance: Any) -> bool:
         return isinstance(instance, types.TensorType)

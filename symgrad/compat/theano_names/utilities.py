@@ -12,7 +12,7 @@ import numpy as np
 memoize = cache
 
 
-class MethodNotDefined(Exception):  # noqa: N818
+class MethodNotDefined(Exception):
     """A method that a class of the user's should have declared."""
 
 
@@ -46,7 +46,7 @@ class Scratchpad:
         print(self.__dict__)
 
 
-class undef:  # noqa: N801
+class undef:
     """What stands for no value."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -75,10 +76,15 @@ class CopyWriter:
         What is done.
     inputs : sequence of Variable
         The memories that it reads, views folded.
+    overwrites : bool
+        Whether the output is the memory of the first of them.
     """
 
-    def __init__(self, facts: Facts, name: str, step: Step, inputs: Sequence[Variable]) -> None:
+    def __init__(
+        self, facts: Facts, name: str, step: Step, inputs: Sequence[Variable], overwrites: bool = False
+    ) -> None:
         self.facts = facts
+        self.overwrites = overwrites
         self.step = step
         self.builder = KernelBuilder(name)
         self.memories: dict[Variable, Memory] = {}
@@ -107,9 +113,10 @@ class CopyWriter:
         known, strides = strides_of(leaf), []
         for axis in axes:
             dims = leaves(axis)
-            if len(dims) > 1:
-                raise UnfusableError("joined axes")
-            strides.append(int(known.get(dims[0], 0)) if dims else 0)
+            for outer, inner in pairwise(dims):
+                if known.get(outer, 0) != known.get(inner, 0) * inner.size:
+                    raise UnfusableError("joined axes with a gap between them")
+            strides.append(int(known.get(dims[-1], 0)) if dims else 0)
         start = sum(place.start * int(stride) for place, stride in zip(leaf.places, leaf.strides, strict=True))
         shape = self.known_shape(self.step.inputs[number])
         filled = [own if size != 1 else plain
@@ -159,6 +166,11 @@ class CopyWriter:
         with self.loops(self.shape) as indices:
             self.output[offset(indices, self.strides, 0)] = operand.at(indices)
 
+    def keep(self, sizes: Sequence[int]) -> None:
+        """See to it that the output holds the first operand, before a part of some sizes is written."""
+        if not self.overwrites or prod(sizes) == 0:
+            self.copy(0)
+
     def put(self, place: Any, value: Term, sets: bool) -> None:
         """Set an element of the output, or add to it."""
         dtype = self.output.buffer.dtype
@@ -166,12 +178,13 @@ class CopyWriter:
             raise UnfusableError("an element of another dtype")
         self.output[place] = value if sets else call("add", self.output[place], value)
 
-    def position(self, index: Term, size: int) -> Term:
-        """Return an index counted from 0, after checking that it is in range."""
+    def position(self, index: Term, size: int, checked: bool = False) -> Term:
+        """Return an index counted from 0, after checking that it is in range, if that hasn't been done yet."""
         wide = self.builder.let("position", cast(index, INDEX))
         if not index.dtype.startswith("u"):
             wide = self.builder.let("position", call("switch", wide < 0, wide + size, wide))
-        self.builder.check((wide >= 0) & (wide < size))
+        if not checked:
+            self.builder.check((wide >= 0) & (wide < size))
         return wide
 
 
@@ -196,11 +209,13 @@ def _reach(leaf: Leaf) -> int:
     return 1 + sum((int(size) - 1) * int(stride) for size, stride in sizes)
 
 
-def write_copy(facts: Facts, name: str, step: Step, inputs: Sequence[Variable]) -> ir.Kernel:
+def write_copy(
+    facts: Facts, name: str, step: Step, inputs: Sequence[Variable], overwrites: bool = False
+) -> ir.Kernel:
     """Return the kernel of a step that puts elements in their places, or raise `UnfusableError`."""
     if any(facts.dtype(variable) not in DTYPES for variable in (*inputs, *step.outputs)):
         raise UnfusableError("a dtype that kernels don't have")
-    writer = CopyWriter(facts, name, step, inputs)
+    writer = CopyWriter(facts, name, step, inputs, overwrites)
     attributes = dict(step.kernel.attributes) if isinstance(step.kernel, Library) else {}
     COPIES[step.kernel.name](writer, step, attributes)  # type: ignore[attr-defined]
     return writer.builder.kernel()
@@ -252,9 +267,9 @@ def write(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
     written = w.operand(1) if isinstance(w.terms[1].node, Leaf) else None
     if written is not None:
         _check_fits(written.shape, [size for size, _ in part])
-    w.copy(0)
     for index, size, stride in dynamic:
         start = w.position(index, size) * stride + start
+    w.keep([size for size, _ in part])
     with w.loops([size for size, _ in part]) as indices:
         value = w.scalar(1) if written is None else written.at(indices)
         place = offset(indices, [stride for _, stride in part], 0)
@@ -308,11 +323,14 @@ def write_at(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
     written = w.operand(1) if isinstance(w.terms[1].node, Leaf) else None
     if written is not None:
         _check_fits(written.shape, [*sizes[:before], *picked, *sizes[before:]])
-    w.copy(0)
     for number, size, stride in dynamic:
         start = w.position(number, size) * stride + start
+    for array, size, _ in arrays:
+        with w.loops(array.shape) as indices:
+            w.position(array.at(indices), size)
+    w.keep([*picked, *sizes])
     with w.loops(picked, vector=False) as outer:
-        places = [w.position(array.at(outer), size) for array, size, _ in arrays]
+        places = [w.position(array.at(outer), size, checked=True) for array, size, _ in arrays]
         with w.loops(sizes) as inner:
             indices = [*inner[:before], *outer, *inner[before:]]
             value = w.scalar(1) if written is None else written.at(indices)

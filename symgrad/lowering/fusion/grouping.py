@@ -30,6 +30,7 @@ from symgrad.lowering.fusion.operands import (
     slice_strides,
     with_views,
 )
+from symgrad.lowering.fusion.positions import checked_positions, positions
 from symgrad.lowering.fusion.terms import CHEAP, COSTS
 from symgrad.lowering.parts import in_parts
 from symgrad.lowering.steps import Fused, Step
@@ -93,6 +94,7 @@ class _Fuser(Groups):
     def __init__(self, facts: Facts, steps: Sequence[Step], fusion: bool) -> None:
         super().__init__(facts, steps)
         self.fusion = fusion
+        self.checked = checked_positions(facts, steps)
         self.waiting: dict[Step, frozenset[Step]] = {}
 
     def run(self, roots: Iterable[Variable]) -> list[Step]:
@@ -146,6 +148,7 @@ class _Fuser(Groups):
         for variable in inputs:
             self._need(variable)
         may_fail = any(isinstance(statement, Check) for statement in walk(kernel.body))
+        may_fail = may_fail and not positions(self.facts, step) <= self.checked
         fused = Fused(tuple(with_views(self.facts, [step])), operand_strides(self.facts, inputs), may_fail)
         self.placed[step] = len(self.entries)
         self.entries.append(Step(fused, step.name, tuple(inputs), step.outputs, step.source))

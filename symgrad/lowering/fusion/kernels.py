@@ -39,7 +39,10 @@ def share_nest(step: Step, other: Step) -> None:
 
 
 def kernel_ir(
-    step: Step, types: Mapping[Variable, Operand], dims: Mapping[Variable, Shape] | None = None
+    step: Step,
+    types: Mapping[Variable, Operand],
+    dims: Mapping[Variable, Shape] | None = None,
+    overwrites: bool = False,
 ) -> Kernel:
     """Return the kernel of a fused step, verified.
 
@@ -49,6 +52,8 @@ def kernel_ir(
         One that `fuse` returned, with a kernel `Fused`.
     types, dims : mapping
         What `fuse` was given.
+    overwrites : bool
+        Whether the first output is the memory of the first operand, so that what stays need not be copied.
 
     Returns
     -------
@@ -58,7 +63,7 @@ def kernel_ir(
     assert isinstance(step.kernel, Fused)
     last = step.kernel.steps[-1]
     if copies(last):
-        return write_copy(_facts(step, types, dims), kernel_name(step), last, step.inputs)
+        return write_copy(_facts(step, types, dims), kernel_name(step), last, step.inputs, overwrites)
     return Writer(_nest(step, types, dims), kernel_name(step), step.inputs).write()
 
 

@@ -106,7 +106,7 @@ class Writer:
         elif first is None or not uses[0][0].shape:
             shape, strides = (), ()
         else:
-            shape, strides = (_reach(uses[0][0]),), (1,)
+            shape, strides = (self._size(_reach(uses[0][0])),), (1,)
             first = None
         self.buffers[name] = ir.Buffer(name, dtype, shape, strides, Role.INPUT)
         for leaf, access in uses:
@@ -380,9 +380,12 @@ def _scaled(stride: Size, step: int) -> Size:
     return stride
 
 
-def _reach(leaf: Leaf) -> int:
+def _reach(leaf: Leaf) -> Size:
     """Return how many elements an operand's memory spans."""
     reach = 1
+    axes = [(size, stride) for size, stride in zip(leaf.shape, leaf.strides, strict=True) if size != 1]
+    if len(axes) == 1 and axes[0][1] == 1:
+        return axes[0][0]
     for size, stride in zip(leaf.shape, leaf.strides, strict=True):
         if not isinstance(size, int) or not isinstance(stride, int):
             raise UnfusableError("a part of an open size")
