@@ -20,7 +20,7 @@ from symgrad import errors
 from symgrad.config import SETTINGS, text_of
 from symgrad.graph.op import Op, registry
 from symgrad.ops.elementwise_op import ElementwiseFunction
-from symgrad.rewriting.engine import ENGINE_RULES, RULES
+from symgrad.rewriting.engine import ENGINE_RULES, GRAPH_RULES, RULES
 
 PAGE = Path(__file__).with_name("reference.md")
 HEADER = """\
@@ -30,10 +30,13 @@ This page is made from the docstrings of the program by `docs/make_reference.py`
 
 In signatures, `T` is `symgrad.tensor`.
 """
-PARTS_OF_THE_LANGUAGE = ("symgrad.tensor.linalg", "symgrad.tensor.fft", "symgrad.sparse")
+PARTS_OF_THE_LANGUAGE = ("symgrad.tensor.nnet", "symgrad.tensor.linalg", "symgrad.tensor.fft", "symgrad.sparse")
 """Modules that gather functions from others."""
 
-OTHER_MODULES = (*PARTS_OF_THE_LANGUAGE, "symgrad.random", "symgrad.data", "symgrad.checkpoint")
+OTHER_MODULES = (
+    *PARTS_OF_THE_LANGUAGE, "symgrad.typed_list", "symgrad.random", "symgrad.custom", "symgrad.tools", "symgrad.data",
+    "symgrad.checkpoint",
+)  # fmt: skip
 KIND_NAMES = {"i": "integers", "u": "unsigned integers", "b": "bools", "f": "floats", "c": "complex numbers"}
 
 _SECTION = re.compile(r"^([A-Z][a-z]+)\n-{3,}\n", re.MULTILINE)
@@ -61,8 +64,16 @@ def reference() -> str:
 
 def _module_part(module: ModuleType, prefix: str, names: Iterable[str]) -> Iterator[str]:
     yield f"## `{module.__name__}`"
+    yield from _sorted_entries(module, prefix, names)
+
+
+def _sorted_entries(module: ModuleType, prefix: str, names: Iterable[str]) -> Iterator[str]:
     members = {name: getattr(module, name) for name in sorted(names, key=str.lower)}
-    yield from _entries({name: member for name, member in members.items() if callable(member)}, prefix)
+    yield from _entries({name: member for name, member in members.items() if _is_documented(member)}, prefix)
+
+
+def _is_documented(member: Any) -> bool:
+    return inspect.isfunction(member) or inspect.isclass(member) or isinstance(member, Op)
 
 
 def _other_module_part(name: str) -> Iterator[str]:
@@ -70,7 +81,19 @@ def _other_module_part(name: str) -> Iterator[str]:
     names = getattr(module, "__all__", None)
     if names is None:
         names = [key for key, value in vars(module).items() if _is_own_function(value, module) and key[0] != "_"]
-    yield from _module_part(module, name.replace("symgrad.tensor", "T"), names)
+    yield f"## `{name}`"
+    for above in (T, symgrad):
+        known = sorted({key for key in names if getattr(above, key, None) is getattr(module, key)}, key=str.lower)
+        names = [key for key in names if key not in known]
+        if known:
+            yield f"Besides, these of `{above.__name__}`: {', '.join(f'`{key}`' for key in known)}."
+    if any(isinstance(getattr(module, key), Op) for key in names):  # then their classes are of no interest
+        names = [key for key in names if not _is_op_class(getattr(module, key))]
+    yield from _sorted_entries(module, name.replace("symgrad.tensor", "T"), names)
+
+
+def _is_op_class(member: Any) -> bool:
+    return inspect.isclass(member) and issubclass(member, Op)
 
 
 def _is_own_function(value: Any, module: ModuleType) -> bool:
@@ -97,10 +120,11 @@ def _entries(members: Mapping[str, Any], prefix: str, level: int = 3) -> Iterato
         names.setdefault(id(member), []).append(name)
     for name, member in members.items():
         aliases = names[id(member)]
-        if name != (member.__name__ if member.__name__ in aliases else aliases[0]):
+        own = getattr(member, "__name__", "")
+        if name != (own if own in aliases else aliases[0]):
             continue
         others = [f"`{prefix}.{other}`" for other in aliases if other != name]
-        yield f"{'#' * level} `{prefix}.{name}{_signature(member)}`"
+        yield f"{'#' * level} `{prefix}.{name}{'' if isinstance(member, Op) else _signature(member)}`"
         if others:
             yield f"Also {', '.join(others)}."
         yield markdown_of(inspect.getdoc(member) or "")
@@ -110,7 +134,7 @@ def _entries(members: Mapping[str, Any], prefix: str, level: int = 3) -> Iterato
 
 def _methods(owner: type, prefix: str, level: int) -> Iterator[str]:
     for name, member in vars(owner).items():
-        if name.startswith("_"):
+        if name.startswith("_") or any(hasattr(base, name) for base in owner.__bases__):
             continue
         plain = member.__func__ if isinstance(member, classmethod) else member
         if inspect.isfunction(plain):
@@ -136,7 +160,7 @@ def _elementwise_part() -> Iterator[str]:
         rows.append((f"`T.{name}({arguments})`{others}{symbol}", meaning, function.row.dtype_rule.__name__))
     yield _table(("function", "value", "dtypes"), sorted(rows))
     rules = dict.fromkeys([function.row.dtype_rule for function in names])
-    yield _table(("dtype rule", "meaning"), [(rule.__name__, _one_line(rule.__doc__)) for rule in rules])
+    yield _table(("dtype rule", "meaning"), [(rule.__name__, _one_line(rule.__doc__ or "")) for rule in rules])
 
 
 def _constructor_part() -> Iterator[str]:
@@ -172,6 +196,9 @@ def _rule_part() -> Iterator[str]:
     yield "In the order in which they are offered a node. A mode may leave out each of them."
     rows = [(f"`{name}`", "engine", reason) for name, reason in ENGINE_RULES.items()]
     rows += [(f"`{rule.name}`", rule.phase, rule.reason) for rule in RULES.values()]
+    yield _table(("rule", "phase", "reason"), rows)
+    yield "These see the whole graph. They follow the other rules of their phase, which then are offered the new nodes."
+    rows = [(f"`{rule.name}`", rule.phase, rule.reason) for rule in GRAPH_RULES.values()]
     yield _table(("rule", "phase", "reason"), rows)
 
 
@@ -239,13 +266,28 @@ def _outside_code(text: str) -> str:
 
 
 def _signature(member: Any) -> str:
-    signature = inspect.signature(member)
+    try:
+        signature = inspect.signature(member)
+    except ValueError:  # a class that takes what a class in C takes
+        return "(...)"
     parameters = [
-        parameter.replace(annotation=inspect.Parameter.empty)
+        parameter.replace(annotation=inspect.Parameter.empty, default=_default(parameter.default))
         for name, parameter in signature.parameters.items()
         if name not in ("self", "cls") and not name.startswith("_")
     ]
     return str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
+
+
+def _default(value: Any) -> Any:
+    """Return what stands for a default value: a function's name, as its text would tell where it is in memory."""
+    return _Named(value.__name__) if inspect.isfunction(value) else value
+
+
+class _Named(str):
+    """A text that is shown without quotation marks."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
 
 
 def _summary(documented: Any) -> str:

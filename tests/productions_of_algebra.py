@@ -209,7 +209,8 @@ def loss(b: Builder) -> str:
     symbolic = b.random.choice([
         "T.nnet.crossentropy_softmax_1hot({x}, {y})[0]", "T.nnet.crossentropy_softmax_1hot_with_bias({x}, {b}, {y})[0]",
         "T.nnet.softmax_with_bias({x}, {b})", "T.nnet.sigmoid_binary_crossentropy({x}, {t})",
-        "T.nnet.categorical_crossentropy(T.softmax({x}), {t})", "T.nnet.crossentropy_categorical_1hot(T.softmax({x}), {y})",
+        "T.nnet.categorical_crossentropy(T.softmax({x}), {t})",
+        "T.nnet.crossentropy_categorical_1hot(T.softmax({x}), {y})",
         "T.nnet.confusion_matrix({y}, {y})[0]", "T.nnet.prepend_1_to_each_row({x})",
     ])  # fmt: skip
     return b.add(symbolic.format(x=x, y=labels, b=bias, t=target))
@@ -237,7 +238,8 @@ def loop(b: Builder) -> str:
     limit = b.random.choice([0.5, 2.0, 20.0])
     if "until" in symbolic:
         b.away(f"np.cumsum({x} ** 2) - {limit}")
-    weights = b.fresh((value.shape[-1], b.random.randint(1, 3)), value.dtype.name, ones=False) if "{w}" in symbolic else ""
+    sizes = (value.shape[-1], b.random.randint(1, 3))
+    weights = b.fresh(sizes, value.dtype.name, ones=False) if "{w}" in symbolic else ""
     return b.add(symbolic.format(x=x, n=b.random.randint(1, 4), l=limit, w=weights))
 
 

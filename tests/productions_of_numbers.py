@@ -147,6 +147,7 @@ def complex_arithmetic(b: Builder) -> str:
         ("{x} + {y}", "np.add"), ("{x} - {y}", "np.subtract"), ("{x} * {y}", "np.multiply"),
         ("T.dot({x}.flatten(), {x}.flatten())", ""), ("T.dot({x}.T, {x})", ""),
     ])  # fmt: skip
+    b.require(".T" not in symbolic or b.values[x].ndim <= 2)
     return b.add(symbolic.format(x=x, y=y), function and f"{function}(*common({x}, {y}))")
 
 

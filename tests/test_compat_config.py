@@ -38,8 +38,7 @@ def test_defaults_are_theanos(theano: Any) -> None:
      ("mode", "NanGuardMode", ("mode", "NanGuard")), ("optimizer", "None", ("mode", "none")),
      ("optimizer", "fast_run", ("mode", "default")), ("warn_float64", "pdb", ("warn_float64", "raise")),
      ("on_unused_input", "ignore", ("on_unused_input", "ignore")),
-     ("exception_verbosity", "high", ("exception_verbosity", "high")), ("device", "cuda0", ("device", "cuda0")),
-     ("device", "gpu", ("device", "cuda")), ("device", "gpu1", ("device", "cuda1"))],
+     ("exception_verbosity", "high", ("exception_verbosity", "high"))],
 )  # fmt: skip
 def test_settings_mean_symgrads(theano: Any, name: str, value: str, meaning: tuple[str, str]) -> None:
     with theano.config.change_flags(**{name: value}):
@@ -139,6 +138,21 @@ def test_a_gpu_is_said_and_never_silently_replaced(tmp_path: Path) -> None:
     assert "DeviceError" in result.stderr and "isn't available" in result.stderr
 
 
-def test_device_error_names_the_fix(theano: Any) -> None:
-    with theano.config.change_flags(device="cuda"), pytest.raises(DeviceError, match="device=cpu"):
-        theano.function([], theano.tensor.zeros(3))
+@pytest.mark.parametrize("name", ["gpu", "gpu0", "cuda", "cuda1"])
+def test_a_device_that_is_not_there_cannot_be_set(theano: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("symgrad.config.devices.device_problem", lambda name: "there is none")
+    with pytest.raises(DeviceError, match="device=cpu"):
+        theano.config.device = name
+    assert theano.config.device == "cpu" == symgrad.config.device
+    theano.config.device = "cpu"
+
+
+@pytest.mark.parametrize(("name", "meaning"), [("gpu", "cuda"), ("gpu1", "cuda1"), ("cuda0", "cuda0")])
+def test_a_device_that_is_there_is_set(
+    theano: Any, name: str, meaning: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("symgrad.compat.theano_names.configuration.resolve_device", str)
+    theano.config.device = name
+    assert (theano.config.device, symgrad.config.device) == (name, meaning)
+    said = f"symgrad: device={name} means device={meaning}\n"
+    assert capsys.readouterr().err == (said if name != meaning else "")

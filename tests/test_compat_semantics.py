@@ -268,6 +268,54 @@ def test_streams_are_seeded_and_shared(theano: Any) -> None:
     np.testing.assert_array_equal(f(), np.random.RandomState(int(seeds.randint(2**30))).uniform(size=2))
 
 
+def test_mrg_streams_draw_theanos_numbers(theano: Any) -> None:
+    from theano.sandbox.rng_mrg import MRG_RandomStreams
+
+    f = theano.function([], MRG_RandomStreams(234).uniform((2,)))
+    np.testing.assert_allclose(f(), [0.4499, 0.30625], atol=5e-5)
+    assert not np.array_equal(f(), f())
+
+
+# ---- scan ----
+
+
+def test_a_single_output_is_no_list_and_holds_no_initial_value(theano: Any, T: Any) -> None:
+    x = T.dvector("x")
+    start = T.constant(10.0, dtype="float64")
+    outputs, updates = theano.scan(lambda value, total: total + value, sequences=x, outputs_info=start)
+    assert isinstance(outputs, T.TensorVariable) and not updates
+    np.testing.assert_array_equal(theano.function([x], outputs)([1, 2, 3]), [11, 13, 16])
+
+
+def test_until_includes_the_last_step(theano: Any, T: Any) -> None:
+    def doubled(value: Any) -> Any:
+        return 2 * value, theano.scan_module.until(2 * value > 20)
+
+    values, _ = theano.scan(doubled, outputs_info=T.constant(1.0, dtype="float64"), n_steps=100)
+    np.testing.assert_array_equal(values.eval(), [2, 4, 8, 16, 32])
+
+
+def test_one_step_keeps_the_leading_axis(theano: Any, T: Any) -> None:
+    values, _ = theano.scan(lambda value: value + 1, outputs_info=T.zeros(2), n_steps=1)
+    assert values.eval().shape == (1, 2)
+
+
+def test_folds_from_the_right(theano: Any, T: Any) -> None:
+    found, _ = theano.foldr(lambda a, p: a - p, T.as_tensor_variable([1, 2]), T.constant(0, dtype="int64"))
+    assert int(found.eval()) == -1
+    found, _ = theano.foldl(lambda a, p: a - p, T.as_tensor_variable([1, 2]), T.constant(0, dtype="int64"))
+    assert int(found.eval()) == 1
+
+
+def test_updates_of_scan_must_be_handed_on(theano: Any) -> None:
+    count = theano.shared(0)
+    values, updates = theano.scan(lambda: {count: count + 1}, n_steps=5)
+    theano.function([], [], updates=updates)()
+    assert values is None and count.get_value() == 5
+    theano.function([], count)()
+    assert count.get_value() == 5
+
+
 # ---- errors that programs match ----
 
 

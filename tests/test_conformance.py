@@ -11,6 +11,7 @@ import pytest
 from combinations import Combination
 
 import symgrad
+import symgrad.ops.numpy_random
 import symgrad.tensor as T
 import symgrad.tensor.fft
 import symgrad.tensor.linalg

@@ -6,8 +6,10 @@ import pytest
 import symgrad
 import symgrad.tensor as T
 from symgrad.compile.closing import close_graph
+from symgrad.gradient.row_by_row import RowByRow
 from symgrad.graph.traversal import applies_before
 from symgrad.ops.identity import WithInputs
+from symgrad.ops.linalg import Dot
 from symgrad.rewriting.engine import ENGINE_RULES, RULES, all_rule_names, rewrite
 
 RNG = np.random.RandomState(0)
@@ -67,8 +69,8 @@ def gradient_only():
     x = T.dvector("x")
     same = T.grad_clip(T.grad_scale(T.zero_grad(T.disconnected_grad(T.undefined_grad(x))), 2), -1, 1)
     same = WithInputs()(same, x[0])
-    left = {"grad_clip": 0, "grad_scale": 0, "zero_grad": 0, "disconnected_grad": 0, "undefined_grad": 0, "with_inputs": 0}
-    return [x], [floats(3)], same * 3, left
+    names = ["grad_clip", "grad_scale", "zero_grad", "disconnected_grad", "undefined_grad", "with_inputs"]
+    return [x], [floats(3)], same * 3, dict.fromkeys(names, 0)
 
 
 def diagonal():
@@ -76,6 +78,12 @@ def diagonal():
     identity = T.eye(v.shape[0], dtype="float64")
     columns = T.dot(x, identity * v.dimshuffle("x", 0))
     return [x, v], [floats(3, 3), floats(3)], T.dot(identity * v, T.dot(columns, identity)), {"dot": 0, "eye": 0}
+
+
+def row_by_row():
+    x, y = T.dtensor3("x"), T.dmatrix("y")
+    rows = RowByRow(Dot(), (True, False))(x, y)
+    return [x, y], [floats(4, 2, 3), floats(3, 2)], rows, {"row_by_row{dot}": 0}
 
 
 def reshapes():
@@ -291,6 +299,7 @@ EXAMPLES = {
     "dimshuffle_of_dimshuffle_is_one": dimshuffles,
     "what_changes_only_the_gradient_is_its_operand": gradient_only,
     "product_with_a_diagonal_is_elementwise": diagonal,
+    "rows_are_rounds_of_a_loop": row_by_row,
     "reshape_of_reshape_is_one": reshapes,
     "conversion_to_the_same_type_disappears": same_type,
     "neutral_operands_disappear": neutral,

@@ -135,6 +135,17 @@ def test_ops_in_python_and_compiled_functions_and_derived_graphs() -> None:
     again = pickle.loads(pickle.dumps(y))
     np.testing.assert_array_equal(again.tag.test_value, [2, 4])
     jacobian = symgrad.jacobian(x**2, x)
+    np.testing.assert_array_equal(jacobian.tag.test_value, [[2, 0], [0, 4]])
     np.testing.assert_array_equal((jacobian * 2).tag.test_value, [[4, 0], [0, 8]])
     pushed = symgrad.Rop(Doubled()(x), x, x * 0 + 1)
     np.testing.assert_array_equal((pushed + 0).tag.test_value, [2, 2])
+
+
+def test_loops_and_choices_and_their_gradients() -> None:
+    x = with_value(T.dvector("x"), [1.0, 2.0])
+    powers, _ = symgrad.scan(lambda power, base: power * base, outputs_info=[T.ones_like(x)], non_sequences=[x],
+                             n_steps=with_value(T.lscalar("n"), 3))  # fmt: skip
+    np.testing.assert_array_equal(powers[-1].tag.test_value, [1, 8])
+    np.testing.assert_array_equal(symgrad.grad(powers[-1].sum(), x).tag.test_value, [3, 12])
+    chosen = symgrad.ifelse(x.sum() > 2, x, x * 10)
+    np.testing.assert_array_equal(chosen.tag.test_value, [1, 2])

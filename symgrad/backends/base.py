@@ -134,6 +134,10 @@ class Backend(Protocol):
         """Whether its programs check that slices with run-time bounds lie inside, and may count on their lengths."""
 
     @property
+    def runs_everything(self) -> bool:
+        """Whether it is its own substitute."""
+
+    @property
     def substitute(self) -> Backend:
         """The backend that runs what this one can't, and that explains what its kernels only detect."""
 

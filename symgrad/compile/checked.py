@@ -94,6 +94,9 @@ class CheckedProgram:
         self._kernels = kernels
         self._containers: dict[SharedVariable, Container] = dict(zip(plan.shared, containers, strict=True))
         self._otherwise = otherwise
+        self._known: dict[Variable, np.ndarray] = {
+            variable: operand.known for variable, operand in plan.types.items() if operand.known is not None
+        }  # views may need sizes that no kernel computes
         self._done_with = _last_readers(plan.graph, steps)
         lines = [f"{step.name}({', '.join(map(str, step.inputs))})   # {step.source or ''}" for step in steps]
         self.llvm, self.memory = "", 0
@@ -102,7 +105,8 @@ class CheckedProgram:
     def run(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
         """Compute the outputs from inputs and shared values, and carry out the updates."""
         leaves = (*self._graph.inputs, *self._shared)
-        values: dict[Variable, np.ndarray] = {constant: constant.data for constant in self._graph.constants()}
+        values = dict(self._known)
+        values.update((constant, constant.data) for constant in self._graph.constants())
         values.update((leaf, _copied(array)) for leaf, array in zip(leaves, arrays, strict=True))
         with np.errstate(all="ignore"):
             for step in self._steps:

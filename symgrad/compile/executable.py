@@ -7,13 +7,14 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 from weakref import WeakSet
 
 import numpy as np
 
 from symgrad.backends import find_backend
-from symgrad.backends.base import MISS, WRITTEN_PROGRAMS, Number
+from symgrad.backends.base import MISS, Number
+from symgrad.compile.explaining import explain
 from symgrad.compile.modes import Mode
 from symgrad.compile.pipeline import Compiled, compile_graph, program_for
 from symgrad.compile.repeating import repeat
@@ -24,19 +25,15 @@ from symgrad.errors import (
     CallError,
     CallShapeError,
     DTypeError,
-    IndexingError,
-    OperandDescription,
-    RangeError,
     ShapeError,
     SymgradError,
     render,
 )
 from symgrad.graph.closed import ClosedGraph
-from symgrad.graph.op import InferenceError, describe_operands
+from symgrad.graph.op import describe_operands
 from symgrad.graph.source import current_source
 from symgrad.graph.types import NUMPY_DTYPES, TensorType
-from symgrad.graph.variables import Container, SharedVariable, Variable
-from symgrad.kernels.grammar import Map
+from symgrad.graph.variables import Container, SharedVariable
 
 MAXIMAL_PROGRAMS = 64
 MAXIMAL_BYTES = 1 << 29
@@ -160,7 +157,7 @@ class Function:
                 self._turn.take()
                 return found[1].run(*arrays)  # type: ignore[no-any-return]
             except Exception as error:
-                self._explain(error, arrays[:count])
+                explain(error, self.inputs, arrays[:count])
             finally:
                 self._turn.give_back()
 
@@ -253,30 +250,6 @@ class Function:
 
     def _described(self) -> str:
         return f'{self.noun} with name "{self.name}"' if self.name else self.noun
-
-    def _explain(self, error: Exception, arguments: Sequence[np.ndarray]) -> NoReturn:
-        """Raise an error that names the user's line which the failed step came from."""
-        step, frame, program = _failed_step(error)
-        if step is None or program is None or isinstance(error, MemoryError):
-            raise error
-        values = program.operands_in(frame, step)
-        types = [kind_of(v, value) for v, value in zip(step.inputs, values, strict=True)]
-        operands = describe_operands(step.inputs, (), types)
-        given = [
-            OperandDescription(spec.name or f"argument {index}", shape_of(array), "argument")
-            for index, (spec, array) in enumerate(zip(self.inputs, arguments, strict=True))
-            if spec.variable not in step.inputs
-        ]
-        is_users = getattr(getattr(step.kernel, "evaluate", None), "runs_users_code", False)
-        is_users = is_users and not isinstance(error, SymgradError)
-        kind = _also(type(error)) if is_users else _shown_kind(error, step)
-        headline, remedy = f"{step.name} failed: {error}", ""
-        if isinstance(error, InferenceError):
-            headline, remedy = error.headline, error.remedy
-        elif isinstance(error, SymgradError):
-            headline = str(error)
-        text = render(headline, str(step.source or ""), [*operands, *given], remedy)
-        raise kind(text) from (error if is_users else None)
 
     # ---- many calls at once ----
 
@@ -433,30 +406,6 @@ class Function:
         return _rebuild, (type(self), roots, specs, mode, self.keys, self.single, self.name, shared)
 
 
-def _failed_step(error: Exception) -> tuple[Any, Any, Any]:
-    """Return the step of a program that an error comes from, the frame that ran it, and the program."""
-    step, frame, program = None, None, None
-    trace = error.__traceback__
-    while trace is not None:
-        owner = WRITTEN_PROGRAMS.get(trace.tb_frame.f_code.co_filename)
-        found = None if owner is None else owner.steps_by_line.get(trace.tb_lineno)
-        if found is not None:
-            step, frame, program = found, trace.tb_frame, owner
-        trace = trace.tb_next
-    return step, frame, program
-
-
-def _shown_kind(error: Exception, step: Any) -> type[Exception]:
-    """Return which error of symgrad's the user sees."""
-    if isinstance(error, InferenceError):
-        return error.error
-    value_error = RangeError if isinstance(step.kernel, Map) else ShapeError
-    for candidate, shown in ((SymgradError, type(error)), (IndexError, IndexingError), (ValueError, value_error)):
-        if isinstance(error, candidate):
-            return shown
-    return SymgradError
-
-
 _TAKING_FLOATS: WeakSet[Function] = WeakSet()
 """Functions that take Python floats for float32: whether they may depends on the setting floatX."""
 
@@ -480,16 +429,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
-def _also(kind: type[Exception]) -> type[Exception]:
-    """Return an error of symgrad's that can be caught as `kind` too: what a user's op raised keeps its class."""
-    try:
-        made: type[Exception] = type(kind.__name__, (SymgradError, kind), {"__module__": kind.__module__})
-        made("")
-    except TypeError:  # one that can't be combined, or that is made of something else than a text
-        return SymgradError
-    return made
-
-
 def _always_miss(*args: Any) -> Any:
     return MISS
 
@@ -506,18 +445,6 @@ def _numbers_for(spec: InputSpec) -> Number:
     found = {"float32": Number.FLOAT32, "float64": Number.FLOAT64}.get(kind.dtype, Number.NONE)
     taken = found and kind.convert_number(0.1, spec.allow_downcast) is not None
     return found if taken else Number.NONE
-
-
-def shape_of(array: np.ndarray) -> str:
-    """Return dtype and shape of an array, as errors show them."""
-    return f"{array.dtype.name} {array.shape}"
-
-
-def kind_of(variable: Variable, value: Any) -> Any:
-    """Return what an error says about an operand: the sizes that it had, or its type."""
-    if isinstance(value, np.ndarray):
-        return shape_of(value)
-    return f"{variable.type} {value.shape}" if hasattr(value, "shape") else variable.expected
 
 
 def _rebuild(

@@ -47,7 +47,7 @@ def _with_programs(bodies: Bodies, step: Step, backend: Backend, write: Callable
     kernel = step.kernel
     if isinstance(kernel, Loop):
         body = Segment(bodies.compiled(kernel.body), write)
-        native = None if backend is backend.substitute else NativeRounds(bodies, step, backend)
+        native = None if backend.runs_everything else NativeRounds(bodies, step, backend)
         return replace(step, kernel=Evaluate(step.name, LoopRunner(kernel, body, step, native)))
     if isinstance(kernel, Branch):
         choices = [Segment(bodies.compiled(graph), write) for graph in (kernel.if_true, kernel.if_false)]

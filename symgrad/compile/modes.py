@@ -13,7 +13,9 @@ from symgrad.errors import render
 from symgrad.graph.source import current_source
 from symgrad.rewriting.engine import all_rule_names
 
-THEANO_NAMES = {"FAST_RUN": "default", "FAST_COMPILE": "none", "NanGuardMode": "NanGuard"}
+THEANO_NAMES = {
+    "FAST_RUN": "default", "FAST_COMPILE": "none", "DEBUG_MODE": "DebugMode", "NanGuardMode": "NanGuard",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class Mode:
         """Return the mode of a name.
 
         ``default`` has all rules, ``none`` has no rule; ``DebugMode`` and ``NanGuard`` have all rules, and their check.
-        Theano's names are understood too: ``FAST_RUN`` is ``default``, ``FAST_COMPILE`` is ``none``, ``NanGuardMode``
-        is ``NanGuard``.
+        Theano's names are understood too: ``FAST_RUN`` is ``default``, ``FAST_COMPILE`` is ``none``, ``DEBUG_MODE`` is
+        ``DebugMode``, ``NanGuardMode`` is ``NanGuard``.
         """
         name = THEANO_NAMES.get(name, name)
         if name in CHECKS:

@@ -156,7 +156,7 @@ def _program(
         known = {variable: shape for variable, shape in shapes.items() if variable not in inputs}
         sizes = name_sizes(compiled.steps, types, bind_types(compiled.rewritten, known, lengths, compiled.values))
     steps: Sequence[Step]
-    if backend is backend.substitute:
+    if backend.runs_everything:
         steps = with_inner_programs(compiled.bodies, compiled.steps, compiled.backend, _inner_program)
     else:
         steps = bound_steps(compiled.bodies, compiled.steps, types, backend)
@@ -173,7 +173,7 @@ def _inner_program(
     compiled: Compiled, backend: Backend, shapes: Mapping[Variable, Shape], containers: Sequence[Container]
 ) -> tuple[Plan, Program]:
     """Plan and write the program of a graph inside a loop or branch that Python calls."""
-    if backend is backend.substitute and not compiled.checks:
+    if backend.runs_everything and not compiled.checks:
         return _program(compiled, backend, shapes, containers)
     return _some_program(compiled, shapes, containers)
 

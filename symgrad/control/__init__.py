@@ -7,9 +7,10 @@ from symgrad.control.scan_op import Scan
 from symgrad.control.scanning import scan
 from symgrad.control.step_results import OrderedUpdates, until
 
-from symgrad.control import choice_rules, loop_rules, moving_after, moving_before, vectorized  # isort: skip  # they enter their rules
+from symgrad.control import choice_rules, loop_rules, moving_after, moving_before  # isort: skip  # they enter their
+from symgrad.control import rows, vectorized  # isort: skip  # rules, in this order
 
 __all__ = [
     "IfElse", "OpFromGraph", "OrderedUpdates", "Scan", "choice_rules", "foldl", "foldr", "ifelse", "loop_rules", "map",
-    "moving_after", "moving_before", "reduce", "scan", "scan_checkpoints", "until", "vectorized",
+    "moving_after", "moving_before", "reduce", "rows", "scan", "scan_checkpoints", "until", "vectorized",
 ]  # fmt: skip

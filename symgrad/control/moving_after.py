@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from symgrad.control.drafts import Draft, DraftStack, DraftState
-from symgrad.control.moving_before import changed_loops, drop_unread, made_of, whole
+from symgrad.control.moving_before import changed_loops, drop_unread, made_of, sizes_outside, whole
 from symgrad.control.patterns import fit_pattern
 from symgrad.gradient.leading_axis import with_leading_axis
 from symgrad.gradient.vectorize import vectorize
@@ -259,6 +259,7 @@ def _products_after(draft: Draft) -> dict[Any, Any] | None:
         return None
     order = draft.body.order
     constants: dict[Any, Any] = {inside: operand for operand, inside in draft.constants}
+    constants |= sizes_outside(draft, order)
     shared = made_of(order, constants)
     moved = _leaving(draft, order, shared)
     leaving = [stack for stack in draft.stacks if stack.value in moved]

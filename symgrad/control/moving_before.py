@@ -62,19 +62,26 @@ def _shared_before(draft: Draft) -> dict[Any, Any] | None:
 
 def _sizes(draft: Draft, order: Sequence[Apply]) -> dict[Any, Any]:
     """Return the sizes of rows of which a round reads nothing else, as they are outside."""
+    rows = {row for _, row in draft.sequences}
+    read = {v for node in order if not isinstance(node.op, Size) for v in node.inputs} | set(draft.roots)
+    found = sizes_outside(draft, order)
+    return {size: outside for size, outside in found.items() if size.owner.inputs[0] in rows - read}
+
+
+def sizes_outside(draft: Draft, order: Sequence[Apply]) -> dict[Any, Any]:
+    """Return what a round finds out about the sizes of what it gets, and how that is known outside."""
     stacks = {row: operand for operand, row in draft.sequences}
-    readers: dict[Any, list[Apply]] = {}
+    stacks |= {tap: state.initial for state in draft.states for tap in state.taps}
+    constants = {inside: operand for operand, inside in draft.constants}
+    found: dict[Any, Any] = {}
     for node in order:
-        for variable in node.inputs:
-            if variable in stacks:
-                readers.setdefault(variable, []).append(node)
-    roots = set(draft.roots)
-    return {
-        node.outputs[0]: size_of(stacks[row], node.op.axis + 1)  # type: ignore[attr-defined]
-        for row, nodes in readers.items()
-        if row not in roots and all(isinstance(node.op, Size) for node in nodes)
-        for node in nodes
-    }
+        if isinstance(node.op, Size):
+            (value,) = node.inputs
+            if value in stacks:
+                found[node.outputs[0]] = size_of(stacks[value], node.op.axis + 1)
+            elif value in constants:
+                found[node.outputs[0]] = size_of(constants[value], node.op.axis)
+    return found
 
 
 @graph_rule("stabilize", reason="one product of all rows takes far less time than one of each")
@@ -88,6 +95,7 @@ def _products_before(draft: Draft) -> dict[Any, Any] | None:
         return None
     order = draft.body.order
     constants: dict[Any, Any] = {inside: operand for operand, inside in draft.constants}
+    constants |= sizes_outside(draft, order)
     rows: dict[Any, Any] = {inside: operand for operand, inside in draft.sequences}
     shared = made_of(order, constants)
     of_rows = made_of(order, rows, shared) - shared

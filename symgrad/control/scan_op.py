@@ -14,7 +14,7 @@ from symgrad.errors import DTypeError, RangeError, ShapeError
 from symgrad.graph.op import InferenceError, Op, Operand, Sample, register
 from symgrad.graph.test_values import without_test_values
 from symgrad.graph.types import TensorType
-from symgrad.graph.variables import Apply
+from symgrad.graph.variables import Apply, Variable
 from symgrad.kernels.grammar import Kernel, Loop, State
 from symgrad.ops.promotion import is_discrete
 
@@ -61,6 +61,16 @@ class Scan(Op):
     def graphs(self) -> tuple[Body, ...]:
         """The graphs inside, for those who rewrite or print them."""
         return (self.body,)
+
+    @property
+    def inputs(self) -> list[Variable]:
+        """The variables that one round starts with, for programs that walk graphs."""
+        return list(self.body.inputs)
+
+    @property
+    def outputs(self) -> list[Variable]:
+        """The variables that one round computes."""
+        return list(self.body.outputs)
 
     def with_graphs(self, graphs: Sequence[Body]) -> Scan:
         """Return this loop with another body of the same meaning."""

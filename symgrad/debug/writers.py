@@ -7,7 +7,7 @@ nothing here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import IntEnum
 from functools import singledispatch
 from typing import Any
@@ -90,12 +90,16 @@ class Written:
         return [text.text for text in self.inputs]
 
 
+def _fields_of(op: Op) -> Sequence[Field[Any]]:
+    return fields(op) if is_dataclass(op) else ()
+
+
 @singledispatch
 def write(op: Op, written: Written) -> Text:
     """Return the expression of one node: by default a call, with the op's parameters as keywords."""
     parameters = {
         entry.name: getattr(op, entry.name)
-        for entry in (fields(op) if is_dataclass(op) else ())
+        for entry in _fields_of(op)
         if entry.default is MISSING or getattr(op, entry.name) != entry.default
     }
     return written.call(one_line(op.name), *written.texts, **parameters)

@@ -9,7 +9,7 @@ from symgrad.errors import GradientError
 from symgrad.gradient.reverse import grad
 from symgrad.gradient.vectorize import vectorize
 from symgrad.graph.op import user_error
-from symgrad.graph.test_values import without_test_values
+from symgrad.graph.test_values import complete_test_values, without_test_values
 from symgrad.graph.traversal import applies_before
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Variable
@@ -84,6 +84,7 @@ def jacobian(
         units = reshape(units, [count, *sizes])
     rows = vectorize(pulled, {cotangent: units})
     results = [_shaped(row, sizes, target, expression) for row, target in zip(rows, targets, strict=True)]
+    complete_test_values(results)
     if isinstance(wrt, list | tuple):
         return type(wrt)(results) if type(wrt) in (list, tuple) else results
     return results[0]

@@ -9,7 +9,7 @@ from typing import Any
 from symgrad.config import config
 from symgrad.errors import GradientError
 from symgrad.graph.op import Disconnected, Op, Undefined, attributed_to, user_error
-from symgrad.graph.test_values import without_test_values
+from symgrad.graph.test_values import complete_test_values, without_test_values
 from symgrad.graph.traversal import applies_before, graph_inputs, substitute
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Constant, SharedVariable
@@ -81,6 +81,7 @@ def Rop(f: Any, wrt: Any, eval_points: Any, disconnected_outputs: str | None = N
     results = [zeros_like(output) if tangents.get(output) is None else tangents[output] for output in outputs]
     if config.cast_policy == "custom":
         results = [_with_all_inputs(result, output) for result, output in zip(results, outputs, strict=True)]
+    complete_test_values(results)
     return results if isinstance(f, list | tuple) else results[0]
 
 

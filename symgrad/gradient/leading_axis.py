@@ -17,6 +17,7 @@ from symgrad.graph.variables import Apply
 from symgrad.ops.axes import DimShuffle, dimshuffle
 from symgrad.ops.casting import Cast, cast
 from symgrad.ops.conv import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
+from symgrad.ops.elementwise import maximum
 from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.identity import Identity
 from symgrad.ops.joining import Concatenate, Split, concatenate
@@ -24,7 +25,16 @@ from symgrad.ops.linalg import BatchedMatrixProduct, Dot, batched_dot, dot, matm
 from symgrad.ops.pool import MaxPoolGradient, MaxPoolPushforward, Pool2d, SumPoolGradient
 from symgrad.ops.reduction_op import ArgExtreme, ProductOfOthers, Reduction
 from symgrad.ops.shape import BroadcastTo, ReshapeTo, alloc, reshape
-from symgrad.ops.sizes import CheckSizes, MakeVector, Size, SpecifyShape, Unbroadcast, size_of, specify_shape
+from symgrad.ops.sizes import (
+    CheckSizes,
+    MakeVector,
+    Size,
+    SpecifyShape,
+    Unbroadcast,
+    size_of,
+    sizes_product,
+    specify_shape,
+)
 from symgrad.ops.softmax import LogSoftmax, Softmax, SoftmaxGradient
 from symgrad.ops.windows import Windows, WindowSums
 
@@ -116,7 +126,14 @@ def _(op: ReshapeTo, node: Apply, inputs: Sequence[Any], batched: Sequence[bool]
         return RowByRow.apply(op, node, inputs, batched)
     x, *operands = inputs
     given = iter(operands)
-    return [reshape(x, [rows.count, *[next(given) if size is None else size for size in op.sizes]])]
+    promised: Sequence[int | None] = node.outputs[0].type.shape  # type: ignore[attr-defined]
+    sizes = [next(given) if size is None else size for size in op.sizes]
+    sizes = [size if known is None else known for size, known in zip(sizes, promised, strict=True)]
+    numbers = [size for size in sizes if not isinstance(size, int) or size != -1]
+    if len(numbers) < len(sizes):  # without rows, reshape couldn't work it out
+        total = sizes_product([size_of(x, axis) for axis in range(1, x.type.ndim)])
+        sizes[sizes.index(-1)] = total // maximum(sizes_product(numbers), 1)
+    return [reshape(x, [rows.count, *sizes])]
 
 
 @with_leading_axis.register

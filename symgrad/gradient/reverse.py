@@ -10,6 +10,7 @@ from symgrad.config import config
 from symgrad.errors import DisconnectedInputError, GradientError, NullTypeGradError, SymgradError, render
 from symgrad.graph.absent import DisconnectedType, NullType
 from symgrad.graph.op import Disconnected, Undefined, attributed_to, describe_operands, user_error
+from symgrad.graph.test_values import complete_test_values
 from symgrad.graph.traversal import applies_before, substitute
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply, Constant, Variable
@@ -111,6 +112,7 @@ def grad(
                      "ignore" if _is_held_constant(target, blocked) else disconnected_inputs, return_disconnected)
         for target in targets
     ]  # fmt: skip
+    complete_test_values(results)
     if add_names and cost is not None and getattr(cost, "name", None):
         for target, result in zip(targets, results, strict=True):
             if result is not None and target.name and result.name is None:

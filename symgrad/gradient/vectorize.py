@@ -76,13 +76,13 @@ def vectorize(graph: Any, replace: Mapping[Any, Any]) -> Any:
             if isinstance(result, Single):
                 single.setdefault(old, result.variable)
             else:
-                found.setdefault(old, result)
+                found.setdefault(old, _as_declared(old, result))
     of_rows = [found[v] if v in found else rows.repeated(single.get(v, v)) for v in outputs]
     return of_rows if isinstance(graph, list | tuple) else of_rows[0]
 
 
 def _as_declared(variable: Any, rows: Any) -> Any:
-    """Let exactly those axes of the rows stretch that stretch in the variable that they replace."""
+    """Let exactly those axes of the rows stretch that stretch in the variable in whose place they come."""
     pairs = list(enumerate(zip(variable.type.broadcastable, rows.type.broadcastable[1:], strict=True), 1))
     promised = [axis for axis, (wanted, has) in pairs if wanted and not has]
     held = [axis for axis, (wanted, has) in pairs if has and not wanted]

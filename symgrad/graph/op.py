@@ -294,7 +294,7 @@ def _locate(error: InferenceError, op: Op, inputs: Sequence[Variable], location:
 
 
 def user_error(
-    error: type[Exception], headline: str, operands: Sequence[Variable] = (), remedy: str = ""
+    error: type[Exception], headline: str, operands: Sequence[Any] = (), remedy: str = ""
 ) -> Exception:
     """Return an error about the user's line that is running, for functions that don't get as far as an op."""
     described = describe_operands(operands, operand_texts(operands))

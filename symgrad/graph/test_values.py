@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -185,6 +185,16 @@ def without_test_values() -> Iterator[None]:
         yield
     finally:
         _paused.reset(token)
+
+
+def complete_test_values(variables: Sequence[Any]) -> None:
+    """Compute those of results that were made `without_test_values`, as far as there are values for it."""
+    if config.compute_test_value == "off" or _paused.get():
+        return
+    for variable in variables:
+        if isinstance(variable, Variable) and variable.owner is not None:
+            with suppress(_Missing):
+                _value(variable)
 
 
 def note_test_values(node: Apply) -> None:

@@ -43,7 +43,9 @@ class Variable:
         change those sizes later.
     """
 
-    __slots__ = ("__weakref__", "_evaluators", "_expected", "_source", "_tag", "index", "known", "name", "owner", "type")
+    __slots__ = (
+        "__weakref__", "_evaluators", "_expected", "_source", "_tag", "index", "known", "name", "owner", "type",
+    )  # fmt: skip
 
     type: Type
     owner: Apply | None

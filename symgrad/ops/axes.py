@@ -147,13 +147,19 @@ def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[in
 def shape_padleft(x: Any, n_ones: int = 1) -> Any:
     """Return `x` with `n_ones` new axes of size 1 in front."""
     x = as_operand(x)
-    return dimshuffle(x, *["x"] * n_ones, *range(x.type.ndim))
+    return dimshuffle(x, *_new_axes(n_ones, "shape_padleft"), *range(x.type.ndim))
 
 
 def shape_padright(x: Any, n_ones: int = 1) -> Any:
     """Return `x` with `n_ones` new axes of size 1 at the end."""
     x = as_operand(x)
-    return dimshuffle(x, *range(x.type.ndim), *["x"] * n_ones)
+    return dimshuffle(x, *range(x.type.ndim), *_new_axes(n_ones, "shape_padright"))
+
+
+def _new_axes(count: Any, where: str) -> list[str]:
+    if not isinstance(count, int | np.integer):
+        raise user_error(TypeError, f"{where} needs an integer as n_ones, got {type(count).__name__} {count!r:.60}")
+    return ["x"] * int(count)
 
 
 def shape_padaxis(x: Any, axis: int) -> Any:

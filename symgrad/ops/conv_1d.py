@@ -109,7 +109,7 @@ def causal_conv1d(
     (step,) = arguments.steps(filter_dilation, 1, "filter_dilation", name)
     (window,) = arguments.window_of(filters, 1) if filters.type.ndim in (3, 4) else (1,)
     sides = (window - 1) * step, 0
-    if not arguments.are_numbers((sides,)):
+    if signal.type.ndim == 3 and not arguments.are_numbers((sides,)):
         signal = arguments.with_sizes(signal, input_shape, "input_shape", name)
         signal, input_shape, sides = zero_padded(signal, {2: sides}), None, (0, 0)
     return _conv1d(name, signal, filters, input_shape, None, sides, subsample, filter_flip, step, num_groups, unshared)

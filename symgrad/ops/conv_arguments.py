@@ -11,7 +11,7 @@ from symgrad.errors import ShapeError
 from symgrad.graph.op import user_error
 from symgrad.graph.variables import Variable
 from symgrad.ops.casting import cast_operands
-from symgrad.ops.promotion import as_operand, float_of, is_discrete, upcast
+from symgrad.ops.promotion import as_operand, float_of, is_discrete, listed, upcast
 from symgrad.ops.sizes import size_of, specify_shape
 
 Sides = tuple[tuple[Any, Any], ...]
@@ -45,7 +45,7 @@ def with_sizes(x: Any, sizes: Any, name: str, function: str) -> Any:
     if sizes is None:
         return x
     ndim = x.type.ndim
-    if isinstance(sizes, Variable) or len(sizes) != ndim:
+    if isinstance(sizes, Variable) or len(listed(sizes, function, f"sizes as {name}")) != ndim:
         raise user_error(
             ShapeError, f"{function} needs {_COUNTS.get(ndim, ndim)} sizes as {name}, and a tensor of as many axes; "
             f"got {sizes} and {x.type}", [x],
@@ -92,6 +92,8 @@ def border(border_mode: Any, window: Sequence[Any], dilation: Sequence[int], fun
 
 def window_of(filters: Any, count: int) -> list[Any]:
     """Return the last `count` sizes of filters: numbers where they are known, else scalars."""
+    if filters.type.ndim < count + 2:
+        raise user_error(ShapeError, f"filters of a convolution have {count + 2} axes, got {filters.type}", [filters])
     axes = range(filters.type.ndim - count, filters.type.ndim)
     return [size_of(filters, axis) if filters.type.shape[axis] is None else filters.type.shape[axis] for axis in axes]
 

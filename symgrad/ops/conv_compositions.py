@@ -11,6 +11,7 @@ from symgrad.ops import conv_arguments as arguments
 from symgrad.ops.axes import dimshuffle
 from symgrad.ops.conv import conv2d
 from symgrad.ops.conv_3d import conv3d
+from symgrad.ops.promotion import as_operand, listed
 
 
 def separable_conv2d(
@@ -111,7 +112,7 @@ def separable_conv3d(
 
 
 def _check_pointwise(filters: Any, shape: Sequence[Any] | None, count: int) -> None:
-    sizes = [*getattr(filters, "expected", filters).shape[2:], *(shape or [])[2:]]
+    sizes = [*as_operand(filters).expected.shape[2:], *listed(shape or [], "separable convolution", "sizes")[2:]]
     if any(isinstance(size, int) and size != 1 for size in sizes):
         raise user_error(ShapeError, f"pointwise filters are 1 along the last {count} axes, got {filters}")
 

@@ -264,6 +264,8 @@ def identity(n: Any, dtype: str | None = None) -> Any:
 def identity_like(x: Any) -> Any:
     """Return the matrix with ones on its diagonal that has the sizes and dtype of the matrix `x`."""
     x = as_operand(x)
+    if x.type.ndim != 2:
+        raise user_error(ShapeError, f"identity_like needs a matrix, got {x.type}", [x])
     return eye(size_of(x, 0), size_of(x, 1), 0, x.type.dtype)
 
 

@@ -27,7 +27,7 @@ from symgrad.ops.elementwise_op import (
     quotient,
     selection,
 )
-from symgrad.ops.promotion import is_complex
+from symgrad.ops.promotion import as_operand, is_complex
 
 REALS = "iubf"
 SIGNED = "iufc"
@@ -396,6 +396,8 @@ def relu(x: Any, alpha: Any = 0) -> Any:
     tensor
         Same shape as `x`. The derivative at 0 is ``(1 + alpha) / 2``, as in Theano's ``nnet.relu``.
     """
+    if not isinstance(alpha, int | float):
+        alpha = as_operand(alpha)
     if isinstance(alpha, int | float) and alpha == 0:
         return rectify(x)
     return 0.5 * (1 + alpha) * x + 0.5 * (1 - alpha) * abs_(x)

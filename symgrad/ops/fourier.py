@@ -15,7 +15,7 @@ from symgrad.ops.creation import arange, zeros
 from symgrad.ops.elementwise import maximum, minimum, switch
 from symgrad.ops.fourier_op import Fourier, InverseRealFourier, RealFourier
 from symgrad.ops.joining import concatenate, stack
-from symgrad.ops.promotion import as_operand, complex_of, float_of, is_complex, scalar_constant
+from symgrad.ops.promotion import as_operand, complex_of, float_of, is_complex, listed, scalar_constant
 from symgrad.ops.sizes import size_of
 
 
@@ -24,7 +24,7 @@ def _scale(norm: str | None, is_inverse: bool, where: str) -> str:
         return "none"
     names = {None: "full" if is_inverse else "none", "ortho": "ortho"}
     names |= {"backward": names[None], "forward": "none" if is_inverse else "full"}
-    if norm not in names:
+    if not isinstance(norm, str | None) or norm not in names:
         raise user_error(RangeError, f"{where} takes None, 'backward', 'ortho', 'forward' or 'no_norm' as norm, got "
                          f"{norm!r:.40}")  # fmt: skip
     return names[norm]
@@ -52,11 +52,11 @@ def _of_size(x: Any, axis: int, size: Any) -> Any:
 
 def _axes(x: Any, s: Any, axes: Any, where: str, most: int | None = None) -> tuple[list[int], list[Any]]:
     """Return the axes of a transform, and for each the wanted size or None."""
-    sizes = None if s is None else list(s)
+    sizes = None if s is None else listed(s, where, "sizes")
     if axes is None:
         count = len(sizes) if sizes is not None else most if most is not None else x.type.ndim
         axes = range(-count, 0)
-    found = [checked_axis(axis, x, where) for axis in axes]
+    found = [checked_axis(axis, x, where) for axis in listed(axes, where, "axes")]
     if sizes is not None and len(sizes) != len(found):
         raise user_error(ShapeError, f"{where} got {len(sizes)} sizes for {len(found)} axes", [x])
     if not found or len(set(found)) != len(found):

@@ -16,7 +16,7 @@ from symgrad.ops.advanced_subtensor import AdvancedSubtensor
 from symgrad.ops.axes import DimShuffle, dimshuffle, shape_padleft
 from symgrad.ops.casting import cast
 from symgrad.ops.parts import Index, ReadPart
-from symgrad.ops.promotion import as_operand, is_continuous, is_discrete, upcast
+from symgrad.ops.promotion import as_operand, is_discrete, upcast
 from symgrad.ops.shape import ReshapeTo, alloc, reshape
 from symgrad.ops.sizes import MakeVector, Size, addbroadcast, shape, size_of
 from symgrad.ops.subtensor import Subtensor
@@ -276,7 +276,8 @@ def _written_inside(part: Any, y: Any, where: str) -> tuple[Any, Any]:
 def _written_dtype(part: Any, y: Any) -> str:
     wanted = str(part.type.dtype)
     found = as_operand(y, [wanted]).type.dtype
-    kinds_agree = is_continuous(wanted) and (is_discrete(found) or (found[:5] == "float" and wanted[:5] == "float"))
+    kinds_agree = is_discrete(found) if wanted != "bool" else found == "bool"  # Theano casts as NumPy's `x[...] = y` does
+    kinds_agree = kinds_agree or (found[:5] == "float" and wanted[:5] == "float")
     if upcast(wanted, found) == wanted or (config.cast_policy == "custom" and kinds_agree):
         return wanted
     raise user_error(

@@ -17,7 +17,7 @@ from symgrad.kernels.grammar import Kernel, Library
 from symgrad.ops.axes import atleast_1d, atleast_2d, atleast_3d, checked_axis, shape_padaxis
 from symgrad.ops.casting import cast, cast_operands
 from symgrad.ops.creation import zeros_like
-from symgrad.ops.promotion import as_operand, as_operands, is_discrete, upcast
+from symgrad.ops.promotion import as_operand, as_operands, is_discrete, listed, upcast
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.sizes import MakeVector, size_of, specify_shape
 
@@ -203,23 +203,23 @@ def vertical_stack(*args: Any) -> Any:
 
 def hstack(tensors: Any) -> Any:
     """Join tensors along the second axis, vectors along their only one, as `numpy.hstack`."""
-    parts = [atleast_1d(tensor) for tensor in tensors]
+    parts = [atleast_1d(tensor) for tensor in listed(tensors, "hstack", "tensors")]
     return concatenate(parts, axis=0 if parts and parts[0].type.ndim == 1 else 1)
 
 
 def vstack(tensors: Any) -> Any:
     """Join tensors along the first axis, vectors as rows, as `numpy.vstack`."""
-    return concatenate([atleast_2d(tensor) for tensor in tensors], axis=0)
+    return concatenate([atleast_2d(tensor) for tensor in listed(tensors, "vstack", "tensors")], axis=0)
 
 
 def dstack(tensors: Any) -> Any:
     """Join tensors along the third axis, as `numpy.dstack`."""
-    return concatenate([atleast_3d(tensor) for tensor in tensors], axis=2)
+    return concatenate([atleast_3d(tensor) for tensor in listed(tensors, "dstack", "tensors")], axis=2)
 
 
 def column_stack(tensors: Any) -> Any:
     """Join vectors as columns, and matrices side by side, as `numpy.column_stack`."""
-    parts = [as_operand(tensor) for tensor in tensors]
+    parts = [as_operand(tensor) for tensor in listed(tensors, "column_stack", "tensors")]
     return concatenate([shape_padaxis(part, 1) if part.type.ndim == 1 else part for part in parts], axis=1)
 
 
@@ -332,14 +332,18 @@ def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) 
     axis = checked_axis(axis, x, "split")
     if n_splits is None and isinstance(splits_size, int | np.integer):
         splits_size = [size_of(x, axis) // int(splits_size)] * int(splits_size)
-    if isinstance(splits_size, list | tuple) and not splits_size:
+    if isinstance(splits_size, list | tuple) and not splits_size:  # what has no elements has no dtype
         raise user_error(ShapeError, "split needs at least one part", [x])
     sizes = as_operand(splits_size)
     count = sizes.type.shape[0] if n_splits is None and sizes.type.ndim == 1 else n_splits
+    if sizes.type.ndim != 1:
+        raise user_error(ShapeError, f"split needs a vector of sizes, got {sizes.type}", [x, sizes])
     if count is None:
         raise user_error(
             ShapeError, f"split needs to know how many parts there are, got {sizes.type}", [x, sizes], "Pass n_splits."
         )
+    if int(count) < 1:
+        raise user_error(ShapeError, "split needs at least one part", [x])
     parts: Any = apply_op(Split(axis, int(count)), [x, sizes]).outputs
     if sizes.known is not None:
         parts = _pieces(x, [int(size) for size in sizes.known], axis)

@@ -18,7 +18,7 @@ from symgrad.ops.axes import checked_axis, dimshuffle, swapaxes
 from symgrad.ops.casting import cast_operands
 from symgrad.ops.complex_numbers import conj
 from symgrad.ops.elementwise_op import broadcast_shapes
-from symgrad.ops.promotion import as_operands, is_discrete, upcast
+from symgrad.ops.promotion import as_operands, is_discrete, listed, upcast
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.shape import reshape, sum_to_type
 from symgrad.ops.sizes import size_of, sizes_product
@@ -312,7 +312,10 @@ def _tensordot_axes(x: Any, y: Any, axes: Any, batch: int) -> tuple[list[int], l
         if not 0 <= axes <= min(x.type.ndim, y.type.ndim) - batch:
             raise user_error(ShapeError, f"tensordot can't join {axes} axes of {x.type} and {y.type}", [x, y])
         return list(range(x.type.ndim - axes, x.type.ndim)), list(range(batch, batch + axes))
-    pairs = [[entry] if isinstance(entry, int | np.integer) else list(entry) for entry in axes]
+    pairs = [
+        [entry] if isinstance(entry, int | np.integer) else listed(entry, "tensordot", "axes")
+        for entry in listed(axes, "tensordot", "axes")
+    ]
     if len(pairs) != 2 or len(pairs[0]) != len(pairs[1]):
         raise user_error(
             ShapeError, f"tensordot needs as many axes of the first operand as of the second, got {axes}", [x, y]

@@ -12,7 +12,7 @@ from symgrad.ops import diagonals
 from symgrad.ops.creation import zeros
 from symgrad.ops.joining import concatenate
 from symgrad.ops.linalg import dot, matmul
-from symgrad.ops.promotion import as_operand, as_operands, upcast
+from symgrad.ops.promotion import as_operand, as_operands, listed, upcast
 from symgrad.ops.shape import reshape
 from symgrad.ops.sizes import size_of
 
@@ -113,7 +113,7 @@ def multi_dot(arrays: Sequence[Any]) -> Any:
     [[2. 3.]
      [0. 1.]]
     """
-    factors = [as_operand(array) for array in arrays]
+    factors = [as_operand(array) for array in listed(arrays, "multi_dot", "arrays")]
     if len(factors) < 2:
         raise user_error(ShapeError, f"multi_dot needs at least two arrays, got {len(factors)}", factors)
     sizes = [factor.expected.shape for factor in factors]

@@ -50,7 +50,7 @@ class NumPySample(Op):
     def infer(self, state: Any, *operands: Any) -> list[TensorType]:
         count = len(operands) - self.sizes.count(None)
         parameters, gaps = operands[:count], operands[count:]
-        if not STATE_TYPE.accepts(state.type):
+        if state.type.dtype != STATE_TYPE.dtype or state.type.ndim != 1 or state.type.shape[0] not in (WORDS, None):
             raise InferenceError(DTypeError, f"the state of a random stream is {STATE_TYPE}, got {state.type}")
         for operand in operands:
             if NUMPY_DTYPES[operand.type.dtype].kind not in "iufb":
@@ -79,6 +79,8 @@ class NumPySample(Op):
     def evaluate(self, state: np.ndarray, *operands: np.ndarray) -> list[np.ndarray]:
         count = len(operands) - self.sizes.count(None)
         sizes = sample_sizes(self.sizes, operands[count:])
+        if len(state) != WORDS:
+            raise InferenceError(ShapeError, f"the state of a random stream has {WORDS} words, got {len(state)}")
         try:
             return list(draw(self.distribution, state, sizes, operands[:count], self.dtype))
         except ValueError as error:

@@ -180,7 +180,12 @@ def _weak_integer(value: Any) -> bool:
 
 def _array_like(value: Any) -> np.ndarray:
     """Convert nested lists; lists of Python numbers take the smallest dtype, as single numbers do; Theano's, NumPy's."""
-    array = np.array(value)
+    try:
+        array = np.array(value)
+    except (ValueError, TypeError):
+        raise user_error(
+            DTypeError, f"expected numbers, or rows of equal lengths, got {type(value).__name__} {value!r:.60}"
+        ) from None
     if config.cast_policy == "custom":
         return array if array.size else array.astype(config.floatX)
     if array.dtype == np.float64:
@@ -201,9 +206,26 @@ def as_operands(*values: Any) -> list[Any]:
 
 def scalar_constant(value: Any, dtype: str) -> Any:
     """Return a 0-d constant of exactly `dtype`."""
-    array = np.array(value, dtype=dtype)
+    try:
+        array = np.array(value, dtype=dtype)
+    except (ValueError, TypeError, OverflowError):
+        raise user_error(
+            DTypeError, f"expected a number of {dtype}, got {type(value).__name__} {value!r:.60}"
+        ) from None
     array.flags.writeable = False
     return make_constant(array)
+
+
+def listed(values: Any, where: str, what: str) -> list[Any]:
+    """Return several things that a function was given as a list; the error if they are something else."""
+    try:
+        return list(values)
+    except TypeError:
+        if isinstance(values, Variable):
+            raise
+        raise user_error(
+            TypeError, f"{where} needs a list of {what}, got {type(values).__name__} {values!r:.60}"
+        ) from None
 
 
 def zero_of(dtype: str) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 from symgrad.errors import DTypeError, ShapeError
 from symgrad.graph.op import user_error
+from symgrad.graph.types import dtype_name
 from symgrad.ops.axes import dimshuffle, shape_padleft
 from symgrad.ops.casting import cast
 from symgrad.ops.comparison import eq
@@ -80,7 +81,7 @@ def geomspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype
     """
     start, stop = as_operands(start, stop)
     computed = float_of(upcast(start.type.dtype, stop.type.dtype))
-    computed = computed if dtype is None or is_discrete(dtype) else dtype
+    computed = computed if dtype is None or is_discrete(dtype_name(dtype)) else dtype
     return logspace(log10(cast(start, computed)), log10(cast(stop, computed)), num, endpoint, dtype=dtype)
 
 

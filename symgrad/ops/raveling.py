@@ -12,7 +12,7 @@ from symgrad.errors import DTypeError, IndexingError, ShapeError
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, apply_op, register, user_error
 from symgrad.graph.types import TensorType
 from symgrad.ops.elementwise_op import broadcast_shapes
-from symgrad.ops.promotion import as_operand, is_discrete
+from symgrad.ops.promotion import as_operand, is_discrete, listed
 from symgrad.ops.sampling import spread
 
 MODES = ("raise", "wrap", "clip")
@@ -142,7 +142,7 @@ def ravel_multi_index(multi_index: Any, dims: Any, mode: str = "raise", order: s
     """
     if mode not in MODES or order not in ORDERS:
         raise user_error(ValueError, f"ravel_multi_index knows {MODES} and {ORDERS}, got {mode!r} and {order!r}")
-    places = [as_operand(place) for place in multi_index]
+    places = [as_operand(place) for place in listed(multi_index, "ravel_multi_index", "positions")]
     return apply_op(RavelMultiIndex(mode, order), [as_operand(dims), *places]).outputs[0]
 
 

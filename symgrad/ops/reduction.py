@@ -20,7 +20,7 @@ from symgrad.ops.sizes import size_of, sizes_product
 
 
 def _reduce(function: str, x: Any, axis: Any, keepdims: bool, dtype: str) -> Any:
-    return Reduction(function, checked_axes(axis, x, function), keepdims, dtype)(x)
+    return Reduction(function, checked_axes(axis, x, function), bool(keepdims), dtype)(x)
 
 
 def _sum_dtype(dtype: str, wanted: str | None) -> str:
@@ -143,7 +143,7 @@ def std(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False, correct
 
 def _arg(function: str, x: Any, axis: Any, keepdims: bool) -> Any:
     x = as_operand(x)
-    return ArgExtreme(function, checked_axes(axis, x, function), keepdims)(x)
+    return ArgExtreme(function, checked_axes(axis, x, function), bool(keepdims))(x)
 
 
 def argmax(x: Any, axis: Any = None, keepdims: bool = False) -> Any:

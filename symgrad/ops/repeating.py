@@ -15,7 +15,7 @@ from symgrad.ops.axes import checked_axes, checked_axis, dimshuffle, shape_padle
 from symgrad.ops.elementwise import maximum
 from symgrad.ops.indexing import get_item
 from symgrad.ops.joining import concatenate
-from symgrad.ops.promotion import as_operand, is_discrete, scalar_constant
+from symgrad.ops.promotion import as_operand, is_discrete, listed, scalar_constant
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.shape import alloc, elements_of, flatten, reshape
 from symgrad.ops.sizes import size_of, specify_shape
@@ -249,7 +249,8 @@ def fliplr(x: Any) -> Any:
 def rot90(x: Any, k: int = 1, axes: Sequence[int] = (0, 1)) -> Any:
     """Return a tensor turned by `k` times 90 degrees in the plane of two axes, as `numpy.rot90`."""
     x = as_operand(x)
-    first, second = [checked_axis(axis, x, "rot90") for axis in axes]
+    plane = [checked_axis(axis, x, "rot90") for axis in listed(axes, "rot90", "axes")]
+    first, second = plane if len(plane) == 2 else (0, 0)
     if first == second:
         raise user_error(ShapeError, f"rot90 needs two different axes, got {tuple(axes)}", [x])
     if k % 2 == 0:

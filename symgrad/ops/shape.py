@@ -16,7 +16,7 @@ from symgrad.graph.variables import Apply, Constant, Variable
 from symgrad.kernels.checks import mismatch
 from symgrad.kernels.grammar import Broadcast, Reshape, View
 from symgrad.ops.casting import cast
-from symgrad.ops.promotion import as_operand, is_discrete
+from symgrad.ops.promotion import as_operand, is_discrete, listed
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.sizes import MakeVector, Sizes, size_of, sizes_product
 
@@ -184,7 +184,7 @@ def flatten(x: Any, ndim: int = 1, outdim: int | None = None) -> Any:
     """Return `x` with its last axes joined, so that `ndim` axes remain (Theano's ``flatten``)."""
     x = as_operand(x)
     ndim = outdim if outdim is not None else ndim
-    if not 1 <= ndim <= max(x.type.ndim, 1):
+    if not isinstance(ndim, int | np.integer) or not 1 <= ndim <= max(x.type.ndim, 1):
         raise user_error(ShapeError, f"flatten can leave 1 to {max(x.type.ndim, 1)} axes of {x.type}, got {ndim}", [x])
     if ndim == x.type.ndim:
         return x
@@ -269,7 +269,7 @@ def alloc(value: Any, *sizes: Any) -> Any:
 
 def broadcast_to(x: Any, shape: Any) -> Any:
     """Return `x` stretched to `shape`, as `numpy.broadcast_to`."""
-    return alloc(x, shape if isinstance(shape, Variable) else list(shape))
+    return alloc(x, shape if isinstance(shape, Variable) else listed(shape, "broadcast_to", "sizes"))
 
 
 def broadcast_arrays(*tensors: Any, where: str = "broadcast_arrays") -> list[Any]:

@@ -16,7 +16,7 @@ from symgrad.kernels.checks import vouched
 from symgrad.kernels.grammar import Kernel, Library, Same, View
 from symgrad.ops.axes import checked_axis
 from symgrad.ops.casting import cast
-from symgrad.ops.promotion import as_operand, is_discrete, scalar_constant
+from symgrad.ops.promotion import as_operand, is_discrete, listed, scalar_constant
 from symgrad.ops.sampling import number, spread
 
 Sizes = tuple[int | None, ...]
@@ -235,6 +235,7 @@ def specify_shape(x: Any, shape: Any) -> Any:
         shape = list(shape) if shape.type.ndim else [shape]  # type: ignore[attr-defined, call-overload]
     if isinstance(shape, Variable):
         raise user_error(ShapeError, f"specify_shape needs to know how many sizes there are, got {shape.type}", [x])
+    shape = listed(shape, "specify_shape", "sizes")
     later = [(axis, size) for axis, size in enumerate(shape) if isinstance(size, Variable) and size.known is None]
     sizes = tuple([
         None if size is None or (isinstance(size, Variable) and size.known is None)

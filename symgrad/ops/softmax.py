@@ -97,6 +97,10 @@ class SoftmaxGradient(Op):
         return "softmax_gradient"
 
     def infer(self, cotangent: Any, p: Any) -> list[TensorType]:
+        if (cotangent.type.dtype, cotangent.type.ndim) != (p.type.dtype, p.type.ndim) or self.axis >= p.type.ndim:
+            raise InferenceError(
+                ShapeError, f"{self.name} along axis {self.axis} got a cotangent {cotangent.type} of {p.type}"
+            )
         for axis, pair in enumerate(zip(cotangent.type.shape, p.type.shape, strict=True)):
             if None not in pair and pair[0] != pair[1]:
                 raise mismatch(self.name, pair, axis)

@@ -23,7 +23,7 @@ from symgrad.ops.matrices import (
     from_triangle,
     square_shape,
 )
-from symgrad.ops.promotion import as_operand, is_complex
+from symgrad.ops.promotion import as_operand, is_complex, listed
 from symgrad.ops.sampling import spread
 from symgrad.ops.shape import reshape, sum_to_type
 from symgrad.ops.sizes import size_of, sizes_product
@@ -257,7 +257,7 @@ def tensorsolve(a: Any, b: Any, axes: Sequence[int] | None = None) -> Any:
     """
     a, b = as_operand(a), as_operand(b)
     if axes is not None:
-        moved = [checked_axis(axis, a, "tensorsolve") for axis in axes]
+        moved = [checked_axis(axis, a, "tensorsolve") for axis in listed(axes, "tensorsolve", "axes")]
         a = transpose(a, *[axis for axis in range(a.type.ndim) if axis not in moved], *moved)
     unknown = [size_of(a, axis) for axis in range(b.type.ndim, a.type.ndim)]
     given = [size_of(b, axis) for axis in range(b.type.ndim)]

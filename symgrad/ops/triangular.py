@@ -381,6 +381,11 @@ def cho_solve(c_and_lower: tuple[Any, bool], b: Any) -> Any:
     >>> print(T.linalg.cho_solve((c, True), b).eval({c: [[2., 0.], [1., 3.]], b: [8., 13.]}))
     [1.5 1. ]
     """
+    if not isinstance(c_and_lower, list | tuple) or len(c_and_lower) != 2:
+        raise user_error(
+            TypeError, f"cho_solve needs a pair (factor, whether it is the lower one), got {c_and_lower!r:.60}", (),
+            "Write cho_solve((c, True), b).",
+        )  # fmt: skip
     factor, lower = c_and_lower
     factor, b, is_vector = as_equation("cho_solve", factor, b)
     below = factor if lower else adjoint(factor)

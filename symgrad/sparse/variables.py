@@ -197,13 +197,13 @@ def _functions() -> Any:
 class SparseVariable(SparseOperators, Variable):  # type: ignore[misc]
     """A symbolic sparse matrix."""
 
-    __slots__ = ()
+    __slots__ = ("__dict__",)  # programs and libraries put attributes of their own on variables
 
 
 class SparseConstant(SparseOperators, Constant):  # type: ignore[misc]
     """A sparse matrix whose value is part of the graph."""
 
-    __slots__ = ()
+    __slots__ = ("__dict__",)  # programs and libraries put attributes of their own on variables
 
     @property
     def value(self) -> Any:
@@ -217,7 +217,7 @@ class SparseConstant(SparseOperators, Constant):  # type: ignore[misc]
 class SparseSharedVariable(SparseOperators, SharedVariable):  # type: ignore[misc]
     """A sparse matrix that keeps its value between calls of compiled functions."""
 
-    __slots__ = ()
+    __slots__ = ("__dict__",)  # programs and libraries put attributes of their own on variables
 
     def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> Any:
         """Return the value: a copy, or with `borrow` the storage itself, which later calls may change."""

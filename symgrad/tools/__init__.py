@@ -1,11 +1,9 @@
 """Tools for programs that look into graphs: walks, comparisons, copies with parts replaced."""
 
 from symgrad.tools.cloning import clone, clone_get_equiv, clone_node, clone_replace
+from symgrad.tools.texts import as_string, default_leaf_formatter, default_node_formatter, op_as_string
 from symgrad.tools.walks import (
     ancestors,
-    as_string,
-    default_leaf_formatter,
-    default_node_formatter,
     equal_computations,
     general_toposort,
     inputs,
@@ -14,7 +12,6 @@ from symgrad.tools.walks import (
     is_same_graph,
     list_of_nodes,
     nodes_constructed,
-    op_as_string,
     ops,
     orphans,
     stack_search,

@@ -65,7 +65,7 @@ def check_function(
 
 def check_step(step: Any, values: dict[Any, Any], types: Mapping[Any, Any], native: bool, parts: int) -> None:
     """Run one step, and add its outputs to the values."""
-    operands = [values[variable] for variable in step.inputs]
+    operands = [values[v] if v in values else types[v].known for v in step.inputs]
     if isinstance(step.kernel, View):
         values[step.outputs[0]] = make_view(step.kernel.how, operands)
         return

@@ -9,7 +9,7 @@ from theano.tensor import shared_randomstreams
 from theano.tensor.nnet import conv, sigmoid, softmax
 from theano.tensor.signal import downsample
 
-GPU = False
+GPU = True  # where there is none, setting the device fails, and the program goes on without it
 if GPU:
     try:
         theano.config.device = 'gpu'

@@ -33,6 +33,7 @@ class NativeBackend:
     name = "native"
     traits = NATIVE_TRAITS
     checks_lengths = True
+    runs_everything = False
 
     @property
     def substitute(self) -> Backend:

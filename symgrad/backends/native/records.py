@@ -5,7 +5,7 @@ A program is one array of words, `Header` first. Everything else is arrays that 
     slots      the address of each memory that may move: arguments, shared variables, outputs, some views
     arrays     what is checked on each call, and where it goes: arguments, then shared variables
     outputs    what is allocated on each call
-    steps      what is run, in order: kernels, views whose start only the call knows, copies
+    steps      what is run, in order: kernels, views whose start only the call knows, copies, other programs
     patches    where the address of a slot stands in the operands of kernels
     overlaps   pairs of arrays of which one is written: they must not share memory
 

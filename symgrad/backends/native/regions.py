@@ -122,20 +122,8 @@ class _Writer:
         for sequence in sequences:
             _begin(next(arguments), self.place_of(sequence))
         copies: list[tuple[Variable, int, _Place]] = []
-        for number, (state, first) in enumerate(zip(kernel.states, firsts, strict=True)):
-            output = self.step.outputs[number]
-            if self.table.layouts.shape(first)[0] != state.depth:
-                raise UnsupportedError("a state begins with another number of values")
-            kept = self.kept_values(state, output)
-            start = self.place_of(first)
-            for tap in state.taps:
-                _read_state(next(arguments), state.depth, -tap, start, kept)
-            _write_state(next(results), kept)
-            if not state.keeps_all:
-                values = range(rounds - state.depth, rounds)
-                rows = [start.row(value + state.depth) if value < 0 else kept[0].row(value % kept[1])
-                        for value in values]  # fmt: skip
-                copies += [(output, number, row) for number, row in enumerate(rows)]
+        for output, state, first in zip(self.step.outputs, kernel.states, firsts, strict=False):
+            copies += self.state(output, state, first, arguments, results)
         fixed = [_begin(next(arguments), _still(self.place_of(constant))) for constant in constants]
         for output in self.step.outputs[len(kernel.states) :]:
             base, offset = self.table.where(output)
@@ -151,6 +139,22 @@ class _Writer:
         for output, number, row in copies:
             self.copy_row(output, number, row)
         self.table.work += rounds * program.table.work
+
+    def state(
+        self, output: Variable, state: State, first: Variable, arguments: _Numbered, results: _Numbered
+    ) -> list[tuple[Variable, int, _Place]]:
+        """Let the body read a state's values and write new ones; return which rows are to be copied to the result."""
+        if self.table.layouts.shape(first)[0] != state.depth:
+            raise UnsupportedError("a state begins with another number of values")
+        kept, start, rounds = self.kept_values(state, output), self.place_of(first), self.bound.rounds
+        for tap in state.taps:
+            _read_state(next(arguments), state.depth, -tap, start, kept)
+        _write_state(next(results), kept)
+        if state.keeps_all:
+            return []
+        values = range(rounds - state.depth, rounds)
+        rows = [kept[0].row(value % kept[1]) if value >= 0 else start.row(value + state.depth) for value in values]
+        return [(output, number, row) for number, row in enumerate(rows)]
 
     def kept_values(self, state: State, output: Variable) -> tuple[_Place, int]:
         """Return where a state's values go, and after how many rounds they go there again; 0 is never."""
@@ -199,13 +203,11 @@ class _Writer:
         self.table.add_step(record, Label("rounds", self.step, None, self.step.inputs, program))
 
 
-def _moves(program: Any) -> tuple[np.ndarray, Any, Any]:
+def _moves(program: Any) -> tuple[np.ndarray, _Numbered, _Numbered]:
     """Return the moves of a program, and the numbers of those of its arguments, and of its results."""
     moves = program.table.moves()
     arguments = len(program.table.plan.graph.inputs)
-    rows = list(range(len(moves)))
-    numbered = _Numbered(moves, rows[:arguments]), _Numbered(moves, rows[arguments:])
-    return moves, *numbered
+    return moves, _Numbered(moves, range(arguments)), _Numbered(moves, range(arguments, len(moves)))
 
 
 class _Numbered:

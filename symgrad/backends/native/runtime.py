@@ -167,12 +167,7 @@ def _answer() -> Function:
     go_if(f, f.compare("ne", code, index(0)), short)
     f.give(f.call("symgrad_results", POINTER, program, results))
     f.start(short)
-    interrupted = f.compare("eq", f.binary("and", word_of(f, program, Header.ERROR), index(255)), index(INTERRUPTED))
-    f.call("symgrad_drop", INDEX, program, made, f.convert("zext", interrupted, INDEX))
-    with leaving(f, interrupted):
-        with f.when(f.compare("ne", results, NULL)):
-            call_function(f, pointer_of(f, program, Header.CALLS), Api.DECREF, "void", results)
-        f.give(NULL)
+    _leave_if_interrupted(f, program, made, results)
     f.jump(miss)
     f.start(mixed)
     _forget_slots(f, program)
@@ -186,6 +181,17 @@ def _answer() -> Function:
     call_function(f, pointer_of(f, program, Header.CALLS), Api.INCREF, "void", answer)
     f.give(answer)
     return f
+
+
+def _leave_if_interrupted(f: Function, program: Value, made: Value, results: Value) -> None:
+    """Drop the results of a call that failed; if an exception was raised meanwhile, return null."""
+    code = f.binary("and", word_of(f, program, Header.ERROR), index(255))
+    interrupted = f.compare("eq", code, index(INTERRUPTED))
+    f.call("symgrad_drop", INDEX, program, made, f.convert("zext", interrupted, INDEX))
+    with leaving(f, interrupted):
+        with f.when(f.compare("ne", results, NULL)):
+            call_function(f, pointer_of(f, program, Header.CALLS), Api.DECREF, "void", results)
+        f.give(NULL)
 
 
 def _forget_slots(f: Function, program: Value) -> None:

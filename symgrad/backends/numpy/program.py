@@ -40,6 +40,7 @@ class NumpyBackend:
     name = "numpy"
     traits = NUMPY_TRAITS
     checks_lengths = False
+    runs_everything = True
 
     @property
     def substitute(self) -> NumpyBackend:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from symgrad.compat.theano_names.compiled import StatefulFunction, TheanoFunction
@@ -133,7 +133,8 @@ def function(
     if isinstance(outputs, Mapping) and not all(isinstance(key, str) for key in outputs):
         raise AssertionError(f"the keys of a dict of outputs must be strings, got {list(outputs)!r:.80}")
     declared = [_declared(entry) for entry in inputs]
-    for target, value in _pairs(updates, "updates"):
+    updates = _pairs(updates, "updates")
+    for target, value in updates:
         _check_pattern(target, value)
     states = _states(declared)
     replaced = {entry.variable: state for entry, state in states.items()}
@@ -143,7 +144,7 @@ def function(
         kind,
         [_core_input(entry) for entry in declared if entry not in states],
         outputs,
-        [*_pairs(updates, "updates"), *changes],
+        [*updates, *changes],
         [*_pairs(givens, "givens"), *replaced.items()],
         core_mode(mode),
         name,
@@ -163,8 +164,8 @@ def _check_pattern(target: Any, value: Any) -> None:
     if found.broadcastable != wanted.broadcastable:
         raise TypeError(
             f"An update must have the same type as the original shared variable: {target} has the broadcastable "
-            f"pattern {wanted.broadcastable}, its update {found.broadcastable}. If the difference is related to the broadcast "
-            "pattern, you can call T.unbroadcast(update, axis), or T.patternbroadcast(update, pattern)."
+            f"pattern {wanted.broadcastable}, its update {found.broadcastable}. If the difference is related to the "
+            "broadcast pattern, you can call T.unbroadcast(update, axis), or T.patternbroadcast(update, pattern)."
         )
 
 
@@ -214,8 +215,8 @@ def _pairs(given: Any, where: str) -> list[Any]:
         return []
     if isinstance(given, Mapping):
         return list(given.items())
-    if isinstance(given, list | tuple):
-        return list(given)
+    if isinstance(given, Iterable) and not isinstance(given, Variable | str):
+        return list(given)  # pairs of any kind: dict.items(), zip(...)
     raise TypeError(f"{where} must be a dict or a list of pairs (variable, expression), got {type(given).__name__}")
 
 

@@ -81,7 +81,7 @@ class Containers(Values):
 class CallCounts:
     """How often a function was called and how long that took: ``f.profile`` of ``function(..., profile=True)``."""
 
-    def __init__(self) -> None:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         self.fct_callcount = 0
         self.fct_call_time = 0.0
         self.vm_call_time = 0.0
@@ -113,7 +113,8 @@ class TheanoFunction(Function):
         self.states = states
         self.return_none = outputs is None
         self.maker = FunctionMaker(self, declared, mode)
-        self.profile: Any = CallCounts() if profile else None  # type: ignore[assignment]
+        counts = profile if isinstance(profile, CallCounts) else CallCounts() if profile else None
+        self.profile: Any = counts  # type: ignore[assignment]
         defaults = {spec.variable: spec.default for spec in self.inputs}
         values = [states.get(entry, defaults.get(entry.variable)) for entry in declared]
         self.input_storage = [

@@ -12,7 +12,7 @@ from contextlib import ContextDecorator
 from typing import Any
 
 from symgrad.compat.theano_names.settings import TheanoSetting, read_table
-from symgrad.config import SETTINGS, config
+from symgrad.config import SETTINGS, config, resolve_device
 from symgrad.errors import ConfigError, render
 
 FLAGS_VARIABLE = "THEANO_FLAGS"
@@ -72,10 +72,14 @@ class TheanoConfig:
         ------
         ConfigError
             If the setting doesn't take this value.
+        DeviceError
+            If the device isn't available; the old one stays.
         """
         setting = self._table.get(name)
         if setting is not None:
             value = setting.parse(value)
+            if name == "device":  # programs try one and go on without it: they learn here whether it is there
+                resolve_device(_device_meant(value))
             if name in _BINDINGS:
                 _BINDINGS[name]({**self._values, name: value})
         self._values[name] = value
@@ -155,12 +159,14 @@ def _set_cast_policy(values: Mapping[str, Any]) -> None:
 
 
 def _set_device(values: Mapping[str, Any]) -> None:
-    name = values["device"]
-    if name.startswith("gpu"):
-        name = "cuda" + name.removeprefix("gpu")
-        if name != config.device:
-            print(f"symgrad: device={values['device']} means device={name}", file=sys.stderr)
+    name = _device_meant(values["device"])
+    if name != values["device"] and name != config.device:
+        print(f"symgrad: device={values['device']} means device={name}", file=sys.stderr)
     config.device = name
+
+
+def _device_meant(name: str) -> str:
+    return "cuda" + name.removeprefix("gpu") if name.startswith("gpu") else name
 
 
 def _set_mode(values: Mapping[str, Any]) -> None:

@@ -27,38 +27,6 @@ def old_conv2d(
     return nnet.conv2d(input, filters, image_shape, filter_shape, border_mode, subsample)
 
 
-def conv3d2d(
-    signals: Any,
-    filters: Any,
-    signals_shape: Any = None,
-    filters_shape: Any = None,
-    border_mode: Any = "valid",
-) -> Any:
-    """Return the convolution of ``(batch, time, channels, rows, columns)``: ``theano.tensor.nnet.conv3d2d.conv3d``."""
-    modes = border_mode if isinstance(border_mode, tuple) else (border_mode,) * 3
-    pads = [{"valid": 0}.get(mode, mode) for mode in modes]
-    if all(mode == modes[0] for mode in modes):
-        border: Any = modes[0]
-    elif "full" in pads or "half" in pads:
-        sizes = [filters.type.shape[axis] if filters_shape is None else filters_shape[axis] for axis in (1, 3, 4)]
-        border = tuple(_pad(mode, size) for mode, size in zip(modes, sizes, strict=True))
-    else:
-        border = tuple(pads)
-    result = nnet.conv3d(
-        signals.dimshuffle(0, 2, 1, 3, 4), filters.dimshuffle(0, 2, 1, 3, 4), border_mode=border,
-        input_shape=_moved(signals_shape), filter_shape=_moved(filters_shape),
-    )  # fmt: skip
-    return result.dimshuffle(0, 2, 1, 3, 4)
-
-
-def _pad(mode: Any, size: int) -> int:
-    return {"valid": 0, "full": size - 1, "half": size // 2}.get(mode, mode)
-
-
-def _moved(shape: Any) -> Any:
-    return None if shape is None else tuple([shape[axis] for axis in (0, 2, 1, 3, 4)])
-
-
 def conv3D(V: Any, W: Any, b: Any, d: Any) -> Any:
     """Return the correlation of ``(batch, rows, columns, time, channels)`` plus a bias, with steps `d`."""
     result = nnet.conv3d(
@@ -66,44 +34,6 @@ def conv3D(V: Any, W: Any, b: Any, d: Any) -> Any:
         filter_flip=False,
     )  # fmt: skip
     return result.dimshuffle(0, 2, 3, 4, 1) + b.dimshuffle("x", "x", "x", "x", 0)
-
-
-def signal_conv2d(
-    input: Any,
-    filters: Any,
-    image_shape: Any = None,
-    filter_shape: Any = None,
-    border_mode: str = "valid",
-    subsample: Any = (1, 1),
-    **options: Any,
-) -> Any:
-    """Return the convolution of images without channels: ``theano.tensor.signal.conv.conv2d``.
-
-    Parameters
-    ----------
-    input : tensor, shape (rows, columns) or (images, rows, columns)
-        The images.
-    filters : tensor, shape (rows, columns) or (filters, rows, columns)
-        The filters; each image meets each filter.
-    """
-    images = input if input.ndim == 3 else input.dimshuffle("x", 0, 1)
-    kernels = filters if filters.ndim == 3 else filters.dimshuffle("x", 0, 1)
-    result = nnet.conv2d(
-        images.dimshuffle(0, "x", 1, 2), kernels.dimshuffle(0, "x", 1, 2), _with_channel(image_shape),
-        _with_channel(filter_shape), border_mode, subsample,
-    )  # fmt: skip
-    if input.ndim == 2 and filters.ndim == 2:
-        return result[0, 0]
-    if input.ndim == 2:
-        return result[0]
-    return result[:, 0] if filters.ndim == 2 else result
-
-
-def _with_channel(shape: Any) -> Any:
-    if shape is None:
-        return None
-    *count, rows, columns = shape
-    return ((*count, 1) if count else (1, 1)) + (rows, columns)
 
 
 def _pooled(size: Any, window: int, step: int, ignore_border: bool) -> Any:

@@ -13,7 +13,14 @@ version = __version__ = "1.0.5"
 
 enable_sparse = True
 sparse_formats = ["csc", "csr"]
+int_dtypes = ["int8", "int16", "int32", "int64"]
+uint_dtypes = ["uint8", "uint16", "uint32", "uint64"]
+integer_dtypes = int_dtypes + uint_dtypes
 float_dtypes = ["float16", "float32", "float64"]
+complex_dtypes = ["complex64", "complex128"]
+continuous_dtypes = float_dtypes + complex_dtypes
+discrete_dtypes = ["bool", *integer_dtypes]
+all_dtypes = discrete_dtypes + continuous_dtypes
 
 
 def _asarray(a: Any, dtype: Any, order: Any = None) -> np.ndarray:

@@ -81,15 +81,15 @@ def look_up(module: str, name: str) -> Any:
         return _member(*room.names[name])
     if has_room(f"{module}.{name}"):
         return importlib.import_module(f"{module}.{name}")
-    advice = advice_for(module, name)
-    if advice is not None:
-        raise NotKeptAttributeError(_refusal(f"{module}.{name}", advice))
     for other in room.others:
         try:
             found = _public(other, name)
         except AttributeError:
             continue
         return found
+    advice = advice_for(module, name)
+    if advice is not None:
+        raise NotKeptAttributeError(_refusal(f"{module}.{name}", advice))
     raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
 

@@ -100,7 +100,7 @@ def choice(
     ndim: Any = None,
     dtype: Any = "int64",
 ) -> tuple[Any, Any]:
-    """Return the next state, and elements of the vector `a`, or of ``0 .. a - 1``; a number `p` says nothing of them."""
+    """Return the next state, and elements of the vector `a`, or of ``0 .. a - 1``; a number `p` says nothing."""
     p = None if np.ndim(p) == 0 and not isinstance(p, Variable) else p
     distribution = ("choice" if p is None else "weighted_choice") + ("" if replace else "_without_replacement")
     return _draw(distribution, random_state, () if size is None else size, (a,) if p is None else (a, p), ndim, dtype)

@@ -37,6 +37,13 @@ GRAPH_ROOMS: dict[str, str] = {
     """,
     "theano.compat": ".python_versions: *",
     "theano.compat.python2x": ".python_versions: *",
+    "theano.compat.six": ".python_versions: PY3 b",
+    "theano.compat.six.moves": """
+        builtins: xrange=range range zip map filter input
+        functools: reduce
+        io: StringIO
+        pickle: cPickle=
+    """,
     # ---- functions ----
     "theano.compile": """
         .calling: function function_dump In Out Param SymbolicInput=In SymbolicOutput=Out

@@ -9,6 +9,9 @@ TENSOR_ROOMS: dict[str, str] = {
         .ops: *
         .types: TensorType Tensor=TensorType
         .sharing: _shared=shared
+        .configuration: config=theano_config
+        .facts: int_dtypes uint_dtypes integer_dtypes float_dtypes complex_dtypes
+        .facts: continuous_dtypes discrete_dtypes all_dtypes
         symgrad.tensor: sort var
         theano.scalar: scal=
         theano.tensor.nlinalg: extract_diag
@@ -18,6 +21,7 @@ TENSOR_ROOMS: dict[str, str] = {
         .sharing: SharedVariable
         symgrad: Apply Variable Constant Lop Rop jacobian hessian
         symgrad.errors: ShapeError
+        symgrad.custom: Op=PythonOp
         theano.printing: pprint min_informative_str
         theano.gradient: consider_constant disconnected_grad zero_grad grad_clip grad_scale
         symgrad.tensor: *
@@ -57,7 +61,7 @@ TENSOR_ROOMS: dict[str, str] = {
         symgrad.tensor.linalg: *
     """,
     "theano.tensor.slinalg": "symgrad.tensor.linalg: *\n.linear_algebra: *",
-    "theano.tensor.opt": "symgrad.custom: Assert assert_=Assert",
+    "theano.tensor.opt": "symgrad.custom: Assert assert_=Assert\n.ops: MakeVector Shape_i",
     "theano.tensor.opt_uncanonicalize": "",
     "theano.tensor.blas": ".ops: Gemm Gemv Dot22 BatchedDot\nsymgrad.tensor: batched_dot batched_tensordot _dot22=dot",
     "theano.tensor.blas_c": "",
@@ -72,10 +76,10 @@ TENSOR_ROOMS: dict[str, str] = {
         theano.tensor.signal.pool: max_pool_2d max_pool_2d_same_size
         .convolution: DownsampleFactorMax
     """,
-    "theano.tensor.signal.conv": ".convolution: conv2d=signal_conv2d",
+    "theano.tensor.signal.conv": "symgrad.tensor.nnet: conv2d=signal_conv2d",
     # ---- nnet ----
     "theano.tensor.nnet": """
-        .softmax: softmax logsoftmax softmax_graph=softmax softmax_with_bias softmax_grad
+        .softmax: softmax logsoftmax softmax_graph=softmax softmax_with_bias
         .ops: Softmax SoftmaxGrad SoftmaxWithBias LogSoftmax Prepend_scalar_to_each_row CrossentropyCategorical1Hot
         .ops: CrossentropySoftmaxArgmax1HotWithBias CrossentropySoftmax1HotWithBiasDx CrossentropyCategorical1HotGrad
         .softmax: softmax_op=softmax
@@ -89,7 +93,7 @@ TENSOR_ROOMS: dict[str, str] = {
         .convolution: get_conv_output_shape get_conv_shape_1axis get_conv_gradweights_shape get_conv_gradinputs_shape
         symgrad.tensor.nnet: *
     """,
-    "theano.tensor.nnet.conv3d2d": ".convolution: conv3d=conv3d2d",
+    "theano.tensor.nnet.conv3d2d": "symgrad.tensor.nnet: conv3d=conv3d_of_signals",
     "theano.tensor.nnet.Conv3D": ".convolution: conv3D",
     "theano.tensor.nnet.ConvTransp3D": "",
     "theano.tensor.nnet.ConvGrad3D": "",

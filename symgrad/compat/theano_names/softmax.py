@@ -6,7 +6,6 @@ from typing import Any
 
 from symgrad.ops.axes import shape_padleft
 from symgrad.ops.promotion import as_operand
-from symgrad.ops.softmax import SoftmaxGradient
 from symgrad.tensor import log_softmax
 from symgrad.tensor import softmax as softmax_along
 
@@ -39,8 +38,3 @@ def logsoftmax(c: Any) -> Any:
 def softmax_with_bias(x: Any, b: Any) -> Any:
     """Return softmax of each row of ``x + b``."""
     return softmax_along(_rows(x) + as_operand(b), 1)
-
-
-def softmax_grad(dy: Any, sm: Any) -> Any:
-    """Return the cotangent of what `softmax` took, from that of its result `sm`."""
-    return SoftmaxGradient(1)(as_operand(dy), as_operand(sm))

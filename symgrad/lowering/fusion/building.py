@@ -181,12 +181,12 @@ class Builder:
         found = self.terms.get(variable)
         if found is not None:
             return found
+        known = self.facts.known(variable)
+        if known is not None and known.size == 1:  # before views: a known part of a vector is a number too
+            return Term(self.noted(Number(known.item(), self.facts.dtype(variable))), ((),) * known.ndim)
         step = self.facts.views.get(variable)
         if step is not None:
             return self.view(step, self.term(step.inputs[0]))
-        known = self.facts.known(variable)
-        if known is not None and known.size == 1:
-            return Term(self.noted(Number(known.item(), self.facts.dtype(variable))), ((),) * known.ndim)
         leaf = self.leaves.get(variable)
         if leaf is None:
             leaf = self.leaf(variable)

@@ -114,7 +114,7 @@ class CopyWriter:
         for axis in axes:
             dims = leaves(axis)
             for outer, inner in pairwise(dims):
-                if known.get(outer, 0) != known.get(inner, 0) * inner.size:
+                if int(known.get(outer, 0)) != int(known.get(inner, 0)) * int(inner.size):
                     raise UnfusableError("joined axes with a gap between them")
             strides.append(int(known.get(dims[-1], 0)) if dims else 0)
         start = sum(place.start * int(stride) for place, stride in zip(leaf.places, leaf.strides, strict=True))
@@ -264,14 +264,13 @@ def concatenate(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
 def write(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
     """A part given by integers and slices, replaced or added to."""
     part, start, dynamic = _part(w, step, attributes["index"])
-    written = w.operand(1) if isinstance(w.terms[1].node, Leaf) else None
-    if written is not None:
-        _check_fits(written.shape, [size for size, _ in part])
+    written = w.part(1)
+    _check_fits(w.known_shape(step.inputs[1]), [size for size, _ in part])
     for index, size, stride in dynamic:
         start = w.position(index, size) * stride + start
     w.keep([size for size, _ in part])
     with w.loops([size for size, _ in part]) as indices:
-        value = w.scalar(1) if written is None else written.at(indices)
+        value = written.at(indices) if isinstance(written, Operand) else written
         place = offset(indices, [stride for _, stride in part], 0)
         w.put(start + place if not isinstance(start, int) or start else place, value, attributes["sets"])
 

@@ -216,8 +216,9 @@ class _Fuser(Groups):
             self._make(step, {step}, self.computed_again({step}, None), limited=False)
 
     def _place_alone(self, step: Step) -> None:
-        for variable in step.inputs:
-            self._need(variable)
+        for position, variable in enumerate(step.inputs):
+            if not (position and isinstance(step.kernel, View) and self.facts.known(variable) is not None):
+                self._need(variable)  # sizes and bounds that are known nobody reads
         self.placed[step] = len(self.entries)
         self.entries.append(self._as_copy(step) or step)
 

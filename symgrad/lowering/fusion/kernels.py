@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -23,19 +22,27 @@ from symgrad.lowering.steps import Fused, Step
 
 LONGEST_NAME = 40
 
-_nests: WeakKeyDictionary[Step, Nest] = WeakKeyDictionary()
-"""What `fuse` has found about the steps that it made; steps from elsewhere are analysed anew."""
+_NEST = "_nest_of_step"
+"""Where a step that `fuse` made keeps what it has found about it; steps from elsewhere are analysed anew.
+
+A nest knows its step. In a table, even one with weak keys, both would stay for ever; so each step has its own.
+"""
 
 
 def remember_nest(step: Step, nest: Nest) -> None:
     """Keep the nest of a step for those who ask about it."""
-    _nests[step] = nest
+    object.__setattr__(step, _NEST, nest)
 
 
 def share_nest(step: Step, other: Step) -> None:
     """Keep for a step what has been found about another with the same parts."""
-    if other in _nests:
-        _nests[step] = _nests[other]
+    nest = _remembered(other)
+    if nest is not None:
+        remember_nest(step, nest)
+
+
+def _remembered(step: Step) -> Nest | None:
+    return vars(step).get(_NEST)
 
 
 def kernel_ir(
@@ -100,7 +107,7 @@ def in_place(step: Step) -> list[tuple[int, int]]:
 
     That is so where each element of the operand is read only in the round that writes the same element, or before it.
     """
-    nest = _nests.get(step)
+    nest = _remembered(step)
     if nest is None:
         return _written_in_place(step)
     make_loops(nest)
@@ -152,8 +159,9 @@ def kernel_name(step: Step) -> str:
 
 def _nest(step: Step, types: Mapping[Variable, Operand], dims: Mapping[Variable, Shape] | None) -> Nest:
     assert isinstance(step.kernel, Fused)
-    if step in _nests:
-        return _nests[step]
+    nest = _remembered(step)
+    if nest is not None:
+        return nest
     facts = _facts(step, types, dims)
     try:
         return _analysed(step, facts, shared=True)

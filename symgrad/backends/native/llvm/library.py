@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _imp
 import hashlib
 import os
 from functools import cache, partial
@@ -45,6 +46,7 @@ def imported(name: str) -> Any:
     meet it inside Python's own import locks.
     """
     if name not in _modules:
+        _give_back_import_lock()
         background = _imports.get(name)
         if background is None:
             with Background() as background:
@@ -56,6 +58,19 @@ def imported(name: str) -> Any:
             del _imports[name]
             raise
     return _modules[name]
+
+
+def _give_back_import_lock() -> None:
+    """Give back Python's lock around imports, if an interrupt made this thread keep it: another thread needs it.
+
+    No thread that runs Python code holds it, but an interrupt may come between Python's own taking of the lock and the
+    block that gives it back.
+    """
+    try:
+        while _imp.lock_held():
+            _imp.release_lock()
+    except RuntimeError:  # another thread's
+        return
 
 
 @cache

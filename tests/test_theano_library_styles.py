@@ -1,0 +1,65 @@
+"""Programs of the kinds that were written for Theano: tutorials, libraries, tests. Each checks itself."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import unittest
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from symgrad.compat.theano_names.activation import activated
+
+PROGRAMS = Path(__file__).with_name("programs")
+
+
+@pytest.fixture(autouse=True)
+def _theano() -> Iterator[None]:
+    with activated(floatX="float64"):
+        sys.path.insert(0, str(PROGRAMS))
+        before = set(sys.modules)
+        try:
+            yield
+        finally:
+            sys.path.remove(str(PROGRAMS))
+            for name in set(sys.modules) - before:  # programs hold on to the names of this activation
+                if str(PROGRAMS) in str(getattr(sys.modules[name], "__file__", "")):
+                    del sys.modules[name]
+
+
+def load(name: str) -> Any:
+    return importlib.import_module(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "contractive_autoencoder", "stacked_autoencoders", "boltzmann_machine", "deep_belief_network", "sentiment_lstm",
+        "slot_filling_elman", "recurrent_boltzmann_machine", "hybrid_monte_carlo", "layer_library", "backend_of_layers",
+        "probability_models", "graph_annotations", "image_programs",
+    ],
+)  # fmt: skip
+def test_a_program_does_what_it_says(name: str) -> None:
+    load(name).main()
+
+
+def test_autoencoders_take_the_other_random_numbers_too() -> None:
+    load("stacked_autoencoders").main(mrg=True)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop"])
+def test_the_lstm_learns_with_other_optimizers(optimizer: str) -> None:
+    program = load("sentiment_lstm")
+    program.main(optimizer=getattr(program, optimizer), lrate=0.1, max_epochs=2, use_dropout=optimizer == "sgd")
+
+
+@pytest.mark.parametrize("name", ["checks_of_tensors", "checks_of_scan", "checks_of_functions"])
+def test_unit_tests_pass(name: str) -> None:
+    suite = unittest.TestLoader().loadTestsFromModule(load(name))
+    result = unittest.TestResult()
+    suite.run(result)
+    assert result.testsRun > 20
+    assert not result.failures + result.errors, "\n\n".join(text for _, text in result.failures + result.errors)
