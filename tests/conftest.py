@@ -27,7 +27,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files instead of comparing")
-    parser.addoption("--graphs", type=int, default=2000, help="how many random programs are tried")
+    parser.addoption("--graphs", type=int, default=1300, help="how many random programs are tried")
     parser.addoption("--all-combinations", action="store_true", help="run everything on all backends and settings")
     parser.addoption("--calls", type=int, default=10_000, help="how many random calls of native functions are made")
 

@@ -132,9 +132,9 @@ MISTAKES = {
         x, v = T.fvector('x'), T.fmatrix('v')
         symgrad.Rop(x * 2, x, v)
     """,
-    "jacobian_of_a_matrix": """
-        x = T.fmatrix('x')
-        symgrad.jacobian(x * 2, x)
+    "jacobian_of_integers": """
+        i = T.ivector('i')
+        symgrad.jacobian(i * 2, i)
     """,
     "hessian_of_a_vector": """
         x = T.fvector('x')
@@ -160,8 +160,8 @@ MISTAKES = {
         load_mnist('no/such/mnist.pkl.gz')
     """,
     "missing_checkpoint": """
-        from symgrad.checkpoint import load_arrays
-        load_arrays('no/such/file.safetensors')
+        from symgrad.checkpoint import load_checkpoint
+        load_checkpoint('no/such/file.safetensors')
     """,
     # ---- random numbers ----
     "probability_above_one": """
@@ -233,7 +233,7 @@ MISTAKES = {
     """,
     # ---- ops of one's own ----
     "op_without_perform": """
-        class Twice(symgrad.Op):
+        class Twice(symgrad.PythonOp):
             itypes, otypes = [T.dvector], [T.dvector]
         x = T.dvector('x')
         symgrad.function([x], Twice()(x))([1, 2])

@@ -27,7 +27,7 @@ SMOOTH = {
     "arcsinh": ("np.arcsinh({x})", -1e3, 1e3),
     "sigmoid": ("1 / (1 + np.exp(-{x}))", -30.0, 30.0),
     "softplus": ("np.log1p(np.exp({x}))", -30.0, 30.0),
-    "erf": ("scipy.special.erf({x})", -4.0, 4.0),
+    "erf": ("np.asarray(scipy.special.erf({x})).astype({x}.dtype)", -4.0, 4.0),
     "exp2": ("np.exp2({x})", -6.0, 4.0),
     "log2": ("np.log2({x})", 0.1, 1e3),
 }

@@ -291,6 +291,8 @@ def random_program(seed: int) -> Program:
         builder.fresh(builder.shape(1), builder.dtype("f"), ones=builder.chance(0.7))
         if builder.chance(0.5):
             builder.fresh(builder.shape(), builder.dtype(), ones=builder.chance(0.7))
+        if builder.chance(0.1):
+            builder.fresh(builder.shape(), builder.dtype("c"), ones=builder.chance(0.7))
         wanted = builder.random.choice([1, 2, 3, 5, 7, 10, 14])
         for _ in range(200):
             try:

@@ -131,11 +131,25 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
     assert failed.returncode == 1 and "Did you mean 'float64'?" in failed.stderr
 
 
+def test_symgrads_own_settings_hold_unless_theanos_say_otherwise(tmp_path: Path) -> None:
+    code = "import theano, symgrad; print(theano.config.floatX, symgrad.config.threads, theano.config.on_unused_input)"
+    own = {"SYMGRAD_FLAGS": "floatX=float32,threads=2,on_unused_input=ignore"}
+    assert run(code, tmp_path, **own).stdout.split() == ["float32", "2", "ignore"]
+    assert run(code, tmp_path, **own, THEANO_FLAGS="floatX=float64").stdout.split() == ["float64", "2", "ignore"]
+
+
 def test_a_gpu_is_said_and_never_silently_replaced(tmp_path: Path) -> None:
     code = "import theano; theano.function([], theano.tensor.zeros(3))"
     result = run(code, tmp_path, THEANO_FLAGS="device=gpu0")
     assert "device=gpu0 means device=cuda0" in result.stderr
     assert "DeviceError" in result.stderr and "isn't available" in result.stderr
+    assert "THEANO_FLAGS=device=cpu" in result.stderr
+
+
+def test_a_misspelt_flag_is_said(tmp_path: Path) -> None:
+    result = run("import theano; print(theano.config.floatX)", tmp_path, THEANO_FLAGS="flotX=float32,lib.cnmen=1")
+    assert result.stdout.split() == ["float64"]
+    assert "THEANO_FLAGS sets flotX, which is no setting; floatX is" in result.stderr
 
 
 @pytest.mark.parametrize("name", ["gpu", "gpu0", "cuda", "cuda1"])

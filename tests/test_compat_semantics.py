@@ -363,6 +363,23 @@ def test_errors_of_graphs(theano: Any, T: Any) -> None:
         bool(x > 0)
 
 
+def test_numpys_functions_take_symbolic_tensors(theano: Any, T: Any) -> None:
+    x = T.dvector("x")
+    values = np.array([0.25, 4.0])
+    for function in (np.exp, np.sqrt, np.tanh, np.absolute, np.log):
+        np.testing.assert_allclose(function(x).eval({x: values}), function(values))
+    array = np.array([1.0, 2.0])
+    products = (array * x, np.multiply(array, x), np.float64(2) ** x, array / x, array < x, np.maximum(array, x))
+    for made in products:
+        assert isinstance(made, T.TensorVariable)
+    np.testing.assert_allclose((array - x).eval({x: values}), array - values)
+    np.testing.assert_array_equal((array < x).eval({x: values}), array < values)
+    with pytest.raises(TypeError):
+        np.add.reduce(x)
+    with pytest.raises(TypeError):
+        np.gcd(x, x)
+
+
 # ---- imports ----
 
 

@@ -318,7 +318,7 @@ def test_wrong_idx_folders(tmp_path):
         (b"\n<!DOCTYPE html><title>404</title>", "a web page"),
         (b"PK\x03\x04 and so on", "a zip archive"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
-        (gzip.compress(gzip.compress(b"digits")), "gzip inside gzip"),
+        (gzip.compress(gzip.compress(b"digits", mtime=0), mtime=0), "gzip inside gzip"),
         (b"5,0,0,0,12\n", "a file that begins with the bytes 35 2c 30"),
     ],
 )

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import productions
+import productions_of_algebra
+import productions_of_numbers
+import productions_of_parts
 import productions_of_shapes
 import pytest
 from combinations import Combination
-from program_checks import check, shrunk
+from program_checks import EXTRAS, check, shrunk
 from random_programs import PRODUCTIONS, Program, random_program
 
 from symgrad.rewriting.engine import all_rule_names
@@ -18,10 +21,13 @@ from symgrad.rewriting.engine import all_rule_names
 BATCH = 50
 
 
-def failure_of(program: Program, rules: list[str]) -> str | None:
-    """Return what goes wrong with a program, or None."""
+MODULES = (productions, productions_of_algebra, productions_of_numbers, productions_of_parts, productions_of_shapes)
+
+
+def failure_of(program: Program, seed: int) -> str | None:
+    """Return what goes wrong with the program of a seed, or None."""
     try:
-        check(program, rules)
+        check(program, rules_of(seed), extras=extras_of(seed))
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return None
@@ -35,20 +41,28 @@ def rules_of(seed: int) -> list[str]:
     )
 
 
+def extras_of(seed: int) -> list[str]:
+    """Return what else is compared for the program of a seed: for every second, one thing in turn."""
+    return [EXTRAS[seed // 2 % len(EXTRAS)]] if seed % 2 else []
+
+
 def test_random_programs_agree(batch: int, combination: Combination) -> None:
     for seed in range(batch * BATCH, (batch + 1) * BATCH):
         program = random_program(seed)
-        failure = failure_of(program, rules_of(seed))
+        failure = failure_of(program, seed)
         if failure is not None:
-            smaller = shrunk(program, lambda candidate, seed=seed: failure_of(candidate, rules_of(seed)))
-            text = smaller.script(failure_of(smaller, rules_of(seed)) or failure)
-            pytest.fail(f"the random program of seed {seed} disagrees, {combination}:\n\n{text}", pytrace=False)
+            smaller = shrunk(program, lambda candidate, seed=seed: failure_of(candidate, seed))
+            text = smaller.script(failure_of(smaller, seed) or failure)
+            extras = ", ".join(extras_of(seed))
+            message = f"the random program of seed {seed} disagrees, {combination}, {extras}:\n\n{text}"
+            pytest.fail(message, pytrace=False)
 
 
 def test_every_production_is_used() -> None:
     used = {line.symbolic.split("(")[0] for seed in range(400) for line in random_program(seed).lines}
-    assert len(PRODUCTIONS) > 50 and productions and productions_of_shapes
-    for name in ("T.conv2d", "T.pool_2d", "T.set_subtensor", "T.softmax", "T.tensordot", "T.switch", "T.stack"):
+    assert {production.__module__ for production in PRODUCTIONS} == {module.__name__ for module in MODULES}
+    for name in ("T.conv2d", "T.pool_2d", "T.set_subtensor", "T.softmax", "T.tensordot", "T.switch", "T.stack",
+                 "T.sort", "T.cumsum", "T.einsum", "T.pad", "T.repeat", "T.fft.rfft", "T.real", "decaying", "chosen"):
         assert name in used, name
 
 

@@ -6,6 +6,7 @@ import pytest
 import symgrad
 import symgrad.tensor as T
 from symgrad.compile.closing import close_graph
+from symgrad.errors import ShapeError
 from symgrad.gradient.row_by_row import RowByRow
 from symgrad.graph.traversal import applies_before
 from symgrad.ops.identity import WithInputs
@@ -492,3 +493,22 @@ def test_an_unknown_rule_is_an_error_with_the_nearest_name():
         symgrad.Mode(["constant_are_folded"])
     with pytest.raises(ValueError, match="there is no mode 'fast'"):
         symgrad.function([], 1, mode="fast")
+
+
+def test_fewer_labels_than_rows_pick_from_the_first_rows():
+    x, y = T.dmatrix("x"), T.lvector("y")
+    values, labels = np.random.default_rng(0).normal(size=(5, 3)), np.array([2, 0, 1])
+    costs = [
+        T.log_softmax(x)[T.arange(y.shape[0]), y], T.log(T.softmax(x))[T.arange(3), y], T.trace(T.log_softmax(x), 1),
+        T.log_softmax(x)[T.arange(x.shape[0]), T.addbroadcast(y[:1], 0)],
+    ]  # fmt: skip
+    outputs = [part for cost in costs for part in (cost, symgrad.grad(T.sum(cost * 2.0), x))]
+    expected = symgrad.function([x, y], outputs, mode="none")(values, labels)
+    for backend in ("numpy", "native"):
+        with symgrad.config.change_flags(backend=backend):
+            found = symgrad.function([x, y], outputs)(values, labels)
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+            too_few = symgrad.function([x, y], T.log_softmax(x)[T.arange(x.shape[0]), y])
+            with pytest.raises(ShapeError):
+                too_few(values, labels)

@@ -53,13 +53,13 @@ def test_autoencoders_take_the_other_random_numbers_too() -> None:
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop"])
 def test_the_lstm_learns_with_other_optimizers(optimizer: str) -> None:
     program = load("sentiment_lstm")
-    program.main(optimizer=getattr(program, optimizer), lrate=0.1, max_epochs=2, use_dropout=optimizer == "sgd")
+    program.main(optimizer=getattr(program, optimizer), lrate=0.5, max_epochs=8, use_dropout=False)
 
 
-@pytest.mark.parametrize("name", ["checks_of_tensors", "checks_of_scan", "checks_of_functions"])
-def test_unit_tests_pass(name: str) -> None:
-    suite = unittest.TestLoader().loadTestsFromModule(load(name))
+@pytest.mark.parametrize("subject", ["tensors", "scan", "functions", "indexing", "layers"])
+def test_unit_tests_pass(subject: str) -> None:
+    suite = unittest.TestLoader().loadTestsFromModule(load(f"checks_of_{subject}"))
     result = unittest.TestResult()
     suite.run(result)
-    assert result.testsRun > 20
+    assert result.testsRun > 15
     assert not result.failures + result.errors, "\n\n".join(text for _, text in result.failures + result.errors)

@@ -21,7 +21,7 @@ from symgrad.kernels.grammar import Branch, Loop
 from symgrad.lowering import Step
 from symgrad.lowering.steps import Bound
 
-MAXIMAL_PROGRAMS = 32
+MAXIMAL_PROGRAMS = 128
 
 Write = Callable[[Any, Backend, Mapping[Variable, Any], Sequence[Any]], tuple[Any, Any]]
 """``write(compiled, backend, shapes, ())`` returns plan and program of a whole graph, or raises `UnsupportedError`."""

@@ -206,6 +206,8 @@ def _infer_expected(node: Apply) -> None:
     try:
         kinds = node.op.infer(*operands)
     except InferenceError:
+        if not _sizes_now["are errors"]:
+            return
         kinds = node.op.infer(*_operands_now(node.inputs))
     for output, kind in zip(node.outputs, kinds, strict=True):
         declared = output.type
@@ -213,6 +215,14 @@ def _infer_expected(node: Apply) -> None:
             sizes = [size if size == known or size != 1 else known
                      for size, known in zip(kind.shape, declared.shape, strict=True)]  # fmt: skip
             output._expected = TensorType(kind.dtype, sizes, declared.broadcastable)
+
+
+_sizes_now = {"are errors": True}
+
+
+def set_early_errors(early: bool) -> None:
+    """Say whether what doesn't fit the sizes that shared variables have now is an error: in Theano, calls find out."""
+    _sizes_now["are errors"] = early
 
 
 def _operands_now(variables: Sequence[Variable]) -> list[Operand]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from symgrad.errors import ShapeError
+from symgrad.errors import RankError, ShapeError
 from symgrad.graph.op import user_error
 from symgrad.ops import diagonals
 from symgrad.ops.creation import zeros
@@ -79,7 +79,7 @@ def trace(a: Any, offset: int = 0) -> Any:
     """
     a = as_operand(a)
     if a.type.ndim < 2:
-        raise user_error(ShapeError, f"trace takes matrices or stacks of them, got {a.type}", [a])
+        raise user_error(RankError, f"trace takes matrices or stacks of them, got {a.type}", [a])
     return diagonals.trace(a, offset, -2, -1)
 
 

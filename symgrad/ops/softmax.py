@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.errors import DTypeError, IndexingError, ShapeError
+from symgrad.errors import DTypeError, IndexingError, RankError, ShapeError
 from symgrad.graph.op import InferenceError, Op, Sample, register, user_error
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
@@ -166,7 +166,9 @@ class LogSoftmax(_AlongAxis):
 @register
 @dataclass(frozen=True)
 class LogSoftmaxAt(Op):
-    """``log_softmax(x)[arange(n), labels]``, of a matrix. Made by rewriting only."""
+    """``log_softmax(x)[arange(n), labels]``, of a matrix of n rows, or `fewer` labels. Made by rewriting only."""
+
+    fewer: bool = False
 
     @property
     def name(self) -> str:
@@ -174,7 +176,7 @@ class LogSoftmaxAt(Op):
 
     def infer(self, x: Any, labels: Any) -> list[TensorType]:
         rows, count = x.type.shape[0], labels.type.shape[0]
-        if None not in (rows, count) and rows != count:
+        if None not in (rows, count) and rows != count and not (self.fewer and count < rows):
             raise InferenceError(ShapeError, f"log_softmax_at got {count} labels for {rows} rows")
         return [TensorType(x.type.dtype, labels.type.shape, labels.type.broadcastable)]
 
@@ -182,7 +184,7 @@ class LogSoftmaxAt(Op):
         return [log_softmax_of(x, 1)[np.arange(len(labels)), labels]]
 
     def lower(self, apply: Apply) -> Kernel:
-        return Library("log_softmax_at")
+        return Library("log_softmax_at", (("fewer", self.fewer),))
 
     @classmethod
     def samples(cls) -> Iterable[tuple[Op, Sample]]:
@@ -190,13 +192,20 @@ class LogSoftmaxAt(Op):
         yield cls(), Sample((spread(2, 3, dtype="float32"), np.array([1, 1], "int8")))
         yield cls(), Sample((spread(0, 3), np.array([], "int64")), differentiable=False)
         yield cls(), Sample((spread(2, 3), np.array([2, 0, 1])), ShapeError)
+        yield cls(True), Sample((spread(3, 3), np.array([2, 0])), differentiable=False)
+        yield cls(True), Sample((spread(2, 3), np.array([2, 0, 1])), ShapeError)
         yield cls(), Sample((spread(2, 3), np.array([2, 3])), IndexingError)
 
 
 @register
 @dataclass(frozen=True)
 class LabelGradient(Op):
-    """``scale * (p - one_hot(labels))`` for each row of softmax outputs p. Made by rewriting only."""
+    """``scale * (p - one_hot(labels))`` for each row of softmax outputs p. Made by rewriting only.
+
+    With `fewer` labels than rows, the rest is 0.
+    """
+
+    fewer: bool = False
 
     @property
     def name(self) -> str:
@@ -206,12 +215,15 @@ class LabelGradient(Op):
         return [p.type]
 
     def evaluate(self, p: np.ndarray, labels: np.ndarray, scale: np.ndarray) -> list[np.ndarray]:
+        if self.fewer and len(labels) < len(p):
+            rest = np.zeros_like(p[len(labels) :])
+            return [np.concatenate([*self.evaluate(p[: len(labels)], labels, scale), rest])]
         result = p.copy()
         result[np.arange(len(labels)), labels] -= 1
         return [np.asarray(result * np.broadcast_to(scale, labels.shape)[:, None], dtype=p.dtype)]
 
     def lower(self, apply: Apply) -> Kernel:
-        return Library("label_gradient", overwrites=None)
+        return Library("label_gradient", (("fewer", self.fewer),), overwrites=None)
 
     @classmethod
     def samples(cls) -> Iterable[tuple[Op, Sample]]:
@@ -220,6 +232,8 @@ class LabelGradient(Op):
         yield cls(), Sample((p, np.array([1, 1], "int8"), number(0.5, "float64")), differentiable=False)
         yield cls(), Sample((p[:0], np.array([], "int64"), number(0.5, "float64")), differentiable=False)
         yield cls(), Sample((p, np.array([2, 0, 1]), number(0.5, "float64")), ShapeError)
+        yield cls(True), Sample((p, np.array([2]), number(0.5, "float64")), differentiable=False)
+        yield cls(True), Sample((spread(3, 3), np.array([2, 1]), spread(2)), differentiable=False)
         yield cls(), Sample((p, np.array([2, 3]), number(0.5, "float64")), IndexingError)
 
 
@@ -289,7 +303,7 @@ def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Any:
             )
         return -log(p)[arange(size_of(true, 0)), true]
     raise user_error(
-        ShapeError,
+        RankError,
         f"categorical_crossentropy takes labels (n,) or probabilities (n, classes), got {true.type}",
         [p, true],
     )

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.graph.variables import Apply, Variable
+from symgrad.graph.variables import Apply
 from symgrad.kernels.grammar import FromArray
 from symgrad.ops.advanced_subtensor import AdvancedIncSubtensor, AdvancedSubtensor
 from symgrad.ops.axes import DimShuffle
+from symgrad.ops.casting import Cast
 from symgrad.ops.creation import ARange
 from symgrad.ops.elementwise_op import Elementwise
 from symgrad.ops.linalg import Dot, Gemm
 from symgrad.ops.reduction_op import Reduction, SumOfSquares
 from symgrad.ops.shape import BroadcastTo
+from symgrad.ops.sizes import Size
 from symgrad.ops.softmax import LabelGradient, LogSoftmax, LogSoftmaxAt, Softmax
 from symgrad.rewriting.engine import Context, rule
 from symgrad.rewriting.patterns import (
@@ -90,10 +92,28 @@ def _number_times(node: Apply) -> tuple[Any, Any] | None:
     return None
 
 
-def _counts_rows(rows: Variable, table: Any) -> bool:
-    """Whether `rows` is ``arange`` over all rows that are picked from (one label for each)."""
+def _counts_rows(rows: Any, labels: Any, table: Any) -> bool | None:
+    """Whether there may be fewer labels than rows in `table`; None if `rows` isn't ``arange`` with as many labels.
+
+    ``arange(labels.shape[0])`` may well stop before the last row. Of another size, such as that of the table's
+    factors, it is taken that it is the number of rows: if it isn't, the call raises.
+    """
     node = made_by(rows, ARange)
-    return node is not None and is_number(node.inputs[0], 0) and is_number(node.inputs[2], 1)
+    if node is None or not is_number(node.inputs[0], 0) or not is_number(node.inputs[2], 1):
+        return None
+    if rows.type.broadcastable != labels.type.broadcastable or labels.type.dtype == "bool":
+        return None
+    size = made_by(node.inputs[1], Size)
+    if size is not None:
+        return size.op.axis == 0 and _without_casts(size.inputs[0]) is _without_casts(labels)  # type: ignore[attr-defined]
+    sizes = rows.type.shape[0], labels.type.shape[0], table.type.shape[0]
+    return None if None in sizes or sizes[0] != sizes[1] or sizes[1] > sizes[2] else sizes[1] < sizes[2]
+
+
+def _without_casts(x: Any) -> Any:
+    while (node := made_by(x, Cast)) is not None:
+        x = node.inputs[0]
+    return x
 
 
 @rule("specialize", AdvancedSubtensor, reason="only one element of each row is wanted")
@@ -103,11 +123,10 @@ def picked_log_softmax_is_one_op(node: Apply, context: Context) -> Any:
     if logarithms is None or node.op.index != ROW_AND_LABEL or logarithms.op.axis != 1:  # type: ignore[attr-defined]
         return None
     rows, labels = node.inputs[1:]
-    if labels.type.ndim != 1 or not _counts_rows(rows, node.inputs[0]):  # type: ignore[attr-defined]
+    if labels.type.ndim != 1:  # type: ignore[attr-defined]
         return None
-    if labels.type.dtype == "bool":  # type: ignore[attr-defined]
-        return None
-    return LogSoftmaxAt()(logarithms.inputs[0], labels)
+    fewer = _counts_rows(rows, labels, node.inputs[0])
+    return None if fewer is None else LogSoftmaxAt(fewer)(logarithms.inputs[0], labels)
 
 
 @rule("specialize", Elementwise, functions=("subtract",),
@@ -121,9 +140,11 @@ def softmax_minus_one_hot_is_one_op(node: Apply, context: Context) -> Any:
     if scattered is None or product is None or not is_zeros(scattered.inputs[0]):
         return None
     for p, total in (product.inputs, product.inputs[::-1]):
-        if _is_row_sum(total, node.inputs[0]) and made_by(p, Softmax) and _scatters_labels(scattered):
-            scale = _row_scale(scattered.inputs[1])
-            return LabelGradient()(p, scattered.inputs[3], call("negative", scale))
+        if _is_row_sum(total, node.inputs[0]) and made_by(p, Softmax):
+            fewer = _fewer_labels(scattered)
+            if fewer is not None:
+                scale = _row_scale(scattered.inputs[1])
+                return LabelGradient(fewer)(p, scattered.inputs[3], call("negative", scale))
     return None
 
 
@@ -135,11 +156,12 @@ def _is_row_sum(total: Any, matrix: Any) -> bool:
     return op.function == "sum" and op.axes == (1,) and op.keepdims and node.inputs[0] is matrix
 
 
-def _scatters_labels(node: Apply) -> bool:
+def _fewer_labels(node: Apply) -> bool | None:
     op: Any = node.op
     labels: Any = node.inputs[-1]
-    plain = not op.sets and op.index == ROW_AND_LABEL and labels.type.ndim == 1 and labels.type.dtype != "bool"
-    return plain and _counts_rows(node.inputs[2], node.inputs[0])
+    if op.sets or op.index != ROW_AND_LABEL or labels.type.ndim != 1:
+        return None
+    return _counts_rows(node.inputs[2], labels, node.inputs[0])
 
 
 def _row_scale(scale: Any) -> Any:

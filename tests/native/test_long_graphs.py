@@ -35,9 +35,9 @@ def test_equal_layers_have_one_kernel_each(monkeypatch, tmp_path):
     written = []
     emit = selection.kernel_ir
 
-    def noted(step, types, dims):
+    def noted(step, *given):
         written.append(step)
-        return emit(step, types, dims)
+        return emit(step, *given)
 
     monkeypatch.setattr(selection, "kernel_ir", noted)
     numbers = np.random.RandomState(0)

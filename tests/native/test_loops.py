@@ -180,6 +180,31 @@ def test_a_body_that_needs_numpy_runs_from_python():
     np.testing.assert_allclose(function([x], found)(value), np.cumsum(np.linalg.det(value)), rtol=1e-10)
 
 
+def test_words_go_through_an_embedding_and_back():
+    words, table = T.lmatrix("words"), T.dmatrix("table")
+    vectors = table[words.flatten()].reshape((words.shape[0], words.shape[1], table.shape[1]))
+    start = T.zeros((words.shape[1], table.shape[1]), "float64")
+    states, _ = symgrad.scan(lambda row, s: T.tanh(row + 0.5 * s), [vectors], [start], n_steps=words.shape[0])
+    cost = T.sum(T.sqr(states[-1]))
+    f = function([words, table], [cost, symgrad.grad(cost, table)])
+    values = np.random.RandomState(6).randint(0, 5, (7, 3)), np.random.RandomState(7).normal(size=(5, 4))
+    expected = symgrad.function(f.graph.inputs, f.graph.outputs, mode="none")(*values)
+    for found, wanted in zip(f(*values), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-10)
+    assert isinstance(program_of(f), NativeProgram)
+
+
+def test_native_parts_know_the_sizes_that_others_compute():
+    x = T.dmatrix("x")
+    ordered = T.sort(x, axis=0)
+    f = function([x], T.zeros((x.shape[0] * 2, x.shape[1]), "float64") + T.sum(T.exp(ordered), axis=0))
+    for rows in (3, 4):
+        value = np.random.RandomState(rows).normal(size=(rows, 2))
+        np.testing.assert_allclose(f(value), np.tile(np.exp(value).sum(0), (2 * rows, 1)), rtol=1e-12)
+        inside = program_of(f)._inner()
+        assert inside and all(isinstance(program, NativeProgram) for program in inside)
+
+
 # ---- products leave the loop ----------------------------------------------------------------------------------------
 
 

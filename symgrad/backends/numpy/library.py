@@ -228,6 +228,8 @@ def log_softmax_at(attributes: Attributes, workspace: Workspace) -> Callable[...
     """The label's element of each row of `log_softmax`."""
 
     def run(x: Array, labels: Array) -> Array:
+        if attributes["fewer"] and len(labels) < len(x):
+            x = x[: len(labels)]
         if len(labels) != len(x):
             raise ShapeError(f"there are {len(labels)} labels for {len(x)} rows")
         largest = np.maximum.reduce(x, axis=1, keepdims=True, initial=-np.inf)
@@ -245,6 +247,11 @@ def label_gradient(attributes: Attributes, workspace: Workspace) -> Callable[...
     """``scale * (p - one_hot(labels))``."""
 
     def run(p: Array, labels: Array, scale: Array, out: Array | None = None) -> Array:
+        if attributes["fewer"] and len(labels) < len(p):
+            result = np.zeros_like(p) if out is None else out
+            run(p[: len(labels)], labels, scale, result[: len(labels)])
+            result[len(labels) :] = 0
+            return result
         if len(labels) != len(p):
             raise ShapeError(f"there are {len(labels)} labels for {len(p)} rows")
         # Subtract first: where p is near 1 the difference is exact, while two scaled numbers would cancel.

@@ -11,8 +11,9 @@ from types import ModuleType
 from symgrad.compat.theano_names.configuration import settings_to_change, theano_config
 from symgrad.compat.theano_names.errors import RealTheanoError
 from symgrad.compat.theano_names.finder import TheanoFinder, TheanoModule
+from symgrad.compat.theano_names.meanings import set_meanings
 from symgrad.compat.theano_names.methods import add_methods
-from symgrad.compat.theano_names.truth import set_truth
+from symgrad.compat.theano_names.ufuncs import set_ufuncs
 from symgrad.config import config
 
 _FINDER = TheanoFinder()
@@ -34,7 +35,8 @@ def activate() -> None:
     theano_config.load_from_process()
     theano_config.apply()
     add_methods()
-    set_truth(of_theano=True)
+    set_meanings(of_theano=True)
+    set_ufuncs(of_theano=True)
     _FINDER.install()
     importlib.import_module("theano")  # whoever looks into sys.modules finds it
 
@@ -57,7 +59,8 @@ def activated(**flags: object) -> Iterator[ModuleType]:
             for name, value in flags.items():
                 theano_config.set_value(name, value)
             add_methods()
-            set_truth(of_theano=True)
+            set_meanings(of_theano=True)
+            set_ufuncs(of_theano=True)
             if not was_active:
                 _refuse_real_theano()
                 _FINDER.install()
@@ -65,7 +68,8 @@ def activated(**flags: object) -> Iterator[ModuleType]:
         finally:
             if not was_active:
                 _FINDER.remove()
-                set_truth(of_theano=False)
+                set_meanings(of_theano=False)
+                set_ufuncs(of_theano=False)
             theano_config.restore(kept)
 
 

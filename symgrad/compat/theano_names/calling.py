@@ -6,10 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from symgrad.compat.theano_names.compiled import StatefulFunction, TheanoFunction
+from symgrad.compat.theano_names.configuration import theano_config
+from symgrad.compat.theano_names.errors import NotKeptError
+from symgrad.compat.theano_names.generic import Generic
 from symgrad.compat.theano_names.modes import core_mode, function_class
 from symgrad.compile.function import In as CoreInput
 from symgrad.compile.function import Out as CoreOutput
 from symgrad.compile.function import compile_as
+from symgrad.config import config, resolve_device
+from symgrad.errors import DeviceError
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import SharedVariable, Variable
 from symgrad.tensor.variable import shared
@@ -122,6 +127,7 @@ def function(
     >>> int(add(1)), int(add(2)), int(add[total])
     (11, 13, 13)
     """
+    _check_device()
     if not isinstance(inputs, list | tuple):
         raise TypeError(
             f"Inputs variable of a Theano function should be contained in a list, even when there is a single input; "
@@ -134,8 +140,8 @@ def function(
         raise AssertionError(f"the keys of a dict of outputs must be strings, got {list(outputs)!r:.80}")
     declared = [_declared(entry) for entry in inputs]
     updates = _pairs(updates, "updates")
-    for target, value in updates:
-        _check_pattern(target, value)
+    for pair in updates:
+        _check_pattern(pair)
     states = _states(declared)
     replaced = {entry.variable: state for entry, state in states.items()}
     changes = [(states[entry], entry.update) for entry in declared if entry.update is not None]
@@ -156,8 +162,20 @@ def function(
     return compiled
 
 
-def _check_pattern(target: Any, value: Any) -> None:
+def _check_device() -> None:
+    """Raise if the device isn't there, and say where Theano's programs set it."""
+    try:
+        resolve_device(config.device)
+    except DeviceError as error:
+        where = f"theano.config.device is {theano_config.device}; THEANO_FLAGS=device=cpu, or .theanorc, changes it"
+        raise DeviceError(f"{error}\n  Here {where}.") from None
+
+
+def _check_pattern(pair: Any) -> None:
     """Raise unless an update stretches on the axes on which its variable does."""
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        return  # symgrad says what is wrong
+    target, value = pair
     found, wanted = getattr(value, "type", None), getattr(target, "type", None)
     if not isinstance(found, TensorType) or not isinstance(wanted, TensorType) or found.ndim != wanted.ndim:
         return
@@ -176,6 +194,8 @@ def _declared(entry: Any) -> In:
         return In(entry.variable, entry.name, entry.value, strict=entry.strict, allow_downcast=entry.allow_downcast)
     if isinstance(entry, list | tuple):
         return _declared_by_parts(entry)
+    if isinstance(getattr(entry, "type", None), Generic):
+        raise NotKeptError(f"functions take no {entry.type} argument ({entry}). Let the op hold the object.")
     if not isinstance(entry, Variable):
         raise TypeError(f"Unknown parameter type: {type(entry)}; inputs are variables, or theano.In(variable, ...)")
     return In(entry)

@@ -13,13 +13,14 @@ from typing import Any
 
 from symgrad.compat.theano_names.settings import TheanoSetting, read_table
 from symgrad.config import SETTINGS, config, resolve_device
+from symgrad.config.settings import nearest
 from symgrad.errors import ConfigError, render
 
 FLAGS_VARIABLE = "THEANO_FLAGS"
 FILE_VARIABLE = "THEANORC"
 MODE_NAMES = {
     "Mode": "default", "FAST_RUN": "default", "FAST_COMPILE": "none", "DebugMode": "DebugMode",
-    "DEBUG_MODE": "DebugMode", "NanGuardMode": "NanGuard",
+    "DEBUG_MODE": "DebugMode", "NanGuardMode": "NanGuard", "ProfileMode": "default", "PROFILE_MODE": "default",
 }  # fmt: skip
 UNOPTIMIZED = ("fast_compile", "merge", "None")
 
@@ -60,7 +61,8 @@ class TheanoConfig:
     def get_value(self, name: str) -> Any:
         """Return the value of a setting, or the section of this name."""
         if name in self._values:
-            return self._values[name]
+            value = self._values[name]
+            return _cache_folder() if name in ("base_compiledir", "compiledir") and not value else value
         if any(setting.startswith(f"{name}.") for setting in self._values):
             return Section(self, name)
         raise AttributeError(f"theano.config has no setting {name!r}")
@@ -107,8 +109,13 @@ class TheanoConfig:
             self._values[name] = setting.parse(*given[name]) if name in given else setting.default
 
     def load_from_process(self) -> None:
-        """Load what files and the environment say; ``THEANO_FLAGS`` wins."""
-        self.load({**settings_of_files(os.environ), **settings_of_flags(os.environ.get(FLAGS_VARIABLE, ""))})
+        """Load what files and the environment say: first symgrad's own, then Theano's; ``THEANO_FLAGS`` wins."""
+        flags = settings_of_flags(os.environ.get(FLAGS_VARIABLE, ""))
+        for name in flags.keys() - self._table.keys():
+            near = nearest(name, self._table)
+            if near is not None:
+                print(f"symgrad: {FLAGS_VARIABLE} sets {name}, which is no setting; {near} is", file=sys.stderr)
+        self.load({**_settings_of_symgrad(), **settings_of_files(os.environ), **flags})
 
     def apply(self) -> None:
         """Set symgrad's settings as Theano's are now."""
@@ -141,6 +148,13 @@ class ChangedTheanoFlags(ContextDecorator):
     def __exit__(self, *error: object) -> None:
         for name, value in self._old.pop().items():
             self._settings.set_value(name, value)
+
+
+def _cache_folder() -> str:
+    """Return where compiled code is kept: what programs take Theano's folder for."""
+    from symgrad.backends.native.llvm.cache import default_folder
+
+    return config.cache_dir or default_folder()
 
 
 # ---- what symgrad's own settings become ----
@@ -259,6 +273,17 @@ def AddConfigVar(name: str, doc: str, configparam: Parameter, root: Any = None, 
 
 
 # ---- files and flags ----
+
+
+def _settings_of_symgrad() -> dict[str, tuple[Any, str]]:
+    """Return Theano's settings as far as symgrad's own of the same meaning have been set to something."""
+    found = {}
+    for name in SETTINGS.keys() & _BINDINGS.keys() - {"mode"}:
+        source = config.source_of(name)
+        value = getattr(config, name)
+        if source != "default" and not (name == "device" and value == "auto"):
+            found[name] = ("numpy+floatX" if (name, value) == ("cast_policy", "floatX") else value, source)
+    return found
 
 
 def settings_of_flags(flags: str) -> dict[str, tuple[str, str]]:

@@ -178,7 +178,9 @@ class TheanoFinder(MetaPathFinder, Loader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Return a new module, whose names are looked up when they are used."""
-        return TheanoModule(spec.name, f"Theano's {spec.name}, in symgrad.")
+        module = TheanoModule(spec.name, f"Theano's {spec.name}, in symgrad.")
+        module.__dict__["__file__"] = __file__  # some programs print it
+        return module
 
     def exec_module(self, module: ModuleType) -> None:
         """There is nothing to run."""

@@ -68,7 +68,7 @@ class Mode:
         """Refuse: rules are declared with `symgrad.rewriting.engine.rule`."""
         from symgrad.compat.theano_names.errors import NotKeptError
 
-        raise NotKeptError("symgrad doesn't keep Mode.register. Declare a rule with symgrad.rewriting.engine.rule.")
+        raise NotKeptError("symgrad doesn't keep Mode.register. Declare a rule with symgrad.rewrite.")
 
     def clone(self, link_kwargs: Any = None, optimizer: str = "", **options: Any) -> Any:
         """Return the same mode with another optimizer."""
@@ -171,7 +171,7 @@ def get_mode(mode: Any = None) -> Any:
         return name
     if name in _registered:
         return _registered[name]
-    if name in ("Mode",):
+    if name in ("Mode", "ProfileMode", "PROFILE_MODE"):
         return Mode()
     if name in predefined_modes:
         return predefined_modes[name]

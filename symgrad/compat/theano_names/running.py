@@ -6,6 +6,7 @@ import os
 import runpy
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 USAGE = """\
 usage: python -m symgrad.compat.theano program.py [arguments ...]
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] == "-c":
         sys.argv = ["-c", *words[2:]]
         sys.path[0] = ""
-        exec(compile(words[1], "<string>", "exec"), {"__name__": "__main__"})
+        _run_text(words[1])
         return 0
     if words[0] == "-m":
         sys.argv = words[1:]
@@ -49,3 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.path[0] = os.path.dirname(os.path.abspath(program))
     runpy.run_path(program, run_name="__main__")
     return 0
+
+
+def _run_text(text: str) -> None:
+    """Run a program's text as the module ``__main__``, where pickles look for its classes."""
+    kept, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        exec(compile(text, "<string>", "exec"), sys.modules["__main__"].__dict__)
+    finally:
+        sys.modules["__main__"] = kept

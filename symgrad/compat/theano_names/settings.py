@@ -50,8 +50,8 @@ magma.include_path                    text
 magma.library_path                    text
 ctc.enabled                           bool                                            False
 ctc.root                              text
-mode                                  one-of:Mode,DebugMode,FAST_RUN,NanGuardMode,FAST_COMPILE,DEBUG_MODE     Mode
-linker                                one-of:cvm,c|py,py,c,c|py_nogc,vm,vm_nogc,cvm_nogc,jax    cvm
+mode  one-of:Mode,DebugMode,FAST_RUN,NanGuardMode,FAST_COMPILE,DEBUG_MODE,ProfileMode,PROFILE_MODE  Mode
+linker                                one-of:cvm,c|py,py,c,c&py,c|py_nogc,vm,vm_nogc,cvm_nogc,jax    cvm
 optimizer                             one-of:o4,o3,o2,o1,unsafe,fast_run,fast_compile,merge,None    o4
 optimizer_excluding                   text
 optimizer_including                   text

@@ -14,7 +14,7 @@ from math import prod
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import SharedVariable, Variable
 from symgrad.kernels.grammar import Library, Map, Reduction, Reshape, View
-from symgrad.kernels.ir.grammar import Check
+from symgrad.kernels.ir.grammar import Check, Kernel
 from symgrad.kernels.ir.verifier import walk
 from symgrad.lowering.fusion.axes import UnfusableError
 from symgrad.lowering.fusion.building import Builder, Facts, IsSupported, Shape
@@ -140,11 +140,12 @@ class _Fuser(Groups):
 
     def _copy(self, step: Step) -> bool:
         """Make a step that puts elements in their places a kernel of its own; whether that is possible."""
-        inputs = list(dict.fromkeys(memories(self.facts, step)))
-        try:
-            kernel = write_copy(self.facts, "copy", step, inputs)
-        except UnfusableError:
+        kernel = self._copying_kernel(step)
+        if kernel is None and self._copy_reshapes(step):
+            kernel = self._copying_kernel(step)
+        if kernel is None:
             return False
+        inputs = list(dict.fromkeys(memories(self.facts, step)))
         for variable in inputs:
             self._need(variable)
         may_fail = any(isinstance(statement, Check) for statement in walk(kernel.body))
@@ -153,6 +154,23 @@ class _Fuser(Groups):
         self.placed[step] = len(self.entries)
         self.entries.append(Step(fused, step.name, tuple(inputs), step.outputs, step.source))
         return True
+
+    def _copying_kernel(self, step: Step) -> Kernel | None:
+        try:
+            return write_copy(self.facts, "copy", step, list(dict.fromkeys(memories(self.facts, step))))
+        except UnfusableError:
+            return None
+
+    def _copy_reshapes(self, step: Step) -> bool:
+        """Put operands that are reshapes of what isn't contiguous into memory; whether there was one."""
+        found = False
+        for variable in step.inputs:
+            view = self.facts.views.get(variable)
+            is_reshape = view is not None and isinstance(view.kernel, View) and isinstance(view.kernel.how, Reshape)
+            if view is not None and is_reshape and view not in self.placed:
+                self._place_alone(view)
+                found = found or variable not in self.facts.views
+        return found
 
     def _can_wait(self, step: Step) -> bool:
         kernel = step.kernel
