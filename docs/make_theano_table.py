@@ -44,8 +44,9 @@ Theano's is said in [theano.md](theano.md).
 
 Everything runs on both backends of the CPU, `native` and `numpy`. *kernel* says what the native backend does: *native*,
 machine code; *NumPy*, the op's own meaning in NumPy, run between native parts; *both*, some of each. *gradient* and
-*forward* say whether reverse and forward mode go through it. They were found by using each name in a small graph; a
-dash stands where there is no graph to look at, or nothing to differentiate.
+*forward* say whether reverse and forward mode go through it; *none*: its derivative is zero everywhere, or it stops
+gradients. They were found by using each name in a small graph; a dash stands where there is no graph to look at, or
+nothing to differentiate.
 """
 
 
@@ -167,10 +168,11 @@ def abilities(value: Any, path: str) -> tuple[str, str, str]:
     nothing = ("—", "—", "—")
     if not callable(value) or isinstance(value, TensorType) or path.split(".")[-1] in NOT_TRIED or _is_class(value):
         return nothing
-    if not path.startswith((".", "theano.tensor", "theano.sparse", "theano.scalar", "theano.sandbox", "theano.dot")):
+    if not path.startswith(LANGUAGE):
         return nothing
     best: tuple[str, str, str] | None = None
-    for arguments in _sparse_tries() if ".sparse" in path else _tries():
+    tries = _sparse_tries() if ".sparse" in path else _tries()
+    for arguments in [*_examples(path.split(".")[-1]), *tries]:
         found = _tried(value, arguments)
         if found is not None and (best is None or found.count("yes") > best.count("yes")):
             best = found
@@ -178,6 +180,38 @@ def abilities(value: Any, path: str) -> tuple[str, str, str]:
             break
     return nothing if best is None else best
 
+
+def _examples(name: str) -> Iterator[list[Any]]:
+    """Yield the arguments that a function needs which isn't called as others are."""
+    f, v, x, i = T.fmatrix("f"), T.fvector("v"), T.fscalar("x"), T.lvector("i")
+    images, filters = T.ftensor4("images"), T.ftensor4("filters")
+    volumes, cubes = T.ftensor5("volumes"), T.ftensor5("cubes")
+    film = T.ftensor3("film")
+    found: dict[str, list[Any]] = {
+        "tensor_from_scalar": [2 * x], "scalar_from_tensor": [2 * x], "default": [None, 2 * x],
+        "ravel_multi_index": [(i, i), (3, 4)], "to_one_hot": [i, 3], "view_op": [2 * f], "sparse_grad": [f[i]],
+        "batch_normalization": [f, v, v, v, v], "batch_normalization_test": [f, v, v, v, v],
+        "dnn_batch_normalization_test": [f, v, v, v, v],
+        "conv2d_grad_wrt_inputs": [images, filters, (2, 3, 8, 8), (4, 3, 2, 2)],
+        "conv2d_grad_wrt_weights": [images, filters, (4, 3, 2, 2), (2, 3, 8, 8)],
+        "conv3d_grad_wrt_inputs": [volumes, cubes, (2, 3, 8, 8, 8), (4, 3, 2, 2, 2)],
+        "conv3d_grad_wrt_weights": [volumes, cubes, (4, 3, 2, 2, 2), (2, 3, 8, 8, 8)],
+        "conv2d_transpose": [images, filters, (2, 3, 8, 8), (4, 3, 2, 2)],
+        "separable_conv2d": [images, filters, filters, 3], "separable_conv3d": [volumes, cubes, cubes, 3],
+        "causal_conv1d": [film, T.ftensor3("window"), (4, 3, 2), (2, 3, 8)],
+        "neibs2images": [f, (2, 2), (1, 1, 4, 4)], "crossentropy_categorical_1hot_grad": [v, f, i],
+        "h_softmax": [f, 2, 6, 2, 3, T.fmatrix("w"), v, film, T.fmatrix("b"), i],
+        "disconnected_grad": [f], "grad_clip": [f, -1, 1], "grad_scale": [f, 2], "zero_grad": [f],
+    }  # fmt: skip
+    if name in found:
+        yield found[name]
+
+
+LANGUAGE = (
+    ".", "theano.tensor", "theano.sparse", "theano.scalar", "theano.sandbox", "theano.dot", "theano.gradient",
+    "theano.compile.view_op",
+)  # fmt: skip
+"""Where functions of tensors are."""
 
 NOT_TRIED = {
     "verify_grad", "numeric_grad", "grad", "jacobian", "hessian", "Rop", "Lop", "printing", "eval", "type", "free",
@@ -247,27 +281,25 @@ def _kernel(outputs: Sequence[Any], given: set[Variable]) -> str:
     return {frozenset((True, False)): "both", frozenset((False,)): "NumPy"}.get(frozenset(found), "native")
 
 
-def _can(derive: Callable[[Any, Any], Any], costs: Sequence[Any], floats: Sequence[Any]) -> str:
+def _can(derive: Callable[[Any, Any], bool], costs: Sequence[Any], floats: Sequence[Any]) -> str:
     if not costs or not floats:
         return "—"
     try:
-        derive(costs, floats)
+        return "yes" if derive(costs, floats) else "none"
     except Exception:
         return "no"
-    return "yes"
 
 
-def _reverse(costs: Sequence[Any], floats: Sequence[Any]) -> Any:
+def _reverse(costs: Sequence[Any], floats: Sequence[Any]) -> bool:
     total = sum([cost.sum() for cost in costs[1:]], costs[0].sum())
     found = symgrad.grad(total, list(floats), disconnected_inputs="ignore", return_disconnected="none")
-    if all(one is None for one in found):
-        raise ValueError("nothing flows")
+    return any(one is not None for one in found)
 
 
-def _forward(costs: Sequence[Any], floats: Sequence[Any]) -> Any:
-    found = symgrad.Rop(list(costs), list(floats), [T.ones_like(one) for one in floats])
-    if all(one is None for one in found):
-        raise ValueError("nothing flows")
+def _forward(costs: Sequence[Any], floats: Sequence[Any]) -> bool:
+    tangents = [T.ones_like(one) for one in floats]
+    symgrad.Rop(list(costs), list(floats), tangents, disconnected_outputs="ignore")
+    return _reverse(costs, floats)
 
 
 # ---- the page ----

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -308,6 +309,9 @@ class Extra:
         if isinstance(wanted, Exception):
             if all(value.size == 0 for value in found):
                 return  # nothing is picked, so no position is looked at
+            with suppress(Exception), np.errstate(all="ignore"):
+                oracle.evaluate_graph(function.rewritten.outputs, known)
+                return  # what errs isn't needed
             raise AssertionError(f"sizes {sizes}: found {found}, op by op {type(wanted)} {wanted}")
         for index, (value, expected) in enumerate(zip(found, wanted, strict=True)):
             assert value.shape == expected.shape, f"sizes {sizes}, result {index}: {value.shape}, not {expected.shape}"

@@ -260,6 +260,17 @@ def recurrent():
     return [x, w, u], values, gradients[0][0] + gradients[1][0], {"dot": 3}
 
 
+def known_choice():
+    x = T.dvector("x")
+    return [x], [floats(3)], symgrad.ifelse(T.constant(1), T.exp(x), T.log(x)) + 0.5, {"log": 0}
+
+
+def steps_to_rewrite():
+    x = T.dmatrix("x")
+    states, _ = symgrad.scan(lambda row, s: T.log(1 + T.exp(row)) * 1.0 + s**2, [x], [T.zeros(3, "float64")])
+    return [x], [floats(5, 3) / 4], states, {}
+
+
 def output_layer():
     x, w = T.dtensor3("x"), T.dmatrix("w")
 
@@ -333,6 +344,13 @@ EXAMPLES = {
     "activation_joins_a_convolution": convolution_with_bias,
     "places_come_from_the_largest_op": bias_before_pooling,
     "slope_comes_from_the_largest_op": bias_after_pooling,
+    "loops_within_loops_are_one": recurrent,
+    "loops_are_simplified": recurrent,
+    "size_of_a_loops_result_is_known_before": recurrent,
+    "graphs_inside_are_canonicalized": steps_to_rewrite,
+    "graphs_inside_are_stabilized": steps_to_rewrite,
+    "graphs_inside_are_specialized": steps_to_rewrite,
+    "choices_are_simplified": known_choice,
     "parts_between_zeros_are_joined": slices_and_their_gradient,
     "zeros_written_over_are_the_written_values": zeros_written_over,
     "what_all_rounds_share_is_computed_before_the_loop": recurrent,

@@ -10,6 +10,7 @@ import numpy as np
 
 from symgrad.control.bodies import Body, infer_body, interpret
 from symgrad.control.layout import Layout
+from symgrad.control.patterns import row_type
 from symgrad.errors import DTypeError, RangeError, ShapeError
 from symgrad.graph.op import InferenceError, Op, Operand, Sample, register
 from symgrad.graph.test_values import without_test_values
@@ -86,9 +87,9 @@ class Scan(Op):
             _check_sequence(sequence.type, number, rounds)
         for number, (initial, state) in enumerate(zip(operands.initial, self.layout.states, strict=True)):
             _check_initial(initial.type, number, state.depth)
-        rows = [_row(sequence.type) for sequence in operands.sequences]
+        rows = [row_type(sequence.type) for sequence in operands.sequences]
         taps = [
-            tuple([_row(initial.type)] * len(state.taps))
+            tuple([row_type(initial.type)] * len(state.taps))
             for initial, state in zip(operands.initial, self.layout.states, strict=True)
         ]
         given = [Operand(row) for row in rows]
@@ -101,7 +102,7 @@ class Scan(Op):
         for number, (kind, initial, state) in enumerate(
             zip(results.states, operands.initial, self.layout.states, strict=True)
         ):
-            row = _state_type(number, _row(initial.type), kind)
+            row = _state_type(number, row_type(initial.type), kind)
             kinds.append(_stack_of(row, length if state.keeps_all else state.depth, state.keeps_all))
         kinds += [_stack_of(kind, length, True) for kind in results.stacked]
         if self.layout.until and (results.ends.ndim or results.ends.dtype != "bool"):
@@ -202,10 +203,6 @@ def _check_initial(kind: TensorType, number: int, depth: int) -> None:
 
 def _wrong_depth(number: int, length: int, depth: int) -> str:
     return f"the taps of state {number} go back {depth} steps, and there are {length} first values"
-
-
-def _row(kind: TensorType) -> TensorType:
-    return TensorType(kind.dtype, kind.shape[1:], kind.broadcastable[1:])
 
 
 def _state_type(number: int, before: TensorType, after: Any) -> TensorType:

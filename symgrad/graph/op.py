@@ -307,7 +307,8 @@ def user_error(
     error: type[Exception], headline: str, operands: Sequence[Any] = (), remedy: str = ""
 ) -> Exception:
     """Return an error about the user's line that is running, for functions that don't get as far as an op."""
-    described = describe_operands(operands, operand_texts(operands))
+    variables = [operand for operand in operands if isinstance(operand, Variable)]
+    described = describe_operands(variables, operand_texts(variables))
     return error(render(headline, str(current_source() or ""), described, remedy))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ def dtype_name(dtype: Any) -> str:
         return str(config.floatX)
     try:
         name = np.dtype(dtype).name
-    except TypeError:
+    except (TypeError, ValueError):
         name = str(dtype)
     if name not in NUMPY_DTYPES:
         near = difflib.get_close_matches(name, DTYPES, n=1)
@@ -111,6 +111,8 @@ class TensorType(Type):
         set_slot = object.__setattr__
         set_slot(self, "dtype", dtype_name(dtype))
         sizes = (broadcastable or ()) if shape is None else shape
+        if not isinstance(sizes, Iterable):
+            raise ShapeError(f"the shape of a type is a sequence of sizes, got {type(sizes).__name__} {sizes!r:.60}")
         set_slot(self, "shape", tuple([_size(size) for size in sizes]))
         pattern = [size == 1 for size in self.shape] if broadcastable is None else broadcastable
         set_slot(self, "broadcastable", tuple(pattern))
@@ -252,7 +254,10 @@ def _size(size: int | bool | None) -> int | None:
         return None
     if size is True:
         return 1
-    number = int(size)
+    try:
+        number = int(size)
+    except (TypeError, ValueError):
+        raise ShapeError(f"a size is an integer, or None if it isn't known yet; got {size!r:.60}") from None
     if number < 0:
         raise ShapeError(f"a size can't be negative, got {number}; write None for a size that isn't known yet")
     return number

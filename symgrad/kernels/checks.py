@@ -62,7 +62,8 @@ def same_sizes(comparisons: Comparisons, name: str, *operands: Any) -> None:
 def same_positions(comparisons: Comparisons, index: Sequence[Any]) -> None:
     """Raise unless the sizes of the arrays in a NumPy index agree; a mask counts as the positions that it picks."""
     arrays = [entry for entry in index if isinstance(entry, np.ndarray)]
-    same_sizes(comparisons, "the index arrays", *[np.atleast_1d(x).nonzero()[0] if x.dtype == bool else x for x in arrays])
+    positions = [np.atleast_1d(x).nonzero()[0] if x.dtype == bool else x for x in arrays]
+    same_sizes(comparisons, "the index arrays", *positions)
 
 
 def check_stretch(name: str, shape: Sequence[int], target: Sequence[int], fixed: Sequence[int]) -> None:

@@ -18,7 +18,7 @@ def polygamma(order: Any, x: Any, out: Any = None) -> Any:
     sign = np.where(order % 2 == 0, -1.0, 1.0)
     result = np.where(order == 0, special.psi(x), sign * special.gamma(order + 1) * special.zeta(order + 1, x))
     result = np.where((order < 0) | (order % 1 != 0), np.nan, result)
-    return _given(result.astype(kind), out)
+    return given(result.astype(kind), out)
 
 
 def tri_gamma(x: Any, out: Any = None) -> Any:
@@ -44,7 +44,7 @@ def log1mexp(x: Any, out: Any = None) -> Any:
     """``log(1 - exp(x))``, exact for all `x` below 0."""
     near = np.log(-np.expm1(x))
     far = np.log1p(-np.exp(x))
-    return _given(np.where(x > -math.log(2), near, far), out)
+    return given(np.where(x > -math.log(2), near, far), out)
 
 
 def upper_gamma(k: Any, x: Any, out: Any = None) -> Any:
@@ -61,7 +61,8 @@ def lower_gamma(k: Any, x: Any, out: Any = None) -> Any:
     return np.multiply(special.gammainc(k, x), special.gamma(k), out=out)
 
 
-def _given(result: Any, out: Any) -> Any:
+def given(result: Any, out: Any) -> Any:
+    """Return `result`, put into `out` if that is an array."""
     if out is None:
         return result
     np.copyto(out, result, casting="same_kind")

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from symgrad.ops.casting import cast
+from symgrad.ops.casting import as_floats, cast
 from symgrad.ops.comparison import gt, lt
 from symgrad.ops.elementwise import abs_, clip, expm1, minimum, switch
-from symgrad.ops.promotion import as_operand, float_of, scalar_constant
+from symgrad.ops.promotion import scalar_constant
 
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
-
-
-def _float(x: Any) -> Any:
-    x = as_operand(x)
-    return cast(x, float_of(x.type.dtype))
 
 
 def elu(x: Any, alpha: Any = 1) -> Any:
@@ -43,7 +38,7 @@ def elu(x: Any, alpha: Any = 1) -> Any:
     >>> print(T.nnet.elu(np.array([-1.0, 0.0, 2.0])).eval().round(3))
     [-0.632  0.     2.   ]
     """
-    x = _float(x)
+    x = as_floats(x)
     return switch(gt(x, 0), x, alpha * expm1(minimum(x, 0)))
 
 
@@ -81,7 +76,7 @@ def softsign(x: Any) -> Any:
     >>> print(T.nnet.softsign(np.array([-1.0, 0.0, 3.0])).eval())
     [-0.5   0.    0.75]
     """
-    x = _float(x)
+    x = as_floats(x)
     return x / (1 + abs_(x))
 
 
@@ -103,7 +98,7 @@ def hard_sigmoid(x: Any) -> Any:
     >>> print(T.nnet.hard_sigmoid(np.array([-3.0, 0.0, 1.0])).eval())
     [0.  0.5 0.7]
     """
-    x = _float(x)
+    x = as_floats(x)
     slope, middle = [scalar_constant(number, x.type.dtype) for number in (0.2, 0.5)]
     return clip(x * slope + middle, 0, 1)
 
@@ -128,7 +123,7 @@ def ultra_fast_sigmoid(x: Any) -> Any:
     -----
     Keeps the values of Theano's ``nnet.ultra_fast_sigmoid``.
     """
-    x = _float(x)
+    x = as_floats(x)
     dtype = x.type.dtype
     half, bend, slope, low, rise, top = [
         scalar_constant(number, dtype)

@@ -13,7 +13,7 @@ from symgrad.graph.op import InferenceError, Op, Sample, register, user_error
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply, Constant
 from symgrad.kernels.grammar import Permute, View
-from symgrad.ops.promotion import as_operand
+from symgrad.ops.promotion import as_operand, whole_number
 from symgrad.ops.sampling import spread
 
 
@@ -157,9 +157,7 @@ def shape_padright(x: Any, n_ones: int = 1) -> Any:
 
 
 def _new_axes(count: Any, where: str) -> list[str]:
-    if not isinstance(count, int | np.integer):
-        raise user_error(TypeError, f"{where} needs an integer as n_ones, got {type(count).__name__} {count!r:.60}")
-    return ["x"] * int(count)
+    return ["x"] * whole_number(count, where, "n_ones")
 
 
 def shape_padaxis(x: Any, axis: int) -> Any:
@@ -218,6 +216,12 @@ def atleast_3d(x: Any) -> Any:
     """Return `x` with at least three axes: vectors become ``(1, n, 1)``, matrices ``(m, n, 1)``, as in NumPy."""
     x = atleast_2d(x)
     return shape_padright(x) if x.type.ndim < 3 else x
+
+
+def check_axis(name: str, axis: int, x: Any) -> None:
+    """Raise, inside of `infer`, unless `x` has an axis of this number, which counts from the first."""
+    if axis >= x.type.ndim:
+        raise InferenceError(ShapeError, f"{name} got axis {axis} of {x.type}")
 
 
 def checked_axis(axis: Any, x: Any, where: str, ndim: int | None = None) -> int:

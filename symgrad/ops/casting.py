@@ -14,7 +14,7 @@ from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, preparing
 from symgrad.graph.types import NUMPY_DTYPES, TensorType, dtype_name
 from symgrad.graph.variables import Apply, Constant, make_constant
 from symgrad.kernels.grammar import Map, ScalarFunction
-from symgrad.ops.promotion import as_operand, is_complex, is_discrete
+from symgrad.ops.promotion import as_operand, float_of, is_complex, is_discrete
 from symgrad.ops.sampling import spread
 
 
@@ -102,6 +102,12 @@ def cast(x: Any, dtype: str) -> Any:
     if isinstance(x, Constant) and x.data.size == 1:
         return make_constant(x.data.astype(dtype), x.name)
     return Cast(dtype)(x)
+
+
+def as_floats(x: Any) -> Any:
+    """Return an operand as a variable; integers become floats, floats and complex numbers stay."""
+    x = as_operand(x)
+    return cast(x, float_of(x.type.dtype))
 
 
 def cast_operands(operands: Sequence[Any], dtypes: Sequence[str]) -> list[Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.kernels.special_functions import given
 from symgrad.ops.casting import cast
 from symgrad.ops.creation import zeros_like
 from symgrad.ops.elementwise_op import elementwise, modulus, unchanged
@@ -89,7 +90,7 @@ def imaginary_unit(like: Any) -> Any:
 
 def _phase(x: Any, out: Any = None) -> Any:
     result = np.arctan2(x.imag, x.real) if x.dtype.kind == "c" else np.arctan2(np.zeros_like(x), x)
-    return _given(result, out)
+    return given(result, out)
 
 
 def _from_parts(re: Any, im: Any, out: Any = None) -> Any:
@@ -104,18 +105,11 @@ def _from_polar(radius: Any, angle: Any, out: Any = None) -> Any:
 
 
 def _real_part(x: Any, out: Any = None) -> Any:
-    return _given(np.real(x).copy(), out)
+    return given(np.real(x).copy(), out)
 
 
 def _imaginary_part(x: Any, out: Any = None) -> Any:
-    return _given(np.imag(x).copy(), out)
-
-
-def _given(result: Any, out: Any) -> Any:
-    if out is None:
-        return result
-    np.copyto(out, result, casting="same_kind")
-    return out
+    return given(np.imag(x).copy(), out)
 
 
 @elementwise(_real_part, modulus, kinds="c")

@@ -20,10 +20,10 @@ from symgrad.kernels import reference
 from symgrad.kernels.grammar import Kernel, Library
 from symgrad.ops import conv_arguments as arguments
 from symgrad.ops.linalg import product_rule
-from symgrad.ops.promotion import upcast
+from symgrad.ops.promotion import known_integer, upcast
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.sizes import size_of, specify_shape
-from symgrad.ops.windows import known_size, zero_padded
+from symgrad.ops.windows import zero_padded
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
@@ -188,7 +188,7 @@ class Conv2dInputGradient(_Convolution):
         if filters.type.ndim != 4:
             raise InferenceError(ShapeError, f"{self.name} takes filters (K, C, h, w), got {filters.type}")
         channels = None if filters.type.shape[1] is None else filters.type.shape[1] * self.groups
-        sizes = [known_size(height), known_size(width)]
+        sizes = [known_integer(height), known_integer(width)]
         self.check_cotangent([None, channels, *sizes], filters.type.shape, cotangent.type)
         shape = [cotangent.type.shape[0], channels, *sizes]
         return [TensorType(cotangent.type.dtype, shape)]
@@ -245,7 +245,7 @@ class Conv2dFilterGradient(_Convolution):
         if image.type.ndim != 4:
             raise InferenceError(ShapeError, f"{self.name} takes images (N, C, H, W), got {image.type}")
         channels = None if image.type.shape[1] is None else image.type.shape[1] // self.groups
-        sizes = [known_size(height), known_size(width)]
+        sizes = [known_integer(height), known_integer(width)]
         self.check_cotangent(image.type.shape, [None, channels, *sizes], cotangent.type)
         shape = [cotangent.type.shape[1], channels, *sizes]
         return [TensorType(cotangent.type.dtype, shape)]

@@ -19,7 +19,7 @@ from symgrad.ops.conv import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
 from symgrad.ops.conv_3d_sizes import AXES, VolumeToConvolve
 from symgrad.ops.promotion import as_operand
 from symgrad.ops.shape import reshape
-from symgrad.ops.sizes import size_of, specify_shape
+from symgrad.ops.sizes import known_size, specify_shape
 from symgrad.ops.windows import window_sums, windows, without_sides, zero_padded
 
 
@@ -77,24 +77,19 @@ class _Convolution3d:
     def images(self, volume: Any, depth: Any) -> tuple[Any, Any]:
         """Return volumes (N, C, D, H, W) as images (N * D', C * d, H, W), and D'."""
         planes = windows(zero_padded(volume, self.outside), 2, depth, self.stride[0], self.dilation[0])
-        count, channels, outputs, places, height, width = [_size(planes, axis) for axis in range(6)]
+        count, channels, outputs, places, height, width = [known_size(planes, axis) for axis in range(6)]
         images = dimshuffle(planes, 0, 2, 1, 3, 4, 5)
         return reshape(images, [count * outputs, channels * places, height, width]), outputs
 
     def filters_of_images(self, filters: Any) -> Any:
         """Return filters (K, C, d, h, w) as (K, C * d, h, w)."""
-        outputs, channels, depth, height, width = [_size(filters, axis) for axis in range(5)]
+        outputs, channels, depth, height, width = [known_size(filters, axis) for axis in range(5)]
         return reshape(filters[:, :, ::-1] if self.flip else filters, [outputs, channels * depth, height, width])
-
-
-def _size(x: Any, axis: int) -> Any:
-    size = x.type.shape[axis]
-    return size_of(x, axis) if size is None else size
 
 
 def _merged(output: Any) -> Any:
     """Return volumes (N, K, D', H', W') as images (N * D', K, H', W')."""
-    count, channels, depth, height, width = [_size(output, axis) for axis in range(5)]
+    count, channels, depth, height, width = [known_size(output, axis) for axis in range(5)]
     return reshape(dimshuffle(output, 0, 2, 1, 3, 4), [count * depth, channels, height, width])
 
 
@@ -164,7 +159,7 @@ def conv3d(
     of = _Convolution3d.of("conv3d", border_mode, window, subsample, filter_dilation, num_groups, filter_flip)
     images, depth = of.images(of.sizes(volume, filters), window[0])
     output = Conv2d(**of.parameters)(images, of.filters_of_images(filters))
-    planes = reshape(output, [_size(volume, 0), depth, *[_size(output, axis) for axis in (1, 2, 3)]])
+    planes = reshape(output, [known_size(volume, 0), depth, *[known_size(output, axis) for axis in (1, 2, 3)]])
     return dimshuffle(planes, 0, 2, 1, 3, 4)
 
 
@@ -224,8 +219,8 @@ def _input_gradient(
     depth, *plane = of.whole(sizes[2:])
     gradient = Conv2dInputGradient(**of.parameters)
     images = gradient(of.filters_of_images(filters), _merged(cotangent), *map(as_operand, plane))
-    count, outputs = _size(cotangent, 0), _size(cotangent, 2)
-    planes = reshape(images, [count, outputs, _size(filters, 1) * of.groups, window[0], *plane])
+    count, outputs = known_size(cotangent, 0), known_size(cotangent, 2)
+    planes = reshape(images, [count, outputs, known_size(filters, 1) * of.groups, window[0], *plane])
     volume = window_sums(dimshuffle(planes, 0, 2, 1, 3, 4, 5), 2, depth, of.stride[0], of.dilation[0])
     return specify_shape(without_sides(volume, of.outside), arguments.numbers_in(sizes))
 
@@ -277,12 +272,12 @@ def conv3d_grad_wrt_weights(
     of.check([volume, cotangent], volume.expected.shape, arguments.numbers_in(sizes), cotangent.expected.shape)
     gradient = Conv2dFilterGradient(**of.parameters)
     filters = gradient(of.images(volume, window[0])[0], _merged(cotangent), *map(as_operand, window[1:]))
-    filters = reshape(filters, [_size(filters, 0), _channels(volume, of.groups), *window])
+    filters = reshape(filters, [known_size(filters, 0), _channels(volume, of.groups), *window])
     return specify_shape(filters[:, :, ::-1] if of.flip else filters, arguments.numbers_in(sizes))
 
 
 def _channels(volume: Any, groups: int) -> Any:
-    return _size(volume, 1) // groups
+    return known_size(volume, 1) // groups
 
 
 def conv3d_transpose(

@@ -12,7 +12,7 @@ from symgrad.graph.op import user_error
 from symgrad.graph.variables import Variable
 from symgrad.ops.casting import cast_operands
 from symgrad.ops.promotion import as_operand, float_of, is_discrete, listed, upcast
-from symgrad.ops.sizes import size_of, specify_shape
+from symgrad.ops.sizes import known_size, specify_shape
 
 Sides = tuple[tuple[Any, Any], ...]
 """Zeros before and after, for each spatial axis: numbers, or scalars where only a call knows the filters' sizes."""
@@ -95,7 +95,7 @@ def window_of(filters: Any, count: int) -> list[Any]:
     if filters.type.ndim < count + 2:
         raise user_error(ShapeError, f"filters of a convolution have {count + 2} axes, got {filters.type}", [filters])
     axes = range(filters.type.ndim - count, filters.type.ndim)
-    return [size_of(filters, axis) if filters.type.shape[axis] is None else filters.type.shape[axis] for axis in axes]
+    return [known_size(filters, axis) for axis in axes]
 
 
 def asked_sizes(shape: Any, ndim: int, count: int, name: str, function: str) -> list[Any]:

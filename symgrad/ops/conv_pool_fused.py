@@ -19,12 +19,8 @@ from symgrad.graph.variables import Apply
 from symgrad.kernels import reference, reference_conv_pool
 from symgrad.kernels.grammar import Kernel, Library
 from symgrad.ops.conv import Conv2d, Padding
-from symgrad.ops.promotion import upcast
+from symgrad.ops.promotion import known_integer, upcast
 from symgrad.ops.sampling import number, spread
-
-
-def _known(operand: Any) -> int | None:
-    return None if operand.known is None else int(operand.known)
 
 
 def _pooled(size: int | None, window: int) -> int | None:
@@ -172,7 +168,7 @@ class ConvPoolFilterGradient(_ConvPool):
 
     def infer(self, image: Any, cotangent: Any, places: Any, height: Any, width: Any) -> list[TensorType]:
         _check_pooled(self, cotangent.type, places.type)
-        shape = [cotangent.type.shape[1], image.type.shape[1], _known(height), _known(width)]
+        shape = [cotangent.type.shape[1], image.type.shape[1], known_integer(height), known_integer(width)]
         return [TensorType(cotangent.type.dtype, shape)]
 
     def known_value(self, *inputs: Any) -> np.ndarray | None:
@@ -208,7 +204,7 @@ class ConvPoolInputGradient(_ConvPool):
 
     def infer(self, filters: Any, cotangent: Any, places: Any, height: Any, width: Any) -> list[TensorType]:
         _check_pooled(self, cotangent.type, places.type)
-        shape = [cotangent.type.shape[0], filters.type.shape[1], _known(height), _known(width)]
+        shape = [cotangent.type.shape[0], filters.type.shape[1], known_integer(height), known_integer(width)]
         return [TensorType(cotangent.type.dtype, shape)]
 
     def known_value(self, *inputs: Any) -> np.ndarray | None:
@@ -246,7 +242,7 @@ class AtPlaces(Op):
 
     def infer(self, values: Any, places: Any, height: Any, width: Any) -> list[TensorType]:
         _check_pooled(self, values.type, places.type)
-        return [TensorType(values.type.dtype, [*values.type.shape[:2], _known(height), _known(width)])]
+        return [TensorType(values.type.dtype, [*values.type.shape[:2], known_integer(height), known_integer(width)])]
 
     def known_value(self, *inputs: Any) -> np.ndarray | None:
         return None

@@ -264,7 +264,7 @@ def unique(
     where = None if axis is None else checked_axis(axis, x, "unique")
     if where is not None and is_complex(x.type.dtype):
         raise user_error(DTypeError, "unique along an axis doesn't take complex numbers", [x])
-    return Unique(where, return_index, return_inverse, return_counts)(x)
+    return Unique(where, bool(return_index), bool(return_inverse), bool(return_counts))(x)
 
 
 __all__ = ["bincount", "unique"]

@@ -14,12 +14,12 @@ from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels import running
 from symgrad.kernels.grammar import Library
-from symgrad.ops.axes import checked_axis
+from symgrad.ops.axes import check_axis, checked_axis
 from symgrad.ops.casting import cast
 from symgrad.ops.comparison import neq
 from symgrad.ops.complex_numbers import conj
 from symgrad.ops.indexing import get_item
-from symgrad.ops.promotion import as_operand, is_discrete
+from symgrad.ops.promotion import as_operand, is_discrete, whole_number
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.shape import flatten
 
@@ -37,7 +37,7 @@ class Cumulative(Op):
         return f"{self.function}{{{self.axis}}}"
 
     def infer(self, x: Any) -> list[TensorType]:
-        _check_axis(self.function, self.axis, x)
+        check_axis(self.function, self.axis, x)
         return [x.type]
 
     def evaluate(self, x: np.ndarray) -> list[np.ndarray]:
@@ -99,7 +99,7 @@ class LinearRecurrence(Op):
         return f"linear_recurrence{{{'-' if self.reverse else ''}{self.axis}}}"
 
     def infer(self, a: Any, b: Any) -> list[TensorType]:
-        _check_axis("a recurrence", self.axis, b)
+        check_axis("a recurrence", self.axis, b)
         if a.type.dtype != b.type.dtype or a.type.ndim != b.type.ndim:
             raise InferenceError(DTypeError, f"a recurrence needs factors like its terms, got {a.type} and {b.type}")
         sizes = [other if size is None else size for size, other in zip(a.type.shape, b.type.shape, strict=True)]
@@ -160,7 +160,7 @@ class Shift(Op):
         return f"shift{{{self.axis},{self.by}}}"
 
     def infer(self, x: Any) -> list[TensorType]:
-        _check_axis("shift", self.axis, x)
+        check_axis("shift", self.axis, x)
         return [x.type]
 
     def evaluate(self, x: np.ndarray) -> list[np.ndarray]:
@@ -189,11 +189,6 @@ class Shift(Op):
         yield cls(0, 1), Sample((spread(0, 2, dtype="bool"),))
         yield cls(1, 1), Sample((spread(2, 1, dtype="complex64"),))
         yield cls(1, 1), Sample((spread(2),), ShapeError)
-
-
-def _check_axis(name: str, axis: int, x: Any) -> None:
-    if axis >= x.type.ndim:
-        raise InferenceError(ShapeError, f"{name} got axis {axis} of {x.type}")
 
 
 def _flipped(x: Any, axis: int) -> Any:
@@ -291,7 +286,7 @@ def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
     (array([3, 5, 7]), array([2, 2]))
     """
     x = as_operand(x)
-    axis = checked_axis(axis, x, "diff")
+    axis, n = checked_axis(axis, x, "diff"), whole_number(n, "diff", "n")
     if n < 0:
         raise user_error(ValueError, f"diff takes differences n times, got n={n}", [x])
     for _ in range(n):

@@ -10,12 +10,11 @@ import numpy as np
 
 from symgrad.graph.op import Disconnected, Op, Sample, register
 from symgrad.graph.types import TensorType
-from symgrad.ops.casting import cast
+from symgrad.ops.casting import as_floats, cast
 from symgrad.ops.complex_numbers import conj, imag, imaginary_unit, real
 from symgrad.ops.linalg import matmul
 from symgrad.ops.matrices import (
     adjoint,
-    as_matrices,
     check_matrices,
     check_square_values,
     diagonal_of,
@@ -180,7 +179,7 @@ def det(a: Any) -> Any:
     >>> print(T.linalg.det(a).eval({a: [[1., 5.], [0., 1.]]}))
     1.0
     """
-    return Determinant()(as_matrices(a))
+    return Determinant()(as_floats(a))
 
 
 def slogdet(a: Any) -> tuple[Any, Any]:
@@ -204,7 +203,7 @@ def slogdet(a: Any) -> tuple[Any, Any]:
     >>> print(sign.eval({a: [[-1., 0.], [0., 1.]]}), logarithm.eval({a: [[-1., 0.], [0., 1.]]}))
     -1.0 0.0
     """
-    sign, logarithm = SignAndLogDeterminant()(as_matrices(a))
+    sign, logarithm = SignAndLogDeterminant()(as_floats(a))
     return sign, logarithm
 
 

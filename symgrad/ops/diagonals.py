@@ -16,7 +16,7 @@ from symgrad.ops.creation import arange, zeros
 from symgrad.ops.elementwise import abs_, maximum, minimum, switch
 from symgrad.ops.indexing import set_subtensor
 from symgrad.ops.promotion import as_operand, is_discrete, zero_of
-from symgrad.ops.sizes import size_of
+from symgrad.ops.sizes import known_size
 
 
 def _integer(value: Any, where: str) -> Any:
@@ -37,11 +37,6 @@ def _least(first: Any, second: Any) -> Any:
 def _most(first: Any, second: Any) -> Any:
     known = isinstance(first, int) and isinstance(second, int)
     return max(first, second) if known else maximum(as_operand(first), second)
-
-
-def _size(x: Any, axis: int) -> Any:
-    known = x.type.shape[axis]
-    return size_of(x, axis) if known is None else known
 
 
 def tri(N: Any, M: Any = None, k: Any = 0, dtype: str | None = None) -> Any:
@@ -90,7 +85,7 @@ def tril(m: Any, k: Any = 0) -> Any:
      [1 1]]
     """
     m = _matrices(m, "tril")
-    return switch(_lower(_size(m, -2), _size(m, -1), _integer(k, "tril")), m, zero_of(m.type.dtype))
+    return switch(_lower(known_size(m, -2), known_size(m, -1), _integer(k, "tril")), m, zero_of(m.type.dtype))
 
 
 def triu(m: Any, k: Any = 0) -> Any:
@@ -108,7 +103,7 @@ def triu(m: Any, k: Any = 0) -> Any:
      [0 1]]
     """
     m = _matrices(m, "triu")
-    below = _lower(_size(m, -2), _size(m, -1), _integer(k, "triu") - 1)
+    below = _lower(known_size(m, -2), known_size(m, -1), _integer(k, "triu") - 1)
     return switch(below, zero_of(m.type.dtype), m)
 
 
@@ -158,7 +153,7 @@ def diagonal(a: Any, offset: Any = 0, axis1: int = 0, axis2: int = 1) -> Any:
 def _places(a: Any, offset: Any) -> tuple[Any, Any]:
     """Return rows and columns of the places on a diagonal of the matrices in the last two axes."""
     above, below = _most(offset, 0), _most(-offset, 0)
-    length = _most(_least(_size(a, -2) - below, _size(a, -1) - above), 0)
+    length = _most(_least(known_size(a, -2) - below, known_size(a, -1) - above), 0)
     places = arange(length)
     return _moved(places, below), _moved(places, above)
 
@@ -212,10 +207,10 @@ def alloc_diag(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     if x.type.ndim == 0:
         raise user_error(RankError, f"alloc_diag needs at least one axis, got {x.type}", [x], "Use T.shape_padleft.")
     last, offset = x.type.ndim - 1, _integer(offset, "alloc_diag")
-    side = _size(x, last) + (abs(offset) if isinstance(offset, int) else abs_(offset))
-    others = [_size(x, axis) for axis in range(last)]
+    side = known_size(x, last) + (abs(offset) if isinstance(offset, int) else abs_(offset))
+    others = [known_size(x, axis) for axis in range(last)]
     matrix = zeros([side, side, *others], x.type.dtype)
-    places = arange(_size(x, last))
+    places = arange(known_size(x, last))
     rows, columns = [_moved(places, _most(number, 0)) for number in (-offset, offset)]
     filled = set_subtensor(matrix[rows, columns], moveaxis(x, -1, 0))
     axes = [checked_axis(axis, x, "alloc_diag", x.type.ndim + 1) for axis in (axis1, axis2)]
@@ -273,7 +268,7 @@ def fill_diagonal(a: Any, val: Any) -> Any:
      [0 7 0]]
     """
     a, val = _matrices(a, "fill_diagonal"), _scalar(val, a, "fill_diagonal")
-    sizes = [_size(a, axis) for axis in range(a.type.ndim)]
+    sizes = [known_size(a, axis) for axis in range(a.type.ndim)]
     known = {size for size in a.expected.shape if size is not None}
     if a.type.ndim > 2 and len(known) > 1:
         raise user_error(ShapeError, f"fill_diagonal needs equal sizes on more than two axes, got {a.type}", [a])

@@ -11,13 +11,12 @@ import numpy as np
 from symgrad.errors import DTypeError, RangeError, ShapeError
 from symgrad.graph.op import Op, Sample, register, user_error
 from symgrad.graph.types import TensorType
-from symgrad.ops.casting import cast, cast_operands
+from symgrad.ops.casting import as_floats, cast, cast_operands
 from symgrad.ops.complex_numbers import real
 from symgrad.ops.linalg import matmul
 from symgrad.ops.matrices import (
     adjoint,
     as_column,
-    as_matrices,
     as_row,
     check_matrices,
     check_square_values,
@@ -251,7 +250,7 @@ def eigh(a: Any, UPLO: str = "L") -> tuple[Any, Any]:
     >>> print(w.eval({a: [[2., 1.], [1., 2.]]}))
     [1. 3.]
     """
-    values, vectors = SymmetricEigen()(_triangle(as_matrices(a), UPLO, "eigh"))
+    values, vectors = SymmetricEigen()(_triangle(as_floats(a), UPLO, "eigh"))
     return values, vectors
 
 
@@ -288,11 +287,11 @@ def eigvalsh(a: Any, b: Any = None, lower: bool = True) -> Any:
     >>> print(T.linalg.eigvalsh(a).eval({a: [[2., 1.], [1., 2.]]}))
     [1. 3.]
     """
-    a = as_matrices(a)
+    a = as_floats(a)
     a = a if lower else adjoint(a)
     if b is None:
         return SymmetricEigenvalues()(a)
-    b = as_matrices(b)
+    b = as_floats(b)
     a, b = cast_operands([a, b], [upcast(a.type.dtype, b.type.dtype)] * 2)
     factor = cholesky(b if lower else adjoint(b))
     left = triangular(factor, from_triangle(a), lower=True)
@@ -327,7 +326,7 @@ def eig(a: Any) -> tuple[Any, Any]:
     >>> print(w.eval({a: [[0., 1.], [-1., 0.]]}))
     [0.+1.j 0.-1.j]
     """
-    values, vectors = Eigen()(as_matrices(a))
+    values, vectors = Eigen()(as_floats(a))
     return values, vectors
 
 
@@ -343,7 +342,7 @@ def eigvals(a: Any) -> Any:
     -------
     tensor of shape (..., n)
     """
-    return Eigenvalues()(as_matrices(a))
+    return Eigenvalues()(as_floats(a))
 
 
 __all__ = ["eig", "eigh", "eigvals", "eigvalsh"]

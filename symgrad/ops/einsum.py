@@ -15,9 +15,8 @@ from symgrad.ops.diagonals import diagonal
 from symgrad.ops.linalg import matmul
 from symgrad.ops.promotion import as_operands, upcast
 from symgrad.ops.reduction import sum as sum_over
-from symgrad.ops.repeating import known_size
 from symgrad.ops.shape import reshape
-from symgrad.ops.sizes import sizes_product
+from symgrad.ops.sizes import known_size, sizes_product
 
 Labels = tuple[str, ...]
 

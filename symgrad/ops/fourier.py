@@ -7,7 +7,7 @@ from typing import Any
 from symgrad.errors import DTypeError, RangeError, ShapeError
 from symgrad.graph.op import user_error
 from symgrad.graph.variables import Variable
-from symgrad.ops.axes import checked_axis
+from symgrad.ops.axes import checked_axis, swapaxes
 from symgrad.ops.casting import cast
 from symgrad.ops.complex_numbers import complex as complex_of_parts
 from symgrad.ops.complex_numbers import imag, real
@@ -16,6 +16,7 @@ from symgrad.ops.elementwise import maximum, minimum, switch
 from symgrad.ops.fourier_op import Fourier, InverseRealFourier, RealFourier
 from symgrad.ops.joining import concatenate, stack
 from symgrad.ops.promotion import as_operand, complex_of, float_of, is_complex, listed, scalar_constant
+from symgrad.ops.repeating import integer_scalar
 from symgrad.ops.sizes import size_of
 
 
@@ -52,7 +53,8 @@ def _of_size(x: Any, axis: int, size: Any) -> Any:
 
 def _axes(x: Any, s: Any, axes: Any, where: str, most: int | None = None) -> tuple[list[int], list[Any]]:
     """Return the axes of a transform, and for each the wanted size or None."""
-    sizes = None if s is None else listed(s, where, "sizes")
+    sizes = None if s is None else [
+        None if size is None else integer_scalar(size, where) for size in listed(s, where, "sizes")]  # fmt: skip
     if axes is None:
         count = len(sizes) if sizes is not None else most if most is not None else x.type.ndim
         axes = range(-count, 0)
@@ -135,7 +137,7 @@ def _real_transform(x: Any, s: Any, axes: Any, norm: str | None, where: str) -> 
     for axis, size in zip(found, sizes, strict=True):
         x = _of_size(x, axis, size)
     last = x.type.ndim - 1
-    half = RealFourier(scale)(x.swapaxes(found[-1], last)).swapaxes(found[-1], last)
+    half = RealFourier(scale)(swapaxes(x, found[-1], last)).swapaxes(found[-1], last)
     return half if len(found) == 1 else Fourier(tuple(found[:-1]), False, scale)(half)
 
 
@@ -156,7 +158,7 @@ def _real_inverse(x: Any, s: Any, axes: Any, norm: str | None, where: str) -> An
         x = Fourier(tuple(found[:-1]), True, scale)(x)
     last = x.type.ndim - 1
     count = cast(size, "int64") if isinstance(size, Variable) else scalar_constant(size, "int64")
-    return InverseRealFourier(scale)(x.swapaxes(found[-1], last), count).swapaxes(found[-1], last)
+    return InverseRealFourier(scale)(swapaxes(x, found[-1], last), count).swapaxes(found[-1], last)
 
 
 def rfft(a: Any, n: Any = None, axis: int = -1, norm: str | None = None) -> Any:

@@ -303,7 +303,7 @@ def _number(value: Any, where: str) -> float:
     data = getattr(value, "data", value)
     try:
         return float(data)
-    except TypeError:
+    except (TypeError, ValueError):
         raise user_error(TypeError, f"{where} takes numbers, got {type(value).__name__} {value!r:.60}") from None
 
 

@@ -17,7 +17,7 @@ from symgrad.kernels.grammar import Kernel, Library
 from symgrad.ops.axes import atleast_1d, atleast_2d, atleast_3d, checked_axis, shape_padaxis
 from symgrad.ops.casting import cast, cast_operands
 from symgrad.ops.creation import zeros_like
-from symgrad.ops.promotion import as_operand, as_operands, is_discrete, listed, upcast
+from symgrad.ops.promotion import as_operand, as_operands, is_discrete, listed, upcast, whole_number
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.sizes import MakeVector, size_of, specify_shape
 
@@ -116,7 +116,7 @@ def concatenate(tensors: Any, axis: int = 0) -> Any:
     """
     if isinstance(tensors, Variable):
         raise user_error(TypeError, f"concatenate takes a list of tensors, got {tensors.type}", [tensors])
-    parts = _common(list(tensors), "concatenate")
+    parts = _common(listed(tensors, "concatenate", "tensors"), "concatenate")
     if parts[0].type.ndim == 0:
         raise user_error(RankError, "concatenate joins along an axis, and scalars have none", parts, "Use T.stack.")
     return Concatenate(checked_axis(axis, parts[0], "concatenate"))(*parts)
@@ -342,9 +342,10 @@ def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) 
         raise user_error(
             ShapeError, f"split needs to know how many parts there are, got {sizes.type}", [x, sizes], "Pass n_splits."
         )
-    if int(count) < 1:
+    count = whole_number(count, "split", "n_splits")
+    if count < 1:
         raise user_error(ShapeError, "split needs at least one part", [x])
-    parts: Any = apply_op(Split(axis, int(count)), [x, sizes]).outputs
+    parts: Any = apply_op(Split(axis, count), [x, sizes]).outputs
     if sizes.known is not None:
         parts = _pieces(x, [int(size) for size in sizes.known], axis)
     return list(parts) if len(parts) > 1 else parts[0]

@@ -11,9 +11,9 @@ import numpy as np
 from symgrad.errors import DTypeError, ShapeError
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, Undefined, register, user_error
 from symgrad.graph.types import TensorType
-from symgrad.ops.casting import cast_operands
+from symgrad.ops.casting import as_floats, cast_operands
 from symgrad.ops.linalg import matmul
-from symgrad.ops.matrices import adjoint, as_matrices, check_matrices, explained
+from symgrad.ops.matrices import adjoint, check_matrices, explained
 from symgrad.ops.promotion import as_operand, as_operands, real_of, upcast
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.singular_values import SingularValues, default_share, rectangular_samples, smaller_size
@@ -186,7 +186,7 @@ def pinv(a: Any, rcond: Any = 1e-15) -> Any:
     [[0.5  0.   0.  ]
      [0.   0.25 0.  ]]
     """
-    return PseudoInverse()(as_matrices(a), as_operand(rcond))
+    return PseudoInverse()(as_floats(a), as_operand(rcond))
 
 
 def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, Any, Any, Any]:
@@ -226,7 +226,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, Any, Any, Any]:
     [1. 2.]
     """
     a, b = as_operands(a, b)
-    a, b = as_matrices(a), as_matrices(b)
+    a, b = as_floats(a), as_floats(b)
     a, b = cast_operands([a, b], [upcast(a.type.dtype, b.type.dtype)] * 2)
     if b.type.ndim == 0 or a.type.ndim != 2:
         raise user_error(ShapeError, f"lstsq takes a matrix, and a vector or matrix, got {a.type} and {b.type}", [a, b])

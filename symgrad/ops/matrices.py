@@ -19,7 +19,7 @@ from symgrad.ops.creation import arange, eye
 from symgrad.ops.diagonals import diagonal, tril, triu
 from symgrad.ops.elementwise import switch
 from symgrad.ops.elementwise_op import broadcast_shapes
-from symgrad.ops.promotion import as_operand, float_of, is_complex
+from symgrad.ops.promotion import is_complex
 from symgrad.ops.sizes import size_of
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
@@ -27,12 +27,6 @@ DTYPES = ("float32", "float64", "complex64", "complex128")
 
 
 # ---- checks ----
-
-
-def as_matrices(x: Any) -> Any:
-    """Return an operand of linear algebra as a variable; integers become floats."""
-    x = as_operand(x)
-    return cast(x, float_of(x.type.dtype))
 
 
 def check_matrices(name: str, x: Any, square: bool = True) -> None:

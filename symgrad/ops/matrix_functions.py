@@ -11,14 +11,13 @@ import numpy as np
 from symgrad.errors import DTypeError, LinearAlgebraError, ShapeError
 from symgrad.graph.op import InferenceError, Op, Sample, register, user_error
 from symgrad.graph.types import TensorType
-from symgrad.ops.casting import cast_operands
+from symgrad.ops.casting import as_floats, cast_operands
 from symgrad.ops.complex_numbers import conj
 from symgrad.ops.creation import eye, zeros_like
 from symgrad.ops.joining import concatenate
 from symgrad.ops.linalg import matmul
 from symgrad.ops.matrices import (
     adjoint,
-    as_matrices,
     check_matrices,
     check_square_values,
     explained,
@@ -184,7 +183,7 @@ def expm(a: Any) -> Any:
     [[1. 1.]
      [0. 1.]]
     """
-    return MatrixFunction("expm")(as_matrices(a))
+    return MatrixFunction("expm")(as_floats(a))
 
 
 def logm(a: Any) -> Any:
@@ -200,7 +199,7 @@ def logm(a: Any) -> Any:
     LinearAlgebraError
         When the compiled function is called, if the logarithm of a real matrix is complex.
     """
-    return MatrixFunction("logm")(as_matrices(a))
+    return MatrixFunction("logm")(as_floats(a))
 
 
 def sqrtm(a: Any) -> Any:
@@ -224,17 +223,17 @@ def sqrtm(a: Any) -> Any:
     [[2. 0.]
      [0. 3.]]
     """
-    return MatrixFunction("sqrtm")(as_matrices(a))
+    return MatrixFunction("sqrtm")(as_floats(a))
 
 
 def cosm(a: Any) -> Any:
     """Return the cosine of each matrix of a stack, as `scipy.linalg.cosm`."""
-    return MatrixFunction("cosm")(as_matrices(a))
+    return MatrixFunction("cosm")(as_floats(a))
 
 
 def sinm(a: Any) -> Any:
     """Return the sine of each matrix of a stack, as `scipy.linalg.sinm`."""
-    return MatrixFunction("sinm")(as_matrices(a))
+    return MatrixFunction("sinm")(as_floats(a))
 
 
 def matrix_power(a: Any, n: int) -> Any:
@@ -289,14 +288,14 @@ def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
     -------
     matrix of shape (m, n)
     """
-    operands = [as_matrices(v) for v in as_operands(a, b, q)]
+    operands = [as_floats(v) for v in as_operands(a, b, q)]
     common = upcast(*[v.type.dtype for v in operands])
     return SolveSylvester()(*cast_operands(operands, [common] * 3))
 
 
 def solve_continuous_lyapunov(a: Any, q: Any) -> Any:
     """Return the solution x of ``a @ x + x @ a.T = q`` (of complex numbers, the conjugate transpose)."""
-    a = as_matrices(a)
+    a = as_floats(a)
     return solve_sylvester(a, adjoint(a), q)
 
 
@@ -312,7 +311,7 @@ def solve_discrete_lyapunov(a: Any, q: Any) -> Any:
     -----
     Keeps the behaviour of `scipy.linalg.solve_discrete_lyapunov`.
     """
-    a, q = [as_matrices(v) for v in as_operands(a, q)]
+    a, q = [as_floats(v) for v in as_operands(a, q)]
     if a.type.ndim != 2 or q.type.ndim != 2:
         raise user_error(ShapeError, f"solve_discrete_lyapunov takes matrices, got {a.type} and {q.type}", [a, q])
     size = matrix_size(a, -2)

@@ -9,6 +9,7 @@ from typing import Any
 from symgrad.errors import RankError, ShapeError
 from symgrad.graph.op import user_error
 from symgrad.ops import diagonals
+from symgrad.ops.axes import dimshuffle
 from symgrad.ops.creation import zeros
 from symgrad.ops.joining import concatenate
 from symgrad.ops.linalg import dot, matmul
@@ -45,7 +46,7 @@ def kron(a: Any, b: Any) -> Any:
     ndim = max(a.type.ndim, b.type.ndim)
     if ndim == 0:
         return a * b
-    a, b = [v.dimshuffle(*["x"] * (ndim - v.type.ndim), *range(v.type.ndim)) for v in (a, b)]
+    a, b = [dimshuffle(v, *["x"] * (ndim - v.type.ndim), *range(v.type.ndim)) for v in (a, b)]
     outer = [entry for axis in range(ndim) for entry in (axis, "x")]
     inner = [entry for axis in range(ndim) for entry in ("x", axis)]
     sizes = [size_of(a, axis) * size_of(b, axis) for axis in range(ndim)]
@@ -169,7 +170,7 @@ def block_diag(*arrays: Any) -> Any:
     blocks = as_operands(*arrays)
     if not blocks or any(block.type.ndim > 2 for block in blocks):
         raise user_error(ShapeError, "block_diag takes matrices, vectors and scalars", blocks)
-    blocks = [block.dimshuffle(*["x"] * (2 - block.type.ndim), *range(block.type.ndim)) for block in blocks]
+    blocks = [dimshuffle(block, *["x"] * (2 - block.type.ndim), *range(block.type.ndim)) for block in blocks]
     dtype = upcast(*[block.type.dtype for block in blocks])
     widths = [size_of(block, 1) for block in blocks]
     rows = []

@@ -16,6 +16,7 @@ from symgrad.graph.variables import Apply
 from symgrad.kernels.grammar import Kernel, Library
 from symgrad.kernels.mrg31k3p import draw, substreams
 from symgrad.kernels.random_sample import sample_sizes
+from symgrad.ops.promotion import known_integer
 from symgrad.ops.shape import split_sizes
 from symgrad.ops.sizes import Sizes
 
@@ -50,7 +51,7 @@ class MRGSample(Op):
         if kind.dtype != "int32" or kind.ndim != 2 or kind.shape[1] not in (6, None):
             raise InferenceError(DTypeError, f"the states of MRG31k3p's streams are int32 (?, 6), got {kind}")
         given = iter(operands)
-        sizes = [_known(next(given)) if size is None else size for size in self.sizes]
+        sizes = [known_integer(next(given)) if size is None else size for size in self.sizes]
         if any(size is not None and size < 0 for size in sizes):
             raise InferenceError(ShapeError, f"{self.name} got a negative size: {shape_text(sizes)}")
         return [kind, TensorType(self.dtype, sizes)]
@@ -108,10 +109,6 @@ def mrg_sample(states: Any, size: Any, dtype: str) -> tuple[Any, Any]:
     sizes, operands = split_sizes(size, "mrg_sample")
     new_states, sample = MRGSample(dtype_name(dtype), sizes)(states, *operands)
     return new_states, sample
-
-
-def _known(operand: Any) -> int | None:
-    return None if operand.known is None else int(operand.known)
 
 
 __all__ = ["MRGSample", "mrg_sample"]

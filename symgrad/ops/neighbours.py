@@ -12,7 +12,7 @@ from symgrad.graph.variables import Variable
 from symgrad.ops.axes import dimshuffle
 from symgrad.ops.conv_arguments import known_number
 from symgrad.ops.joining import concatenate
-from symgrad.ops.promotion import as_operand
+from symgrad.ops.promotion import as_operand, listed
 from symgrad.ops.shape import reshape
 from symgrad.ops.sizes import size_of
 from symgrad.ops.windows import windows, zero_padded
@@ -153,6 +153,9 @@ def neibs2images(neibs: Any, neib_shape: Any, original_shape: Any, mode: str = "
         raise user_error(ShapeError, f"neibs2images has no mode {mode!r}; it has valid and ignore_borders")
     height, width = _pair(neib_shape, "neib_shape", "neibs2images")
     shape = [original_shape[axis] for axis in range(4)] if isinstance(original_shape, Variable) else original_shape  # type: ignore[index]
+    shape = listed(shape, "neibs2images", "four sizes as original_shape")
+    if len(shape) != 4:
+        raise user_error(ShapeError, f"neibs2images needs four sizes as original_shape, got {len(shape)}", [patches])
     count, channels, rows, columns = [_size(size, "original_shape", "neibs2images") for size in shape]
     for size, window in ((rows, height), (columns, width)):
         if mode == "valid" and isinstance(size, int) and isinstance(window, int) and size % window:
@@ -174,8 +177,8 @@ def _images(x: Any, name: str) -> Any:
 
 def _pair(value: Any, name: str, function: str) -> list[Any]:
     entries = [value[axis] for axis in (0, 1)] if isinstance(value, Variable) else value  # type: ignore[index]
-    entries = [entries, entries] if isinstance(entries, int | np.integer) else list(entries)
-    sizes = [_size(entry, name, function) for entry in entries]
+    entries = [entries, entries] if isinstance(entries, int | np.integer) else entries
+    sizes = [_size(entry, name, function) for entry in listed(entries, function, f"two sizes as {name}")]
     if len(sizes) != 2 or any(isinstance(size, int) and size < 1 for size in sizes):
         raise user_error(ShapeError, f"{function} needs {name} as two integers of at least 1, got {value!s:.60}")
     return sizes

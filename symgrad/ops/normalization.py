@@ -12,14 +12,14 @@ from symgrad.errors import ShapeError
 from symgrad.graph.op import user_error
 from symgrad.graph.variables import Variable
 from symgrad.ops.axes import dimshuffle
-from symgrad.ops.casting import cast
+from symgrad.ops.casting import as_floats, cast
 from symgrad.ops.elementwise import sqr, sqrt
 from symgrad.ops.pool import Pool2d
-from symgrad.ops.promotion import as_operand, float_of, scalar_constant
+from symgrad.ops.promotion import scalar_constant
 from symgrad.ops.reduction import mean as mean_over
 from symgrad.ops.reduction import var as var_over
 from symgrad.ops.shape import reshape
-from symgrad.ops.sizes import addbroadcast, size_of, sizes_product
+from symgrad.ops.sizes import addbroadcast, known_size, size_of, sizes_product
 
 LEAST_EPSILON = 1e-5
 
@@ -80,7 +80,7 @@ def batch_normalization_train(
     [-1.  1.] [2.]
     """
     name = "batch_normalization_train"
-    inputs = _float(inputs)
+    inputs = as_floats(inputs)
     over = _normalized_axes(axes, inputs, name)
     if (running_mean is None) != (running_var is None):
         raise user_error(ShapeError, f"{name} takes both running_mean and running_var, or neither")
@@ -131,7 +131,7 @@ def batch_normalization_test(
     Keeps the behaviour of Theano's ``nnet.bn.batch_normalization_test``.
     """
     name = "batch_normalization_test"
-    inputs = _float(inputs)
+    inputs = as_floats(inputs)
     over = _normalized_axes(axes, inputs, name)
     _, (gamma, beta, mean, var) = _parameters([gamma, beta, mean, var], inputs, over, name)
     return (inputs - mean) * (gamma / sqrt(var + _epsilon(epsilon, name, inputs))) + beta
@@ -157,13 +157,8 @@ def batch_normalization(inputs: Any, gamma: Any, beta: Any, mean: Any, std: Any,
     """
     if mode not in ("low_mem", "high_mem"):
         raise user_error(ValueError, f"batch_normalization has no mode {mode!r}; it has low_mem and high_mem")
-    inputs, gamma, beta, mean, std = [_float(operand) for operand in (inputs, gamma, beta, mean, std)]
+    inputs, gamma, beta, mean, std = [as_floats(operand) for operand in (inputs, gamma, beta, mean, std)]
     return (inputs - mean) * (gamma / std) + beta
-
-
-def _float(x: Any) -> Any:
-    x = as_operand(x)
-    return cast(x, float_of(x.type.dtype))
 
 
 def _normalized_axes(axes: Any, inputs: Any, name: str) -> tuple[int, ...]:
@@ -186,7 +181,7 @@ def _normalized_axes(axes: Any, inputs: Any, name: str) -> tuple[int, ...]:
 
 def _parameters(given: Sequence[Any], inputs: Any, over: Sequence[int], name: str) -> tuple[bool, list[Any]]:
     """Return whether parameters lack the normalized axes, and all of them with these axes, known to have size 1."""
-    variables = [_float(variable) for variable in given]
+    variables = [as_floats(variable) for variable in given]
     ndim, kept = inputs.type.ndim, [axis for axis in range(inputs.type.ndim) if axis not in over]
     compact = variables[0].type.ndim != ndim
     wanted = len(kept) if compact else ndim
@@ -247,12 +242,12 @@ def local_response_normalization(x: Any, alpha: Any = 1e-4, k: Any = 2, beta: An
     >>> print(T.nnet.local_response_normalization(x, alpha=1, k=0, beta=1, n=3).eval().ravel().round(3))
     [0.2   0.143 0.231]
     """
-    x = _float(x)
+    x = as_floats(x)
     if not isinstance(n, int | np.integer) or n < 1 or n % 2 == 0:
         raise user_error(ShapeError, f"local_response_normalization needs an odd number of channels, got n={n!r:.60}")
     if x.type.ndim < 2:
         raise user_error(ShapeError, f"local_response_normalization takes images (N, C, ...), got {x.type}", [x])
-    sizes = [size_of(x, axis) if size is None else size for axis, size in enumerate(x.type.shape)]
+    sizes = [known_size(x, axis) for axis in range(x.type.ndim)]
     planes = reshape(sqr(x), [*sizes[:2], sizes_product(sizes[2:])])
     around = Pool2d((int(n), 1), (1, 1), (int(n) // 2, 0), True, "sum")(planes)
     alpha, k, beta = [_number(number, x) for number in (alpha, k, beta)]

@@ -8,15 +8,14 @@ from typing import Any
 from symgrad.errors import RangeError, ShapeError
 from symgrad.graph.op import user_error
 from symgrad.ops.axes import checked_axis, expand_dims, moveaxis
-from symgrad.ops.casting import cast
-from symgrad.ops.comparison import neq
-from symgrad.ops.complex_numbers import imag, real
-from symgrad.ops.elementwise import abs_, power, sqr, sqrt
-from symgrad.ops.matrices import as_matrices
-from symgrad.ops.promotion import is_complex, real_of, scalar_constant
+from symgrad.ops.casting import as_floats
+from symgrad.ops.elementwise import abs_, sqrt
 from symgrad.ops.reduction import max as max_over
 from symgrad.ops.reduction import min as min_over
+from symgrad.ops.reduction import norm as norm_over
+from symgrad.ops.reduction import square_of_modulus
 from symgrad.ops.reduction import sum as sum_over
+from symgrad.ops.shape import flatten
 from symgrad.ops.singular_values import SingularValues
 from symgrad.ops.solving import inv
 
@@ -55,11 +54,11 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     >>> print(T.linalg.norm(a, 'nuc').eval({a: [[3., 0.], [0., -4.]]}))
     7.0
     """
-    x = as_matrices(x)
+    x = as_floats(x)
     ord = {"inf": INFINITY, "-inf": -INFINITY}.get(ord, ord) if isinstance(ord, str) else ord
     if axis is None and ord is None:
         axes = tuple(range(x.type.ndim))
-        return _kept(sqrt(sum_over(_squares(x), axis=axes)), axes, keepdims)
+        return _kept(sqrt(sum_over(square_of_modulus(x), axis=axes)), axes, keepdims)
     axes = _axes(x, axis)
     if len(axes) == 1:
         return _kept(_vector_norm(x, ord, axes[0]), axes, keepdims)
@@ -79,31 +78,16 @@ def _kept(result: Any, axes: Sequence[int], keepdims: bool) -> Any:
     return expand_dims(result, list(axes)) if keepdims and axes else result
 
 
-def _squares(x: Any) -> Any:
-    return sqr(real(x)) + sqr(imag(x)) if is_complex(x.type.dtype) else sqr(x)
-
-
 def _vector_norm(x: Any, ord: Any, axis: int) -> Any:
-    if ord is None or ord == 2:
-        return sqrt(sum_over(_squares(x), axis=axis))
     if isinstance(ord, str):
         raise user_error(RangeError, f"norm has no order {ord!r} for vectors", [x])
-    if ord == INFINITY:
-        return max_over(abs_(x), axis=axis)
-    if ord == -INFINITY:
-        return min_over(abs_(x), axis=axis)
-    if ord == 0:
-        return cast(sum_over(neq(x, 0), axis=axis), real_of(x.type.dtype))
-    if ord == 1:
-        return sum_over(abs_(x), axis=axis)
-    exponent, root = [scalar_constant(value, real_of(x.type.dtype)) for value in (ord, 1 / ord)]
-    return power(sum_over(power(abs_(x), exponent), axis=axis), root)
+    return norm_over(x, ord, axis)
 
 
 def _matrix_norm(x: Any, ord: Any, given: Any) -> Any:
     """Return the norm of the matrices in the last two axes."""
     if ord is None or ord == "fro":
-        return sqrt(sum_over(_squares(x), axis=(-2, -1)))
+        return sqrt(sum_over(square_of_modulus(x), axis=(-2, -1)))
     if ord == "nuc":
         return sum_over(SingularValues()(x), axis=-1)
     if isinstance(ord, int | float):
@@ -120,10 +104,10 @@ def _matrix_norm(x: Any, ord: Any, given: Any) -> Any:
 
 def vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """Return the norm of vectors along `axis`, or of all elements as one vector, as `numpy.linalg.vector_norm`."""
-    x = as_matrices(x)
+    x = as_floats(x)
     if axis is not None:
         return norm(x, ord, axis, keepdims)
-    result = norm(x.flatten(), ord)
+    result = norm(flatten(x), ord)
     return _kept(result, range(x.type.ndim), keepdims)
 
 
@@ -146,7 +130,7 @@ def cond(x: Any, p: Any = None) -> Any:
     -------
     tensor of shape (...)
     """
-    x = as_matrices(x)
+    x = as_floats(x)
     if p is None or p in (2, -2):
         values = SingularValues()(x)
         largest, smallest = max_over(values, axis=-1), min_over(values, axis=-1)

@@ -13,7 +13,7 @@ from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register,
 from symgrad.graph.types import NUMPY_DTYPES, TensorType, dtype_name
 from symgrad.kernels.numpy_random import DRAWS, WORDS, draw, words_of
 from symgrad.kernels.random_sample import sample_sizes
-from symgrad.ops.promotion import as_operand
+from symgrad.ops.promotion import as_operand, known_integer
 from symgrad.ops.shape import split_sizes
 from symgrad.ops.sizes import Sizes, size_of, specify_shape
 
@@ -56,7 +56,7 @@ class NumPySample(Op):
             if NUMPY_DTYPES[operand.type.dtype].kind not in "iufb":
                 raise InferenceError(DTypeError, f"{self.distribution} takes real numbers, got {operand.type.dtype}")
         given = iter(gaps)
-        sizes = [_known(next(given)) if size is None else size for size in self.sizes]
+        sizes = [known_integer(next(given)) if size is None else size for size in self.sizes]
         if any(size is not None and size < 0 for size in sizes):
             raise InferenceError(ShapeError, f"{self.distribution} got a negative size")
         own = self._own_axes(len(parameters))
@@ -73,7 +73,7 @@ class NumPySample(Op):
 
     def _added(self, parameters: Sequence[Any]) -> Sizes:
         if self.distribution == "permutation":
-            return (_known(parameters[0]),)
+            return (known_integer(parameters[0]),)
         return parameters[1].type.shape[-1:] if self.distribution == "multinomial" else ()
 
     def evaluate(self, state: np.ndarray, *operands: np.ndarray) -> list[np.ndarray]:
@@ -114,10 +114,6 @@ class NumPySample(Op):
         yield cls("uniform", "float64", (2,)), Sample((state.astype("int64"), half, half), DTypeError)
         yield cls("uniform", "float64", (2,)), Sample((state, np.ones((2, 2)), half), ShapeError)
         yield cls("normal", "float64", (2,)), Sample((state, half * 1j, half), DTypeError)
-
-
-def _known(operand: Any) -> int | None:
-    return None if operand.known is None else int(operand.known)
 
 
 def numpy_sample(

@@ -11,12 +11,12 @@ import numpy as np
 from symgrad.errors import GradientError, RangeError
 from symgrad.graph.op import Op, Sample, Undefined, register, user_error
 from symgrad.graph.types import TensorType
+from symgrad.ops.casting import as_floats
 from symgrad.ops.creation import zeros_like
 from symgrad.ops.joining import concatenate
 from symgrad.ops.linalg import matmul
 from symgrad.ops.matrices import (
     adjoint,
-    as_matrices,
     check_matrices,
     diagonal_matrix,
     diagonal_of,
@@ -185,7 +185,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     [[5.  6.2]
      [0.  3.4]]
     """
-    a = as_matrices(a)
+    a = as_floats(a)
     if mode not in MODES:
         raise user_error(RangeError, f"qr has the modes {', '.join(MODES)}, got {mode!r}", [a])
     if mode == "raw":

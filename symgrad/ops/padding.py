@@ -16,8 +16,9 @@ from symgrad.ops.elementwise import clip, maximum, switch
 from symgrad.ops.indexing import get_item
 from symgrad.ops.joining import concatenate
 from symgrad.ops.promotion import as_operand
-from symgrad.ops.repeating import integer_scalar, known_size
+from symgrad.ops.repeating import integer_scalar
 from symgrad.ops.shape import alloc
+from symgrad.ops.sizes import known_size
 
 
 def _edge(place: Any, size: Any) -> Any:
@@ -77,7 +78,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
     for width in [width for pair in widths for width in pair]:
         if isinstance(width, int) and width < 0:
             raise user_error(ShapeError, f"pad needs widths of 0 or more, got {width}", [x])
-    if mode != "constant" and mode not in SOURCES:
+    if not isinstance(mode, str) or (mode != "constant" and mode not in SOURCES):
         modes = ", ".join(map(repr, ["constant", *SOURCES]))
         raise user_error(ValueError, f"pad knows the modes {modes}, got {mode!r}", [x])
     values = _pairs(x, constant_values, "values")

@@ -11,7 +11,7 @@ from symgrad.ops.conv_arguments import steps
 from symgrad.ops.pool import MODES, MaxPoolGradient, Pool2d, as_pooled, pool_2d
 from symgrad.ops.promotion import as_operand
 from symgrad.ops.shape import reshape
-from symgrad.ops.sizes import size_of
+from symgrad.ops.sizes import known_size
 
 
 def pool_3d(
@@ -88,11 +88,10 @@ def _pool_depth(planes: Any, window: int, stride: int, pad: int, whole: bool, mo
     if (window, stride, pad) == (1, 1, 0):
         return planes
     kind = planes.type
-    sizes = [size_of(planes, a) if kind.shape[a] is None else kind.shape[a] for a in range(kind.ndim)]
+    sizes = [known_size(planes, axis) for axis in range(kind.ndim)]
     rows = reshape(planes, [*sizes[:-2], sizes[-2] * sizes[-1]])
     pooled = Pool2d((window, 1), (stride, 1), (pad, 0), whole, mode)(rows)
-    depth = pooled.type.shape[-2]
-    return reshape(pooled, [*sizes[:-3], size_of(pooled, kind.ndim - 3) if depth is None else depth, *sizes[-2:]])
+    return reshape(pooled, [*sizes[:-3], known_size(pooled, kind.ndim - 3), *sizes[-2:]])
 
 
 def max_pool_2d_same_size(input: Any, patch_size: Any) -> Any:

@@ -7,6 +7,7 @@ tensor's float, so float32 with int32 stays float32; integers that must become f
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -179,7 +180,7 @@ def _weak_integer(value: Any) -> bool:
 
 
 def _array_like(value: Any) -> np.ndarray:
-    """Convert nested lists; lists of Python numbers take the smallest dtype, as single numbers do; Theano's, NumPy's."""
+    """Convert nested lists. Python's numbers in them take the smallest dtype, as single ones do; in Theano, NumPy's."""
     try:
         array = np.array(value)
     except (ValueError, TypeError):
@@ -199,8 +200,8 @@ def as_operands(*values: Any) -> list[Any]:
     """Return several operands of one operation as variables; Python numbers adapt to the tensors among them."""
     if all(isinstance(value, Variable) for value in values):
         return list(values)
-    given: list[Any] = [value for value in values if isinstance(value, Variable | np.ndarray)]
-    dtypes = [value.dtype.name if isinstance(value, np.ndarray) else value.type.dtype for value in given]
+    dtypes = [v.dtype.name for v in values if isinstance(v, np.ndarray) and v.dtype.name in NUMPY_DTYPES]
+    dtypes += [v.type.dtype for v in values if isinstance(v, Variable)]  # type: ignore[attr-defined]
     return [as_operand(value, dtypes) for value in values]
 
 
@@ -226,6 +227,21 @@ def listed(values: Any, where: str, what: str) -> list[Any]:
         raise user_error(
             TypeError, f"{where} needs a list of {what}, got {type(values).__name__} {values!r:.60}"
         ) from None
+
+
+def whole_number(value: Any, where: str, name: str) -> int:
+    """Return an argument that must be an integer, known while the graph is built; raise for anything else."""
+    given: Any = value.known if isinstance(value, Variable) else value
+    try:
+        return int(given) if isinstance(given, float) and given.is_integer() else operator.index(given)
+    except TypeError:
+        raise user_error(TypeError, f"{where} needs an integer as {name}, got {type(value).__name__} {value!r:.60}",
+                         [value] if isinstance(value, Variable) else []) from None  # fmt: skip
+
+
+def known_integer(operand: Any) -> int | None:
+    """Return the value of an integer scalar if the graph knows it."""
+    return None if operand.known is None else int(operand.known)
 
 
 def zero_of(dtype: str) -> Any:

@@ -29,9 +29,9 @@ from symgrad.kernels.random_sample import (
     Parameter,
     sample_sizes,
 )
-from symgrad.ops.joining import stack
 from symgrad.ops.elementwise_op import call_row, rows
-from symgrad.ops.promotion import as_operand
+from symgrad.ops.joining import stack
+from symgrad.ops.promotion import as_operand, known_integer
 from symgrad.ops.shape import split_sizes
 from symgrad.ops.sizes import Sizes, size_of, specify_shape
 
@@ -83,7 +83,7 @@ class RandomSample(Op):
 
     def _filled(self, operands: Sequence[Any]) -> Sizes:
         given = iter(operands)
-        sizes = [_known_size(next(given)) if size is None else size for size in self.sizes]
+        sizes = [known_integer(next(given)) if size is None else size for size in self.sizes]
         if any(size is not None and size < 0 for size in sizes):
             raise InferenceError(ShapeError, f"{self.name} got a negative size: {shape_text(sizes)}")
         return tuple(sizes)
@@ -120,7 +120,7 @@ class RandomSample(Op):
     def _check_values(self, parameters: Sequence[Any], sizes: Sizes) -> None:
         """Raise now what drawing would raise, where all parameters are known."""
         if self.distribution.endswith("without_replacement") and None not in sizes:
-            population = _known_size(parameters[0])
+            population = known_integer(parameters[0])
             wanted = prod(sizes)  # type: ignore[arg-type]
             if population is not None and wanted > population:
                 raise InferenceError(
@@ -143,7 +143,7 @@ class RandomSample(Op):
         if self.distribution == "multinomial":
             return parameters[1].type.shape[-1:]  # type: ignore[no-any-return]
         if self.distribution == "permutation":
-            return (_known_size(parameters[0]),)
+            return (known_integer(parameters[0]),)
         return ()
 
     def known_value(self, *inputs: Any) -> np.ndarray | None:
@@ -206,10 +206,6 @@ _PARAMETER_REASON = (
     "a sample is a step function of its parameters, or its gradient would only hold for this draw; "
     "write avg + std * normal(size) if you want that one"
 )
-
-
-def _known_size(operand: Any) -> int | None:
-    return None if operand.known is None else int(operand.known)
 
 
 def _value(operand: Any) -> np.ndarray | None:

@@ -12,7 +12,7 @@ from symgrad.errors import DTypeError, IndexingError, ShapeError
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, apply_op, register, user_error
 from symgrad.graph.types import TensorType
 from symgrad.ops.elementwise_op import broadcast_shapes
-from symgrad.ops.promotion import as_operand, is_discrete, listed
+from symgrad.ops.promotion import as_operand, is_discrete, listed, whole_number
 from symgrad.ops.sampling import spread
 
 MODES = ("raise", "wrap", "clip")
@@ -143,6 +143,8 @@ def ravel_multi_index(multi_index: Any, dims: Any, mode: str = "raise", order: s
     if mode not in MODES or order not in ORDERS:
         raise user_error(ValueError, f"ravel_multi_index knows {MODES} and {ORDERS}, got {mode!r} and {order!r}")
     places = [as_operand(place) for place in listed(multi_index, "ravel_multi_index", "positions")]
+    if not places:
+        raise user_error(ShapeError, "ravel_multi_index needs a position along each axis, got none")
     return apply_op(RavelMultiIndex(mode, order), [as_operand(dims), *places]).outputs[0]
 
 
@@ -179,7 +181,8 @@ def unravel_index(indices: Any, dims: Any, order: str = "C", ndim: int | None = 
         raise user_error(
             ShapeError, f"unravel_index needs to know how many sizes there are, got {sizes.type}", [sizes], "Pass ndim."
         )
-    return apply_op(UnravelIndex(int(count or 1), order), [as_operand(indices), sizes]).outputs
+    count = 1 if count is None else whole_number(count, "unravel_index", "ndim")
+    return apply_op(UnravelIndex(count, order), [as_operand(indices), sizes]).outputs
 
 
 __all__ = ["ravel_multi_index", "unravel_index"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from symgrad.errors import DTypeError
 from symgrad.graph.op import user_error
 from symgrad.graph.types import NUMPY_DTYPES, dtype_name
@@ -14,7 +16,15 @@ from symgrad.ops.complex_numbers import imag, real
 from symgrad.ops.elementwise import abs_, log, power, sqr, sqrt, switch
 from symgrad.ops.elementwise import exp as exp_
 from symgrad.ops.identity import StopGradient
-from symgrad.ops.promotion import as_operand, float_of, is_complex, is_continuous, real_of, scalar_constant
+from symgrad.ops.promotion import (
+    as_operand,
+    float_of,
+    is_complex,
+    is_continuous,
+    real_of,
+    scalar_constant,
+    whole_number,
+)
 from symgrad.ops.reduction_op import ArgExtreme, Reduction
 from symgrad.ops.sizes import size_of, sizes_product
 
@@ -121,17 +131,18 @@ def var(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False, correct
     x = as_operand(x)
     axis = checked_axes(axis, x, "var")
     deviation = x - mean(x, axis, keepdims=True)
-    total = sum(_square_of_modulus(deviation), axis, keepdims=keepdims)
-    count = _count(x, axis) - ddof
+    total = sum(square_of_modulus(deviation), axis, keepdims=keepdims)
+    count = _count(x, axis) - whole_number(ddof, "var", "ddof")
     variance = total / (scalar_constant(count, total.type.dtype) if isinstance(count, int) else
                         cast(count, total.type.dtype))  # fmt: skip
     if corrected:
         error = mean(deviation, axis, keepdims=keepdims)
-        variance = variance - _square_of_modulus(error)
+        variance = variance - square_of_modulus(error)
     return variance
 
 
-def _square_of_modulus(x: Any) -> Any:
+def square_of_modulus(x: Any) -> Any:
+    """Return ``x * conj(x)``, which is real, so that sums of squares are recognized."""
     return sqr(real(x)) + sqr(imag(x)) if is_complex(x.type.dtype) else sqr(x)
 
 
@@ -216,8 +227,8 @@ def norm(x: Any, ord: Any = 2, axis: Any = None, keepdims: bool = False) -> Any:
     axis = checked_axes(axis, x, "norm")
     x = x if is_continuous(x.type.dtype) else cast(x, float_of(x.type.dtype))
     if ord in (2, "fro", None):
-        return sqrt(sum(_square_of_modulus(x), axis, keepdims=keepdims))
-    if isinstance(ord, str):
+        return sqrt(sum(square_of_modulus(x), axis, keepdims=keepdims))
+    if not isinstance(ord, int | float | np.number):
         raise user_error(ValueError, f"norm has no ord {ord!r}", [x], "It is a number, or 'fro'.")
     if ord == 1:
         return sum(abs_(x), axis, keepdims=keepdims)

@@ -15,10 +15,10 @@ from symgrad.ops.axes import checked_axes, checked_axis, dimshuffle, shape_padle
 from symgrad.ops.elementwise import maximum
 from symgrad.ops.indexing import get_item
 from symgrad.ops.joining import concatenate
-from symgrad.ops.promotion import as_operand, is_discrete, listed, scalar_constant
+from symgrad.ops.promotion import as_operand, is_discrete, listed, scalar_constant, whole_number
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.shape import alloc, elements_of, flatten, reshape
-from symgrad.ops.sizes import size_of, specify_shape
+from symgrad.ops.sizes import known_size, size_of, specify_shape
 
 EVERYTHING = slice(None)
 
@@ -31,12 +31,6 @@ def integer_scalar(value: Any, where: str) -> Any:
     if variable.type.ndim or not is_discrete(variable.type.dtype):
         raise user_error(DTypeError, f"{where} needs integer scalars, got {variable.type}", [variable])
     return int(variable.known) if variable.known is not None else variable
-
-
-def known_size(x: Any, axis: int) -> Any:
-    """Return the size of an axis: an int if the graph knows it, else a scalar."""
-    size = x.type.shape[axis]
-    return size_of(x, axis) if size is None else size
 
 
 def tile(x: Any, reps: Any, ndim: int | None = None) -> Any:
@@ -68,6 +62,7 @@ def tile(x: Any, reps: Any, ndim: int | None = None) -> Any:
         reps = _counts(as_operand(reps), ndim)
     counts = [integer_scalar(count, "tile") for count in reps]
     wanted = max(x.type.ndim, len(counts))
+    ndim = None if ndim is None else whole_number(ndim, "tile", "ndim")
     if ndim is not None and ndim < wanted:
         raise user_error(ShapeError, f"tile can't make {ndim} axes of {x.type} and {len(counts)} repetitions", [x])
     wanted = wanted if ndim is None else ndim
@@ -253,6 +248,7 @@ def rot90(x: Any, k: int = 1, axes: Sequence[int] = (0, 1)) -> Any:
     first, second = plane if len(plane) == 2 else (0, 0)
     if first == second:
         raise user_error(ShapeError, f"rot90 needs two different axes, got {tuple(axes)}", [x])
+    k = whole_number(k, "rot90", "k")
     if k % 2 == 0:
         return flip(x, (first, second)) if k % 4 else x
     return swapaxes(flip(x, second), first, second) if k % 4 == 1 else flip(swapaxes(x, first, second), second)

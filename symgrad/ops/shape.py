@@ -16,7 +16,7 @@ from symgrad.graph.variables import Apply, Constant, Variable
 from symgrad.kernels.checks import mismatch
 from symgrad.kernels.grammar import Broadcast, Reshape, View
 from symgrad.ops.casting import cast
-from symgrad.ops.promotion import as_operand, is_discrete, listed
+from symgrad.ops.promotion import as_operand, is_discrete, listed, whole_number
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.sizes import MakeVector, Sizes, size_of, sizes_product
 
@@ -171,6 +171,7 @@ def reshape(x: Any, newshape: Any, ndim: int | None = None) -> Any:
         If the number of elements can't fit, as far as sizes are known; else when the compiled function is called.
     """
     x = as_operand(x)
+    ndim = None if ndim is None else whole_number(ndim, "reshape", "ndim")
     if ndim is not None and isinstance(newshape, Variable) and newshape.type.ndim == 1:  # type: ignore[attr-defined]
         newshape = elements_of(newshape, "reshape") if newshape.type.shape[0] is not None else [  # type: ignore[attr-defined]
             newshape[index] for index in range(ndim)]  # type: ignore[index]  # fmt: skip

@@ -11,14 +11,14 @@ import numpy as np
 from symgrad.errors import DTypeError, GradientError, ShapeError
 from symgrad.graph.op import Op, Sample, Undefined, register, user_error
 from symgrad.graph.types import TensorType
-from symgrad.ops.casting import cast
+from symgrad.ops.axes import shape_padright
+from symgrad.ops.casting import as_floats, cast
 from symgrad.ops.complex_numbers import real
 from symgrad.ops.elementwise import maximum
 from symgrad.ops.linalg import matmul
 from symgrad.ops.matrices import (
     adjoint,
     as_column,
-    as_matrices,
     as_row,
     check_matrices,
     diagonal_matrix,
@@ -230,7 +230,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     >>> print(s.eval({a: [[3., 0.], [0., 4.], [0., 0.]]}))
     [4. 3.]
     """
-    a = as_matrices(a)
+    a = as_floats(a)
     if not compute_uv:
         return SingularValues()(a)
     return SingularVectors(bool(full_matrices))(a)
@@ -238,7 +238,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 
 def svdvals(a: Any) -> Any:
     """Return the singular values of each matrix of a stack, descending."""
-    return SingularValues()(as_matrices(a))
+    return SingularValues()(as_floats(a))
 
 
 def default_share(a: Any) -> Any:
@@ -262,13 +262,13 @@ def matrix_rank(a: Any, tol: Any = None) -> Any:
     -------
     int64 tensor of shape (...)
     """
-    a = as_matrices(a)
+    a = as_floats(a)
     values = SingularValues()(a)
     if tol is None:
         least = max_over(values, axis=-1, keepdims=True) * default_share(a)
     else:
         limit = as_operand(tol)
-        least = limit.dimshuffle(*range(limit.type.ndim), "x") if limit.type.ndim else limit
+        least = shape_padright(limit) if limit.type.ndim else limit
     return sum_over(values > least, axis=-1)
 
 

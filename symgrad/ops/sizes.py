@@ -16,7 +16,7 @@ from symgrad.kernels.checks import vouched
 from symgrad.kernels.grammar import Kernel, Library, Same, View
 from symgrad.ops.axes import checked_axis
 from symgrad.ops.casting import cast
-from symgrad.ops.promotion import as_operand, is_discrete, listed, scalar_constant
+from symgrad.ops.promotion import as_operand, is_discrete, listed, scalar_constant, whole_number
 from symgrad.ops.sampling import number, spread
 
 Sizes = tuple[int | None, ...]
@@ -58,6 +58,12 @@ class Size(Op):
 def size_of(x: Any, axis: int) -> Any:
     """Return the size of one axis of `x` as an int64 scalar."""
     return Size(axis + x.type.ndim if axis < 0 else axis)(x)
+
+
+def known_size(x: Any, axis: int) -> Any:
+    """Return the size of an axis: an int if the graph knows it, else a scalar."""
+    size = x.type.shape[axis]
+    return size_of(x, axis) if size is None else size
 
 
 def sizes_product(sizes: Sequence[Any]) -> Any:
@@ -239,7 +245,7 @@ def specify_shape(x: Any, shape: Any) -> Any:
     later = [(axis, size) for axis, size in enumerate(shape) if isinstance(size, Variable) and size.known is None]
     sizes = tuple([
         None if size is None or (isinstance(size, Variable) and size.known is None)
-        else int(size.known if isinstance(size, Variable) else size)  # type: ignore[arg-type]
+        else whole_number(size, "specify_shape", "size")
         for size in shape
     ])  # fmt: skip
     known = list(zip(x.type.shape, x.type.broadcastable, strict=True))
@@ -315,6 +321,7 @@ def patternbroadcast(x: Any, broadcastable: Sequence[bool]) -> Any:
     (True, False)
     """
     x = as_operand(x)
+    broadcastable = listed(broadcastable, "patternbroadcast", "bools")
     if len(broadcastable) != x.type.ndim:
         raise user_error(ShapeError, f"patternbroadcast got {len(broadcastable)} axes for {x.type}", [x])
     stretching = [axis for axis, stretches in enumerate(broadcastable) if stretches]

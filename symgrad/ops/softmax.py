@@ -15,10 +15,10 @@ from symgrad.graph.variables import Apply
 from symgrad.kernels.checks import mismatch
 from symgrad.kernels.grammar import Kernel, Library
 from symgrad.ops.axes import checked_axis
-from symgrad.ops.casting import cast
+from symgrad.ops.casting import as_floats
 from symgrad.ops.creation import arange
 from symgrad.ops.elementwise import log
-from symgrad.ops.promotion import as_operand, float_of, is_discrete
+from symgrad.ops.promotion import as_operand, is_discrete
 from symgrad.ops.reduction import sum as sum_over
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.sizes import size_of
@@ -237,11 +237,6 @@ class LabelGradient(Op):
         yield cls(), Sample((p, np.array([2, 3]), number(0.5, "float64")), IndexingError)
 
 
-def _float(x: Any) -> Any:
-    x = as_operand(x)
-    return cast(x, float_of(x.type.dtype))
-
-
 def _last_axis(x: Any, axis: int | None, where: str) -> int:
     if x.type.ndim == 0:
         raise user_error(ShapeError, f"{where} needs at least one axis, got a scalar", [x])
@@ -263,13 +258,13 @@ def softmax(x: Any, axis: int | None = None) -> Any:
     tensor
         Same shape. Theano turns a vector into a row; here it stays a vector.
     """
-    x = _float(x)
+    x = as_floats(x)
     return Softmax(_last_axis(x, axis, "softmax"))(x)
 
 
 def log_softmax(x: Any, axis: int | None = None) -> Any:
     """Logarithm of `softmax`, computed without leaving the range of floats."""
-    x = _float(x)
+    x = as_floats(x)
     return LogSoftmax(_last_axis(x, axis, "log_softmax"))(x)
 
 

@@ -12,10 +12,10 @@ from symgrad.errors import DTypeError, LinearAlgebraError, RangeError, ShapeErro
 from symgrad.graph.op import Op, Sample, register, user_error
 from symgrad.graph.types import TensorType
 from symgrad.ops.axes import checked_axis, transpose
+from symgrad.ops.casting import as_floats
 from symgrad.ops.linalg import matmul
 from symgrad.ops.matrices import (
     adjoint,
-    as_matrices,
     check_matrices,
     check_square_values,
     diagonal_of,
@@ -155,7 +155,7 @@ def inv(a: Any) -> Any:
     [[0.5  0.  ]
      [0.   0.25]]
     """
-    return Inverse()(as_matrices(a))
+    return Inverse()(as_floats(a))
 
 
 def matrix_inverse(a: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from symgrad.errors import DTypeError, IndexingError, RangeError, ShapeError
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register, user_error
 from symgrad.graph.types import TensorType
-from symgrad.ops.axes import checked_axis
+from symgrad.ops.axes import check_axis, checked_axis
 from symgrad.ops.casting import cast
 from symgrad.ops.picking import take_along_axis
 from symgrad.ops.promotion import as_operand, is_complex, is_discrete, scalar_constant
@@ -19,11 +19,6 @@ from symgrad.ops.sampling import number, spread
 from symgrad.ops.shape import flatten
 
 KINDS = (None, "quicksort", "mergesort", "heapsort", "stable")
-
-
-def _check_axis(name: str, axis: int, x: Any) -> None:
-    if axis >= x.type.ndim:
-        raise InferenceError(ShapeError, f"{name} got axis {axis} of {x.type}")
 
 
 @register
@@ -38,7 +33,7 @@ class Sort(Op):
         return f"sort{{{self.axis}}}"
 
     def infer(self, x: Any) -> list[TensorType]:
-        _check_axis("sort", self.axis, x)
+        check_axis("sort", self.axis, x)
         return [x.type]
 
     def evaluate(self, x: np.ndarray) -> list[np.ndarray]:
@@ -72,7 +67,7 @@ class ArgSort(Op):
         return f"argsort{{{self.axis}}}"
 
     def infer(self, x: Any) -> list[TensorType]:
-        _check_axis("argsort", self.axis, x)
+        check_axis("argsort", self.axis, x)
         return [x.type.with_dtype("int64")]
 
     def evaluate(self, x: np.ndarray) -> list[np.ndarray]:
@@ -110,7 +105,7 @@ class ArgTopK(Op):
         return f"argtopk{{{self.axis}}}"
 
     def infer(self, x: Any, k: Any) -> list[TensorType]:
-        _check_axis("topk", self.axis, x)
+        check_axis("topk", self.axis, x)
         if is_complex(x.type.dtype):
             raise InferenceError(DTypeError, "topk doesn't take complex numbers, which have no order")
         if k.type.ndim or not is_discrete(k.type.dtype):

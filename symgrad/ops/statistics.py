@@ -98,6 +98,8 @@ def median(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """
     x = as_operand(x)
     axes = checked_axes(axis, x, "median")
+    if axis is not None and len(axes) != 1:
+        raise user_error(ShapeError, f"median takes one axis, or None for all elements, got {axis}", [x])
     line, place = (flatten(x), 0) if axis is None else (x, axes[0])
     ordered = sort(cast(line, float_of(line.type.dtype)), place)
     count = size_of(line, place)

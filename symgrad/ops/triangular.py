@@ -11,11 +11,10 @@ import numpy as np
 from symgrad.errors import DTypeError, LinearAlgebraError, RangeError, ShapeError
 from symgrad.graph.op import InferenceError, Op, Sample, register, user_error
 from symgrad.graph.types import TensorType
-from symgrad.ops.casting import cast_operands
+from symgrad.ops.casting import as_floats, cast_operands
 from symgrad.ops.linalg import matmul
 from symgrad.ops.matrices import (
     adjoint,
-    as_matrices,
     broadcast_stacks,
     check_matrices,
     check_square_values,
@@ -289,7 +288,7 @@ def cholesky(a: Any, lower: bool = True, on_error: str = "raise") -> Any:
     [[2. 0.]
      [1. 3.]]
     """
-    a = as_matrices(a)
+    a = as_floats(a)
     if on_error not in ON_ERROR:
         raise user_error(RangeError, f"on_error is raise or nan, got {on_error!r}", [a])
     op = Cholesky(on_error)
@@ -299,7 +298,7 @@ def cholesky(a: Any, lower: bool = True, on_error: str = "raise") -> Any:
 def as_equation(name: str, a: Any, b: Any) -> tuple[Any, Any, bool]:
     """Return both sides of an equation in their common float dtype, a vector as a column; and whether it was one."""
     a, b = as_operands(a, b)
-    a, b = as_matrices(a), as_matrices(b)
+    a, b = as_floats(a), as_floats(b)
     a, b = cast_operands([a, b], [upcast(a.type.dtype, b.type.dtype)] * 2)
     if b.type.ndim == 0 or a.type.ndim < 2:
         raise user_error(ShapeError, f"{name} takes matrices, and vectors or matrices on the right, got {a.type} and "
@@ -347,7 +346,7 @@ def solve_triangular(
     """
     a, b, is_vector = as_equation("solve_triangular", a, b)
     kinds = {0: 0, 1: 1, 2: 2, "N": 0, "T": 1, "C": 2}
-    if trans not in kinds:
+    if not isinstance(trans, int | str) or trans not in kinds:
         raise user_error(RangeError, f"trans is 0, 1 or 2 ('N', 'T' or 'C'), got {trans!r}", [a])
     if kinds[trans]:
         a, lower = (transposed if kinds[trans] == 1 else adjoint)(a), not lower

@@ -67,7 +67,10 @@ def bilinear_kernel_2D(ratio: Any, normalize: bool = True) -> Any:
     -----
     Keeps the behaviour of Theano's ``nnet.abstract_conv.bilinear_kernel_2D``.
     """
-    rows, columns = ratio if isinstance(ratio, tuple | list) else (ratio, ratio)
+    ratios = ratio if isinstance(ratio, tuple | list) else (ratio, ratio)
+    if len(ratios) != 2:
+        raise user_error(ShapeError, f"bilinear_kernel_2D takes a ratio or a pair of them, got {ratio!r:.60}")
+    rows, columns = ratios
     vertical, horizontal = bilinear_kernel_1D(rows, normalize), bilinear_kernel_1D(columns, normalize)
     return dimshuffle(vertical, 0, "x") * dimshuffle(horizontal, "x", 0)
 

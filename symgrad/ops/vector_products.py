@@ -8,6 +8,7 @@ from symgrad.ops.axes import dimshuffle
 from symgrad.ops.complex_numbers import conj
 from symgrad.ops.linalg import dot, tensordot
 from symgrad.ops.promotion import as_operands
+from symgrad.ops.shape import flatten
 
 
 def outer(x: Any, y: Any) -> Any:
@@ -25,7 +26,7 @@ def outer(x: Any, y: Any) -> Any:
      [6 8]]
     """
     x, y = as_operands(x, y)
-    return dimshuffle(x.flatten(), 0, "x") * dimshuffle(y.flatten(), "x", 0)
+    return dimshuffle(flatten(x), 0, "x") * dimshuffle(flatten(y), "x", 0)
 
 
 def inner(x: Any, y: Any) -> Any:
@@ -53,7 +54,7 @@ def vdot(x: Any, y: Any) -> Any:
     7
     """
     x, y = as_operands(x, y)
-    return dot(conj(x.flatten()), y.flatten())
+    return dot(conj(flatten(x)), flatten(y))
 
 
 __all__ = ["inner", "outer", "vdot"]

@@ -18,14 +18,9 @@ from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
 from symgrad.graph.types import TensorType
 from symgrad.ops.creation import zeros
 from symgrad.ops.indexing import set_subtensor
-from symgrad.ops.promotion import as_operand, is_discrete
+from symgrad.ops.promotion import as_operand, is_discrete, known_integer
 from symgrad.ops.sampling import number, spread
 from symgrad.ops.sizes import size_of, specify_shape
-
-
-def known_size(operand: Any) -> int | None:
-    """Return the value of an integer scalar if the graph knows it."""
-    return None if operand.known is None else int(operand.known)
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,7 @@ class Windows(_Sliding):
     def infer(self, x: Any, window: Any) -> list[TensorType]:
         if not 0 <= self.axis < x.type.ndim:
             raise InferenceError(ShapeError, f"windows slide along axis {self.axis}, got {x.type}")
-        size, places = x.type.shape[self.axis], known_size(window)
+        size, places = x.type.shape[self.axis], known_integer(window)
         count = None if size is None or places is None else self.count(size, places)
         shape = [*x.type.shape[: self.axis], count, places, *x.type.shape[self.axis + 1 :]]
         return [TensorType(x.type.dtype, shape)]
@@ -132,7 +127,7 @@ class WindowSums(_Sliding):
         if not 0 <= self.axis < y.type.ndim - 1:
             raise InferenceError(ShapeError, f"window_sums needs windows on axes {self.axis} and {self.axis + 1}")
         count, window = y.type.shape[self.axis : self.axis + 2]
-        length = known_size(size)
+        length = known_integer(size)
         if count is not None and window is not None and length is not None:
             self.check_count(count, window, length)
         shape = [*y.type.shape[: self.axis], length, *y.type.shape[self.axis + 2 :]]

@@ -104,7 +104,7 @@ def _is_zero(x: Any) -> bool:
 
 def add_s_s(x: Any, y: Any) -> Any:
     """Return the sum of two sparse matrices, in the format of the first."""
-    x, y = in_one_dtype(x, y)
+    x, y = in_one_dtype(as_sparse_variable(x), as_sparse_variable(y))
     return AddSparse()(x, as_format(y, x.type.format))
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from symgrad.errors import IndexingError
 from symgrad.graph.op import Disconnected, user_error
 from symgrad.graph.variables import Variable
+from symgrad.ops.axes import shape_padleft
 from symgrad.ops.creation import arange
-from symgrad.ops.promotion import as_operand, is_discrete
+from symgrad.ops.promotion import as_operand, is_discrete, listed
 from symgrad.sparse.parts import (
     Elements,
     FromElements,
@@ -69,7 +70,7 @@ def _all(x: Any, axis: int) -> Any:
 def _is_list(entry: Any) -> bool:
     if isinstance(entry, Variable):
         return entry.type.ndim == 1  # type: ignore[attr-defined]
-    return isinstance(entry, list | tuple | np.ndarray) and np.ndim(entry) == 1
+    return isinstance(entry, list | tuple) or (isinstance(entry, np.ndarray) and entry.ndim == 1)
 
 
 def _is_number(entry: Any) -> bool:
@@ -79,8 +80,7 @@ def _is_number(entry: Any) -> bool:
 
 
 def _vector(entry: Any) -> Any:
-    return as_operand(np.asarray(entry, "int64") if isinstance(entry, list | tuple) and not any(
-        isinstance(number, Variable) for number in entry) else entry)  # fmt: skip
+    return as_operand(np.zeros(0, "int64") if isinstance(entry, list | tuple) and not entry else entry)
 
 
 def get_item(x: Any, key: Any) -> Any:
@@ -151,7 +151,10 @@ def get_item_2lists_grad(x: Any, ind1: Any, ind2: Any, gz: Any) -> Any:
 
 def get_item_scalar(x: Any, index: Any) -> Any:
     """Return one element of a sparse matrix, as a scalar."""
-    row, column = [as_operand(number).dimshuffle("x") for number in index]
+    numbers = listed(index, "get_item_scalar", "two integers")
+    if len(numbers) != 2:
+        raise user_error(IndexingError, f"get_item_scalar needs two integers, got {len(numbers)}")
+    row, column = [shape_padleft(number) for number in numbers]
     return Elements()(as_sparse_variable(x), row, column)[0]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from symgrad.errors import DTypeError, ShapeError
 from symgrad.graph.op import InferenceError, user_error
 from symgrad.ops.creation import arange
-from symgrad.ops.promotion import as_operand
+from symgrad.ops.promotion import as_operand, listed
 from symgrad.ops.sizes import size_of
 from symgrad.sparse.arithmetic import sp_zeros_like
 from symgrad.sparse.conversion import as_format, cast
@@ -71,7 +71,7 @@ class StackSparse(SparseOp):
 def _stacked(blocks: Any, axis: int, format: str | None, dtype: str | None) -> Any:
     if not blocks:
         raise user_error(ShapeError, f"{('vstack', 'hstack')[axis]} needs at least one matrix")
-    matrices = in_one_dtype(*[as_sparse_variable(block) for block in blocks])
+    matrices = in_one_dtype(*[as_sparse_variable(block) for block in listed(blocks, "stacking", "sparse matrices")])
     stacked = StackSparse(axis, format or matrices[0].type.format)(*matrices)
     return stacked if dtype is None else cast(stacked, dtype)
 

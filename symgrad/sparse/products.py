@@ -315,6 +315,9 @@ def _data_gradient(format: str, indices: Any, indptr: Any, b: Any, g_ab: Any) ->
     from symgrad.ops.sizes import MakeVector, size_of
 
     indices, indptr, b, g_ab = [as_operand(v) for v in (indices, indptr, b, g_ab)]
+    if b.type.ndim != 2 or g_ab.type.ndim != 2:
+        raise user_error(ShapeError, f"the operand and the gradient must be matrices, got {b.type}, {g_ab.type}",
+                         [b, g_ab])  # fmt: skip
     shape = MakeVector("int64")(size_of(g_ab, 0), size_of(b, 0))
     pattern = FromParts(format)(ones_like(indices, b.type.dtype), indices, indptr, shape)
     return ProductAt()(pattern, g_ab, b)

@@ -12,9 +12,9 @@ from symgrad.config import config
 from symgrad.errors import DTypeError, ShapeError
 from symgrad.graph.op import user_error
 from symgrad.graph.types import TensorType, dtype_name
-from symgrad.graph.variables import make_constant
+from symgrad.graph.variables import Constant, make_constant
 from symgrad.ops.axes import dimshuffle, shape_padleft
-from symgrad.ops.promotion import as_operand
+from symgrad.ops.promotion import as_operand, whole_number
 
 PREFIXES = {
     "": None, "b": "int8", "w": "int16", "i": "int32", "l": "int64", "f": "float32", "d": "float64",
@@ -77,7 +77,10 @@ def constant(x: Any, name: str | None = None, ndim: int | None = None, dtype: st
     """
     variable = as_operand(x, name=name)
     wanted = dtype_name(dtype or variable.type.dtype)
+    ndim = None if ndim is None else whole_number(ndim, "constant", "ndim")
     if variable.type.dtype != wanted or ndim not in (None, variable.type.ndim):
+        if not isinstance(variable, Constant):
+            raise user_error(DTypeError, f"constant takes numbers and arrays, got {variable.type}", [variable])
         data = variable.data.astype(wanted)
         if ndim is not None and data.ndim > ndim:
             raise user_error(ShapeError, f"a constant of {data.ndim} axes can't have {ndim}", [variable])
@@ -107,7 +110,7 @@ def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None)
     variable = as_operand(x, name=name)
     if not isinstance(variable.type, TensorType):
         raise user_error(DTypeError, f"expected a tensor, got {variable.type}", [variable])
-    extra = 0 if ndim is None else variable.type.ndim - ndim
+    extra = 0 if ndim is None else variable.type.ndim - whole_number(ndim, "as_tensor_variable", "ndim")
     if extra > 0 and not all(variable.type.broadcastable[:extra]):
         raise user_error(ShapeError, f"{variable.type} can't have {ndim} axes: the first don't stretch", [variable])
     return shape_padleft(variable, -extra) if extra < 0 else dimshuffle(variable, *range(extra, variable.type.ndim))

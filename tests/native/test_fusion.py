@@ -402,3 +402,11 @@ def test_nothing_is_stored_that_nobody_reads() -> None:
     _, types, steps = fused_of(symgrad.function([x], normalised), [numbers(2048, 200)])
     large = [v for step in steps for v in step.outputs if np.prod(types[v].type.shape) == 2048 * 200]
     assert len(large) == 1
+
+
+def test_an_index_that_is_an_operand_too_has_axes_of_its_own():
+    x, i, j = T.dtensor3("x"), T.lvector("i"), T.lvector("j")
+    f = symgrad.function([x, i, j], T.sum((x * j)[i, j], axis=0))
+    value = np.random.RandomState(0).normal(size=(3, 1, 3))
+    rows, columns = np.array([1, 2, 0]), np.array([0, -1, 0])
+    np.testing.assert_allclose(f(value, rows, columns), (value * columns)[rows, columns].sum(0), rtol=1e-12)

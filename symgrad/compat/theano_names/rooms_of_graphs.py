@@ -17,7 +17,8 @@ GRAPH_ROOMS: dict[str, str] = {
         .sharing: SharedVariable
         symgrad: Variable Constant
         .printing: pp
-        symgrad.control: scan map reduce foldl foldr scan_checkpoints OpFromGraph
+        symgrad.control: scan map reduce foldl foldr scan_checkpoints
+        .custom: OpFromGraph
         theano.gof: Apply Op Type FunctionGraph
         theano.gradient: grad subgraph_grad Lop Rop
         theano.compile: as_op predefined_linkers predefined_modes shared_constructor SymbolicInput SymbolicOutput
@@ -88,7 +89,7 @@ GRAPH_ROOMS: dict[str, str] = {
         .generic: generic
         .sharing: SharedVariable
     """,
-    "theano.compile.builders": "symgrad.control: OpFromGraph",
+    "theano.compile.builders": ".custom: OpFromGraph",
     "theano.compile.ops": """
         .custom: as_op FromFunctionOp view_op deep_copy_op ViewOp DeepCopyOp
         symgrad.ops.sizes: Shape_i=Size SpecifyShape specify_shape shape
@@ -171,9 +172,11 @@ GRAPH_ROOMS: dict[str, str] = {
     "theano.d3viz": ".printing: d3viz d3write",
     "theano.d3viz.d3viz": ".printing: d3viz d3write",
     "theano.misc": "",
+    "theano.misc.may_share_memory": "numpy: may_share_memory",
     "theano.misc.safe_asarray": ".facts: _asarray",
     "theano.misc.pkl_utils": ".pickles: dump load",
     "theano.tests": "",
+    "theano.gof.python25": ".python_versions: *",
     "theano.tests.unittest_tools": ".test_tools: *",
     "theano.tests.breakpoint": "symgrad.custom: PdbBreakpoint=Breakpoint",
 }

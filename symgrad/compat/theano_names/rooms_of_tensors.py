@@ -50,6 +50,8 @@ TENSOR_ROOMS: dict[str, str] = {
     "theano.tensor.sort": "theano.tensor: sort argsort topk argtopk topk_and_argtopk\n.ops: SortOp ArgSortOp TopKOp",
     "theano.tensor.inplace": ".inplace: *",
     "theano.tensor.io": "",
+    "theano.tensor.tests": "",
+    "theano.tensor.tests.test_basic": ".arrays_for_tests: *",
     "theano.tensor.utils": ".utilities: hash_from_ndarray hash_from_dict shape_of_variables",
     "theano.tensor.xlogx": "symgrad.tensor: xlogx xlogy0",
     "theano.tensor.fft": "symgrad.tensor.fft: rfft=rfft_parts irfft=irfft_parts",

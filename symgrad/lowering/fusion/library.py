@@ -197,7 +197,9 @@ def take(b: Builder, step: Step, attributes: Attributes) -> Term:
     else:
         for found, place in zip(indexed, positions, strict=True):
             node = b.at(node, found, place)
-    return Term(node, (*axes[:before], *picked, *axes[before:]))
+    found_axes = (*axes[:before], *picked, *axes[before:])
+    b.axes.append(found_axes)  # positions may be made of what the rest is made of, too
+    return Term(node, found_axes)
 
 
 def _slices_taken(b: Builder, step: Step, x: Term, index: Sequence[Any]) -> tuple[Term, tuple[Any, ...]]:
