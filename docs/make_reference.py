@@ -21,6 +21,7 @@ from symgrad.config import SETTINGS, text_of
 from symgrad.graph.op import Op, registry
 from symgrad.ops.elementwise_op import ElementwiseFunction
 from symgrad.rewriting.engine import ENGINE_RULES, GRAPH_RULES, RULES
+from symgrad.tensor.constructors import CONSTRUCTORS
 
 PAGE = Path(__file__).with_name("reference.md")
 HEADER = """\
@@ -106,7 +107,7 @@ def _language_parts() -> Iterator[str]:
     yield "## `symgrad.tensor`: the user's language"
     groups: dict[str, dict[str, Any]] = {}
     for name, member in sorted(vars(T).items()):
-        if inspect.isfunction(member) and name not in T.CONSTRUCTORS and not name.startswith("_"):
+        if inspect.isfunction(member) and name not in CONSTRUCTORS and not name.startswith("_"):
             groups.setdefault(member.__module__, {})[name] = member
     for module_name in sorted(groups):
         yield f"### {_summary(importlib.import_module(module_name))}"
@@ -169,9 +170,9 @@ def _constructor_part() -> Iterator[str]:
         "The names of constructors are a letter for the dtype and a word for the axes. Each takes `name` (and those "
         "without a letter `dtype`); the plural forms take several names, or a number."
     )
-    plain = [name for name, function in T.CONSTRUCTORS.items() if "floatX" in (function.__doc__ or "")]
+    plain = [name for name, function in CONSTRUCTORS.items() if "floatX" in (function.__doc__ or "")]
     rows = [
-        (f"`T.{name}`", ", ".join(f"`T.{other}`" for other in T.CONSTRUCTORS if other[1:] == name)) for name in plain
+        (f"`T.{name}`", ", ".join(f"`T.{other}`" for other in CONSTRUCTORS if other[1:] == name)) for name in plain
     ]
     yield _table(("floatX", "other dtypes"), rows)
 

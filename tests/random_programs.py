@@ -7,8 +7,11 @@ and away from kinks, so that finite differences say the truth.
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import direct
@@ -94,7 +97,8 @@ class State:
     def value_of(self, numeric: str) -> np.ndarray:
         """Compute a line in NumPy."""
         scope = {"np": np, "scipy": scipy, "floatX": self.floatx, **vars(direct), **self.values}
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the mean of nothing, and the like: such lines are given up
             return np.asarray(eval(numeric, scope))
 
     def symbol_of(self, symbolic: str) -> Any:
@@ -284,19 +288,36 @@ def production(weight: int = 1) -> Callable[[Production], Production]:
     return declare
 
 
-def random_program(seed: int) -> Program:
-    """Return the random program of a seed."""
+MODULES = ("productions", "productions_of_algebra", "productions_of_numbers", "productions_of_parts",
+           "productions_of_shapes")  # fmt: skip
+
+
+WITH_KERNELS = ("productions", "productions_of_shapes")
+"""Modules whose lines nearly always have native kernels."""
+
+
+@cache
+def productions_of(modules: tuple[str, ...]) -> list[Production]:
+    """Return the productions of some modules, in an order that doesn't depend on who imported what."""
+    for name in modules:
+        import_module(name)
+    found = [one for one in PRODUCTIONS if one.__module__ in modules]
+    return sorted(found, key=lambda one: (one.__module__, one.__name__))
+
+
+def random_program(seed: int, modules: tuple[str, ...] = MODULES) -> Program:
+    """Return the random program of a seed, made of lines of some modules."""
     builder = Builder(seed)
     with symgrad.config.change_flags(floatX=builder.floatx, warn_float64="ignore"):
         builder.fresh(builder.shape(1), builder.dtype("f"), ones=builder.chance(0.7))
         if builder.chance(0.5):
             builder.fresh(builder.shape(), builder.dtype(), ones=builder.chance(0.7))
-        if builder.chance(0.1):
+        if builder.chance(0.1) and modules != WITH_KERNELS:
             builder.fresh(builder.shape(), builder.dtype("c"), ones=builder.chance(0.7))
         wanted = builder.random.choice([1, 2, 3, 5, 7, 10, 14])
         for _ in range(200):
             try:
-                builder.random.choice(PRODUCTIONS)(builder)
+                builder.random.choice(productions_of(modules))(builder)
             except UnfitError:
                 continue
             if len(builder.lines) >= wanted:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import linecache
+import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from mistakes import MISTAKES
+
+import symgrad.tensor as T
 
 PROGRAMS = {
     "dot_inner_sizes": """
@@ -226,3 +230,32 @@ def test_errors_are_python_s_own_kinds_too() -> None:
         (errors.MissingInputError, ValueError),
     ):
         assert issubclass(kind, builtin) and issubclass(kind, errors.SymgradError)
+
+
+OF_ANOTHER_KIND: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "rows of different lengths": (lambda x: T.add(x, [[1, 2], [3]]), "rows of equal lengths, got list"),
+    "a dict as a number": (lambda x: T.full_like(x, {}), "expected a number of float64, got dict"),
+    "an axis as axes": (lambda x: T.fft.fftn(x, axes=1), "fftn needs a list of axes, got int 1"),
+    "a size as sizes": (lambda x: T.fft.rfft2(x, s=2), "rfft2 needs a list of sizes, got int 2"),
+    "no sizes": (lambda x: T.broadcast_to(x, None), "broadcast_to needs a list of sizes"),
+    "no axes": (lambda x: T.tensordot(x, x, None), "tensordot needs a list of axes"),
+    "one axis of a plane": (lambda x: T.rot90(x, axes=(0,)), "rot90 needs two different axes"),
+    "an array as arrays": (lambda x: T.linalg.multi_dot(1.5), "multi_dot needs a list of arrays"),
+    "a factor without its side": (lambda x: T.linalg.cho_solve(x, x[0]), "needs a pair"),
+    "a fraction of an axis": (lambda x: T.shape_padleft(x, 0.5), "needs an integer as n_ones, got float"),
+    "a vector's identity": (lambda x: T.identity_like(x[0]), "identity_like needs a matrix"),
+    "a part without sizes": (lambda x: T.split(x, x[0, 0].astype("int64"), 2), "split needs a vector of sizes"),
+    "an unknown dtype": (lambda x: T.geomspace(1, 2, dtype="foo"), "foo"),
+    "softmax of other sizes": (lambda x: T.nnet.softmax_grad(x, x[0]), "softmax_gradient along axis 0 got a cotangent"),
+    "filters without axes": (lambda x: T.nnet.conv2d_transpose(x, x[0], (1, 1, 2, 2)), "filters of a convolution"),
+    "one size of four": (lambda x: T.conv2d(x, x, input_shape=2), "conv2d needs a list of sizes as input_shape"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_ANOTHER_KIND)
+def test_arguments_of_another_kind(name: str) -> None:
+    """What a function can't take at all is an error of ours that names the line, not one from inside NumPy."""
+    build, words = OF_ANOTHER_KIND[name]
+    with pytest.raises((TypeError, ValueError), match=re.escape(words)) as caught:
+        build(T.dmatrix("x"))
+    assert "test_errors.py" in str(caught.value)

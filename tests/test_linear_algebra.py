@@ -487,3 +487,8 @@ def test_what_has_no_gradient_says_so() -> None:
             symgrad.grad(output.sum(), x)
     with pytest.raises(GradientError, match="full_matrices=False"):
         symgrad.Rop(T.linalg.svd(x)[0], x, x)
+
+
+def test_roots_of_singular_matrices_raise_no_warning() -> None:
+    x = T.dmatrix()
+    np.testing.assert_allclose(T.linalg.sqrtm(x).eval({x: np.ones((2, 2))}), np.full((2, 2), 0.5**0.5), rtol=1e-6)

@@ -39,7 +39,7 @@ def load(name: str) -> Any:
     [
         "contractive_autoencoder", "stacked_autoencoders", "boltzmann_machine", "deep_belief_network", "sentiment_lstm",
         "slot_filling_elman", "recurrent_boltzmann_machine", "hybrid_monte_carlo", "layer_library", "backend_of_layers",
-        "probability_models", "graph_annotations", "image_programs",
+        "probability_models", "graph_annotations", "image_programs", "attention_translation", "generative_models",
     ],
 )  # fmt: skip
 def test_a_program_does_what_it_says(name: str) -> None:

@@ -43,11 +43,11 @@ def close_graph(
     targets, values = _updates(pairs)
     replacements = _givens(givens, inputs)
     roots = substitute([*outputs, *values], replacements) if replacements else [*outputs, *values]
-    defaults = _default_updates(roots, targets, no_default_updates)
+    defaults = _default_updates(inputs, roots, targets, no_default_updates)
     while defaults:
         targets += list(defaults)
         roots += substitute(list(defaults.values()), replacements) if replacements else list(defaults.values())
-        defaults = _default_updates(roots, targets, no_default_updates)
+        defaults = _default_updates(inputs, roots, targets, no_default_updates)
     graph = ClosedGraph(tuple(inputs), tuple(roots[: len(outputs)]), tuple(targets), tuple(roots[len(outputs) :]))
     needed = _without_formal_inputs(graph)
     _check_missing(needed)
@@ -169,7 +169,8 @@ def _givens(givens: Pairs, inputs: Sequence[Any]) -> dict[Any, Any]:
             raise user_error(ValueError, f"givens names {variable} twice", [variable], "Leave one of them out.")
         if variable in inputs:
             raise user_error(
-                RuntimeError, f"{variable} is an input and in givens: it can't be both supplied and replaced", [variable],
+                RuntimeError, f"{variable} is an input and in givens: it can't be both supplied and replaced",
+                [variable],
                 "Leave it out of the inputs, or out of givens.",
             )  # fmt: skip
         replacements[variable] = _as_broadcastable(variable, _fit(variable, expression, f"the given for {variable}"))
@@ -199,16 +200,27 @@ def _with_givens_in_givens(replacements: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _default_updates(
-    roots: Sequence[Any], targets: Sequence[SharedVariable], no_default_updates: bool | Sequence[Any]
+    inputs: Sequence[Any],
+    roots: Sequence[Any],
+    targets: Sequence[SharedVariable],
+    no_default_updates: bool | Sequence[Any],
 ) -> dict[SharedVariable, Any]:
     if no_default_updates is True:
         return {}
     excluded = set(targets) | set(no_default_updates or ())
     return {
         variable: _fit(variable, variable.default_update, f"the default update of {variable}")
-        for variable in graph_inputs(roots)
+        for variable in _inputs_of(roots, inputs)
         if isinstance(variable, SharedVariable) and variable.default_update is not None and variable not in excluded
     }
+
+
+def _inputs_of(roots: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+    """Return what the roots depend on, without what lies behind given variables that the graph computes elsewhere."""
+    if all(variable.owner is None for variable in given):
+        return graph_inputs(roots)
+    nodes = applies_before(roots, stop_at=given)
+    return list(dict.fromkeys([*roots, *[variable for node in nodes for variable in node.inputs]]))
 
 
 def _check_missing(graph: ClosedGraph) -> None:

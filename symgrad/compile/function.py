@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from symgrad.compile.closing import close_graph, configured_on_unused_input
@@ -10,7 +11,9 @@ from symgrad.compile.executable import Function, InputSpec
 from symgrad.compile.modes import find_mode
 from symgrad.config import SETTINGS, config
 from symgrad.config.devices import resolve_device
+from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import user_error
+from symgrad.graph.traversal import substitute
 from symgrad.graph.variables import Variable
 from symgrad.ops.promotion import as_operand
 from symgrad.rewriting.engine import RULES
@@ -178,7 +181,23 @@ def compile_as(
         [spec.variable for spec in specs], variables, updates, givens,
         configured_on_unused_input(on_unused_input), no_default_updates,
     )  # fmt: skip
+    if any(spec.variable.owner is not None for spec in specs):
+        graph, specs = _with_leaves(graph, specs)
     return kind(graph, specs, find_mode(mode), keys, single, name)
+
+
+def _with_leaves(graph: ClosedGraph, specs: list[InputSpec]) -> tuple[ClosedGraph, list[InputSpec]]:
+    """Put fresh variables in place of inputs that expressions compute: nothing may look behind an input."""
+    fresh: dict[Variable, Variable] = {}
+    for spec in specs:
+        if spec.variable.owner is not None:
+            leaf = fresh[spec.variable] = spec.variable.type(spec.variable.name)
+            leaf._source = spec.variable.owner.source
+    roots = substitute(graph.roots, fresh)
+    count = len(graph.outputs)
+    inputs = tuple([fresh.get(variable, variable) for variable in graph.inputs])
+    closed = ClosedGraph(inputs, tuple(roots[:count]), graph.targets, tuple(roots[count:]))
+    return closed, [replace(spec, variable=fresh.get(spec.variable, spec.variable)) for spec in specs]
 
 
 def _as_sequence(inputs: Any) -> Sequence[Any]:

@@ -16,7 +16,7 @@ from symgrad.graph.variables import Variable
 from symgrad.ops.casting import cast
 from symgrad.ops.creation import eye
 from symgrad.ops.identity import disconnected_grad
-from symgrad.ops.promotion import is_discrete
+from symgrad.ops.promotion import as_operand, is_discrete, variables_in
 from symgrad.ops.reduction import sum as sum_over
 from symgrad.ops.shape import reshape
 from symgrad.ops.sizes import size_of, sizes_product, specify_shape
@@ -230,8 +230,8 @@ def Lop(
     >>> print(symgrad.Lop(T.dot(x, W), x, v).eval({W: [[1., 2.], [3., 4.]], v: [1., 10.]}))
     [21. 43.]
     """
-    outputs = list(f) if isinstance(f, list | tuple) else [f]
-    weights = list(eval_points) if isinstance(eval_points, list | tuple) else [eval_points]
+    outputs = variables_in(f, "Lop", "f")
+    weights = [as_operand(w) for w in (eval_points if isinstance(eval_points, list | tuple) else [eval_points])]
     _check_pairs("Lop", outputs, weights)
     read = {variable for node in applies_before(outputs) for variable in node.inputs}
     if len(set(outputs)) < len(outputs) or not read.isdisjoint(outputs):  # a known gradient would be the whole of it

@@ -9,8 +9,10 @@ import numpy as np
 
 from symgrad.errors import GradientError
 from symgrad.gradient.reverse import grad
+from symgrad.graph.op import user_error
 from symgrad.graph.types import TensorType
 from symgrad.ops.casting import cast
+from symgrad.ops.promotion import listed
 from symgrad.ops.reduction import sum as sum_over
 
 STEPS = {"float32": 1e-3, "float64": 1e-6}
@@ -70,7 +72,11 @@ def verify_grad(
     """
     from symgrad.compile.function import function
 
-    points = [np.asarray(value) for value in pt]
+    if not callable(fun):
+        raise user_error(TypeError, f"verify_grad checks a function, got {type(fun).__name__} {fun!r:.60}")
+    points = [np.asarray(value) for value in listed(pt, "verify_grad", "arrays")]
+    if not points:
+        raise user_error(ValueError, "verify_grad needs a value for each operand of the function, got none")
     for point in points:
         if point.dtype.kind != "f":
             raise GradientError(f"verify_grad needs float arrays, got {point.dtype}")

@@ -15,7 +15,7 @@ from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Constant, SharedVariable
 from symgrad.ops.creation import zeros_like
 from symgrad.ops.identity import WithInputs
-from symgrad.ops.promotion import is_discrete
+from symgrad.ops.promotion import as_operand, is_discrete, variables_in
 from symgrad.ops.reduction import sum as sum_over
 
 
@@ -57,9 +57,9 @@ def Rop(f: Any, wrt: Any, eval_points: Any, disconnected_outputs: str | None = N
     >>> print(symgrad.Rop(x ** 2, x, v).eval({x: [1., 2.], v: [1., 10.]}))
     [ 2. 40.]
     """
-    outputs = list(f) if isinstance(f, list | tuple) else [f]
-    inputs = list(wrt) if isinstance(wrt, list | tuple) else [wrt]
-    directions = list(eval_points) if isinstance(eval_points, list | tuple) else [eval_points]
+    outputs, inputs = variables_in(f, "Rop", "f"), variables_in(wrt, "Rop", "wrt")
+    given = eval_points if isinstance(eval_points, list | tuple) else [eval_points]
+    directions = [None if direction is None else as_operand(direction) for direction in given]
     if len(inputs) != len(directions):
         raise user_error(
             GradientError, f"Rop needs one direction for each variable, got {len(directions)} for {len(inputs)}"

@@ -17,7 +17,7 @@ from symgrad.graph.variables import Apply, Constant, Variable
 from symgrad.ops.casting import cast
 from symgrad.ops.creation import ones_like, zeros_like
 from symgrad.ops.identity import WithInputs
-from symgrad.ops.promotion import is_complex, is_discrete
+from symgrad.ops.promotion import is_complex, is_discrete, variables_in
 from symgrad.ops.sizes import Size
 
 CHOICES = ("raise", "warn", "ignore")
@@ -89,8 +89,10 @@ def grad(
     """
     if disconnected_inputs not in CHOICES:
         raise ValueError(f"disconnected_inputs is one of {', '.join(CHOICES)}, got {disconnected_inputs!r}")
-    if return_disconnected.lower() not in STAND_INS:
+    if not isinstance(return_disconnected, str) or return_disconnected.lower() not in STAND_INS:
         raise ValueError(f"return_disconnected is one of {', '.join(STAND_INS)}, got {return_disconnected!r}")
+    if not isinstance(known_grads, Mapping | None):
+        raise user_error(TypeError, f"known_grads is a dictionary, got {type(known_grads).__name__} {known_grads!r:.60}")
     if null_gradients not in ("raise", "return"):
         raise ValueError(f"null_gradients is raise or return, got {null_gradients!r}")
     targets = list(wrt) if isinstance(wrt, list | tuple) else [wrt]
@@ -101,7 +103,9 @@ def grad(
                 remedy="Pass the variables of the expression: inputs, shared variables, or values on the way.",
             )  # fmt: skip
     seeds = _seeds(cost, known_grads)
-    blocked = frozenset([consider_constant] if isinstance(consider_constant, Variable) else consider_constant or ())
+    if isinstance(consider_constant, set | frozenset):
+        consider_constant = list(consider_constant)
+    blocked = frozenset(variables_in(consider_constant or [], "grad", "consider_constant"))
     undefined = [v for v, cotangent in (known_grads or {}).items() if isinstance(cotangent.type, NullType)]
     walk = _PullBack(seeds, targets, blocked, undefined)
     if config.cast_policy == "custom":
@@ -127,7 +131,7 @@ def _seeds(cost: Any, known_grads: Mapping[Any, Any] | None) -> dict[Variable, A
     known = known_grads or {}
     if cost is None and not known:
         raise user_error(TypeError, "grad needs a cost, or known_grads")
-    if cost is not None and cost not in known:
+    if cost is not None and (not isinstance(cost, Variable) or cost not in known):
         if not isinstance(cost, Variable) or not isinstance(cost.type, TensorType):
             raise user_error(TypeError, f"cost must be a symbolic scalar, got {type(cost).__name__} {cost!r:.60}")
         if cost.type.ndim:

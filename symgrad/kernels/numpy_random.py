@@ -6,6 +6,8 @@ whether a normal number is left over from the last pair, and that number's two h
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +15,9 @@ import numpy as np
 
 WORDS = 628
 _KEY = 624
+
+
+_own = threading.local()
 
 
 def words_of(generator: np.random.RandomState) -> np.ndarray:
@@ -33,8 +38,10 @@ def words_of(generator: np.random.RandomState) -> np.ndarray:
 
 
 def generator_of(words: np.ndarray) -> np.random.RandomState:
-    """Return a generator of its own that has the state of `words`."""
-    generator = np.random.RandomState(0)
+    """Return this thread's generator, with the state of `words`: to make one takes longer than most samples."""
+    generator: np.random.RandomState | None = getattr(_own, "generator", None)
+    if generator is None:
+        generator = _own.generator = np.random.RandomState(0)
     left_over = np.ascontiguousarray(words[_KEY + 2 :]).view(np.float64)[0]
     generator.set_state(("MT19937", words[:_KEY], int(words[_KEY]), int(words[_KEY + 1]), float(left_over)))
     return generator
@@ -56,6 +63,25 @@ def _method(name: str) -> Callable[..., np.ndarray]:
         return np.asarray(getattr(generator, name)(*parameters, size=tuple(sizes)))
 
     return draw
+
+
+def _binomial(
+    generator: np.random.RandomState, sizes: Sequence[int], n: np.ndarray, p: np.ndarray
+) -> np.ndarray:
+    """Draw as the generator does; single trials of one probability, which masks are made of, many at a time.
+
+    It inverts the distribution: one uniform number each, and once in 2**53 another one.
+    """
+    if n.ndim or p.ndim or n != 1 or not 0 <= p <= 1:
+        return np.asarray(generator.binomial(n, p, size=tuple(sizes)))
+    state = generator.get_state(legacy=False)
+    chance = float(p) if p <= 0.5 else 1.0 - float(p)
+    none = math.exp(math.log(1.0 - chance))
+    drawn = generator.random_sample(tuple(sizes))
+    if np.any(drawn - none > chance * none / (1.0 - chance)):
+        generator.set_state(state)
+        return np.asarray(generator.binomial(1, float(p), size=tuple(sizes)))
+    return ((drawn > none) == (p <= 0.5)).astype(np.int64)
 
 
 def _integer(generator: np.random.RandomState, low: int, high: int) -> int:
@@ -89,7 +115,7 @@ def _choice(replace: bool, weighted: bool) -> Callable[..., np.ndarray]:
 DRAWS: dict[str, Callable[..., np.ndarray]] = {
     "uniform": _method("uniform"),
     "normal": _method("normal"),
-    "binomial": _method("binomial"),
+    "binomial": _binomial,
     "poisson": _method("poisson"),
     "random_integers": _one_by_one(_integer),
     "permutation": _permutation,

@@ -58,6 +58,12 @@ def selu(x: Any) -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``nnet.selu``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.nnet.selu([-1., 0., 1.]).eval().round(3))
+    [-1.111  0.     1.051]
     """
     return SELU_SCALE * elu(x, SELU_ALPHA)
 
@@ -122,6 +128,12 @@ def ultra_fast_sigmoid(x: Any) -> Any:
     Notes
     -----
     Keeps the values of Theano's ``nnet.ultra_fast_sigmoid``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.nnet.ultra_fast_sigmoid([0.]).eval())
+    [0.5]
     """
     x = as_floats(x)
     dtype = x.type.dtype

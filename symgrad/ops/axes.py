@@ -96,6 +96,12 @@ def dimshuffle(x: Any, *pattern: Any) -> Any:
     ------
     ShapeError
         If an axis doesn't exist, or one that isn't known to be 1 is dropped.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> T.dimshuffle(T.matrix(), 1, 'x', 0).broadcastable
+    (False, True, False)
     """
     x = as_operand(x)
     if len(pattern) == 1 and isinstance(pattern[0], list | tuple):
@@ -110,7 +116,15 @@ def dimshuffle(x: Any, *pattern: Any) -> Any:
 
 
 def transpose(x: Any, *axes: Any) -> Any:
-    """Return `x` with its axes permuted; reversed if no axes are given, as in `numpy.transpose`."""
+    """Return `x` with its axes permuted; reversed if no axes are given, as in `numpy.transpose`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.transpose([[1, 2], [3, 4]]).eval())
+    [[1 3]
+     [2 4]]
+    """
     x = as_operand(x)
     if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], list | tuple)):
         axes = () if axes[0] is None else tuple(axes[0])
@@ -121,7 +135,15 @@ def transpose(x: Any, *axes: Any) -> Any:
 
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
-    """Return `x` with two axes exchanged."""
+    """Return `x` with two axes exchanged.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.swapaxes([[1, 2], [3, 4]], 0, 1).eval())
+    [[1 3]
+     [2 4]]
+    """
     x = as_operand(x)
     first, second = [checked_axis(axis, x, "swapaxes") for axis in (axis1, axis2)]
     order = list(range(x.type.ndim))
@@ -130,7 +152,14 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
 
 
 def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
-    """Return `x` with axes moved to other places, as `numpy.moveaxis`; the others stay in order."""
+    """Return `x` with axes moved to other places, as `numpy.moveaxis`; the others stay in order.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> T.moveaxis(T.tensor('float64', (2, 3, 4)), 0, -1).type.shape
+    (3, 4, 2)
+    """
     x = as_operand(x)
     sources, destinations = [
         [checked_axis(axis, x, "moveaxis") for axis in (axes if isinstance(axes, list | tuple) else [axes])]
@@ -145,13 +174,28 @@ def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[in
 
 
 def shape_padleft(x: Any, n_ones: int = 1) -> Any:
-    """Return `x` with `n_ones` new axes of size 1 in front."""
+    """Return `x` with `n_ones` new axes of size 1 in front.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.shape_padleft([1, 2]).eval())
+    [[1 2]]
+    """
     x = as_operand(x)
     return dimshuffle(x, *_new_axes(n_ones, "shape_padleft"), *range(x.type.ndim))
 
 
 def shape_padright(x: Any, n_ones: int = 1) -> Any:
-    """Return `x` with `n_ones` new axes of size 1 at the end."""
+    """Return `x` with `n_ones` new axes of size 1 at the end.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.shape_padright([1, 2]).eval())
+    [[1]
+     [2]]
+    """
     x = as_operand(x)
     return dimshuffle(x, *range(x.type.ndim), *_new_axes(n_ones, "shape_padright"))
 
@@ -161,7 +205,15 @@ def _new_axes(count: Any, where: str) -> list[str]:
 
 
 def shape_padaxis(x: Any, axis: int) -> Any:
-    """Return `x` with a new axis of size 1 that becomes axis `axis` of the result."""
+    """Return `x` with a new axis of size 1 that becomes axis `axis` of the result.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.shape_padaxis([1, 2], 1).eval())
+    [[1]
+     [2]]
+    """
     x = as_operand(x)
     order: list[Any] = list(range(x.type.ndim))
     order.insert(checked_axis(axis, x, "shape_padaxis", x.type.ndim + 1), "x")
@@ -169,7 +221,15 @@ def shape_padaxis(x: Any, axis: int) -> Any:
 
 
 def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
-    """Return `x` with new axes of size 1, at places of the result, as `numpy.expand_dims`."""
+    """Return `x` with new axes of size 1, at places of the result, as `numpy.expand_dims`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.expand_dims([1, 2], 1).eval())
+    [[1]
+     [2]]
+    """
     x = as_operand(x)
     axes = list(axis) if isinstance(axis, list | tuple) else [axis]
     ndim = x.type.ndim + len(axes)
@@ -181,7 +241,14 @@ def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
 
 
 def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
-    """Return `x` without the axes that the graph knows to have size 1 (or without `axis`)."""
+    """Return `x` without the axes that the graph knows to have size 1 (or without `axis`).
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.squeeze([[[1, 2]]]).eval())
+    [1 2]
+    """
     x = as_operand(x)
     if axis is None:
         dropped = [number for number, ones in enumerate(x.type.broadcastable) if ones]
@@ -191,7 +258,14 @@ def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
 
 
 def rollaxis(x: Any, axis: int, start: int = 0) -> Any:
-    """Return `x` with an axis moved to before axis `start`, as `numpy.rollaxis`."""
+    """Return `x` with an axis moved to before axis `start`, as `numpy.rollaxis`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> T.rollaxis(T.tensor('float64', (2, 3, 4)), 2).type.shape
+    (4, 2, 3)
+    """
     x = as_operand(x)
     axis = checked_axis(axis, x, "rollaxis")
     place = start if start == x.type.ndim else checked_axis(start, x, "rollaxis")
@@ -201,19 +275,40 @@ def rollaxis(x: Any, axis: int, start: int = 0) -> Any:
 
 
 def atleast_1d(x: Any) -> Any:
-    """Return `x`, a scalar as a vector of one element, as `numpy.atleast_1d`."""
+    """Return `x`, a scalar as a vector of one element, as `numpy.atleast_1d`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> T.atleast_1d(T.scalar()).ndim
+    1
+    """
     x = as_operand(x)
     return shape_padleft(x) if x.type.ndim == 0 else x
 
 
 def atleast_2d(x: Any) -> Any:
-    """Return `x`, a vector as a row, as `numpy.atleast_2d`."""
+    """Return `x`, a vector as a row, as `numpy.atleast_2d`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.atleast_2d([1, 2]).eval())
+    [[1 2]]
+    """
     x = as_operand(x)
     return shape_padleft(x, 2 - x.type.ndim) if x.type.ndim < 2 else x
 
 
 def atleast_3d(x: Any) -> Any:
-    """Return `x` with at least three axes: vectors become ``(1, n, 1)``, matrices ``(m, n, 1)``, as in NumPy."""
+    """Return `x` with at least three axes: vectors become ``(1, n, 1)``, matrices ``(m, n, 1)``, as in NumPy.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.atleast_3d([1, 2]).shape.eval())
+    [1 2 1]
+    """
     x = atleast_2d(x)
     return shape_padright(x) if x.type.ndim < 3 else x
 

@@ -42,6 +42,14 @@ def sparse_block_dot(W: Any, h: Any, inputIdx: Any, b: Any, outputIdx: Any) -> A
     Notes
     -----
     Keeps the behaviour of Theano's ``nnet.blocksparse.sparse_block_dot``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> weights, hidden, bias = [[[[2.]], [[3.]]]], [[[10.]]], [[0.], [1.]]
+    >>> print(T.nnet.sparse_block_dot(weights, hidden, [[0]], bias, [[1, 0]]).eval())
+    [[[31.]
+      [20.]]]
     """
     operands = [as_operand(operand) for operand in (W, h, inputIdx, b, outputIdx)]
     single = operands[1].type.ndim == 2

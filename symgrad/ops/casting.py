@@ -94,6 +94,12 @@ def cast(x: Any, dtype: str) -> Any:
     -------
     tensor
         `x` itself if it has that dtype already.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.cast([1.7, -1.7], 'int8').eval())
+    [ 1 -1]
     """
     x = as_operand(x)
     dtype = dtype_name(dtype)

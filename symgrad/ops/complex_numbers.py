@@ -192,6 +192,12 @@ def imag(x: Any) -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``imag``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.imag([1 + 2j]).eval())
+    [2.]
     """
     x = as_operand(x)
     return _imag(x) if is_complex(x.type.dtype) else zeros_like(x)
@@ -213,6 +219,12 @@ def conj(x: Any) -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``conj``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.conj([1 + 2j]).eval())
+    [1.-2.j]
     """
     x = as_operand(x)
     return _conj(x) if is_complex(x.type.dtype) else x

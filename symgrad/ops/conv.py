@@ -337,6 +337,13 @@ def conv2d(
     ------
     ShapeError
         If axes, channels or sizes don't fit, as far as they are known; else when the function is called.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.conv2d([[[[1., 2., 3.], [4., 5., 6.]]]], [[[[1., 1.]]]]).eval())
+    [[[[ 3.  5.]
+       [ 9. 11.]]]]
     """
     image, filters = arguments.operands(input, filters)
     sizes = input_shape if input_shape is not None else image_shape

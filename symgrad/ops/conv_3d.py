@@ -199,6 +199,13 @@ def conv3d_grad_wrt_inputs(
     Notes
     -----
     Keeps the behaviour of Theano's ``nnet.abstract_conv.conv3d_grad_wrt_inputs``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> cotangent, filters = T.tensor('float64', (1, 4, 3, 3, 3)), T.tensor('float64', (4, 2, 2, 2, 2))
+    >>> T.nnet.conv3d_grad_wrt_inputs(cotangent, filters, (1, 2, 4, 4, 4)).ndim
+    5
     """
     name = "conv3d_grad_wrt_inputs"
     return _input_gradient(name, output_grad, filters, input_shape, filter_shape, border_mode, subsample, filter_flip,
@@ -261,6 +268,13 @@ def conv3d_grad_wrt_weights(
     Notes
     -----
     Keeps the behaviour of Theano's ``nnet.abstract_conv.conv3d_grad_wrt_weights``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> volumes, cotangent = T.tensor('float64', (1, 2, 4, 4, 4)), T.tensor('float64', (1, 4, 3, 3, 3))
+    >>> T.nnet.conv3d_grad_wrt_weights(volumes, cotangent, (4, 2, 2, 2, 2)).ndim
+    5
     """
     name = "conv3d_grad_wrt_weights"
     volume, cotangent = arguments.operands(input, output_grad)
@@ -309,6 +323,13 @@ def conv3d_transpose(
     Returns
     -------
     tensor of shape (N, C, D, H, W)
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> volumes, filters = T.tensor('float64', (1, 4, 3, 3, 3)), T.tensor('float64', (4, 2, 2, 2, 2))
+    >>> T.nnet.conv3d_transpose(volumes, filters, (None, None, 4, 4, 4)).ndim
+    5
     """
     return _input_gradient("conv3d_transpose", input, filters, output_shape, filter_shape, border_mode, input_dilation,
                            filter_flip, filter_dilation, num_groups)  # fmt: skip

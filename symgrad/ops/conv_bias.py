@@ -25,6 +25,8 @@ from symgrad.ops.sampling import spread
 class ConvBias(Op):
     """Convolution of images (N, C, H, W) with filters (K, C, h, w), with bias (K,) and activation.
 
+    Made by rewriting only.
+
     Its outputs are the activated images, and with `has_linear` those before the activation.
 
     Parameters

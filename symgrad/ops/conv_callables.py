@@ -90,32 +90,80 @@ class FilterGradientOf(AbstractConv):
 
 
 def AbstractConv2d(*parameters: Any, **named: Any) -> ConvolutionOf:
-    """Return a function of images and filters; parameters as `AbstractConv` has them."""
+    """Return a function of images and filters; parameters as `AbstractConv` has them.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> images, filters = T.tensor('float64', (1, 2, 5, 5)), T.tensor('float64', (3, 2, 3, 3))
+    >>> T.nnet.AbstractConv2d(border_mode='half')(images, filters).type.shape
+    (1, 3, 5, 5)
+    """
     return ConvolutionOf(2, *parameters, **named)
 
 
 def AbstractConv2d_gradInputs(*parameters: Any, **named: Any) -> ImageGradientOf:
-    """Return a function of filters, the output's gradient, and the images' height and width."""
+    """Return a function of filters, the output's gradient, and the images' height and width.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> filters, cotangent = T.tensor('float64', (3, 2, 3, 3)), T.tensor('float64', (1, 3, 3, 3))
+    >>> T.nnet.AbstractConv2d_gradInputs(imshp=(1, 2, 5, 5))(filters, cotangent, (5, 5)).ndim
+    4
+    """
     return ImageGradientOf(2, *parameters, **named)
 
 
 def AbstractConv2d_gradWeights(*parameters: Any, **named: Any) -> FilterGradientOf:
-    """Return a function of images, the output's gradient, and the filters' height and width."""
+    """Return a function of images, the output's gradient, and the filters' height and width.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> images, cotangent = T.tensor('float64', (1, 2, 5, 5)), T.tensor('float64', (1, 3, 3, 3))
+    >>> T.nnet.AbstractConv2d_gradWeights(kshp=(3, 2, 3, 3))(images, cotangent, (3, 3)).ndim
+    4
+    """
     return FilterGradientOf(2, *parameters, **named)
 
 
 def AbstractConv3d(*parameters: Any, **named: Any) -> ConvolutionOf:
-    """Return a function of volumes and filters; parameters as `AbstractConv` has them."""
+    """Return a function of volumes and filters; parameters as `AbstractConv` has them.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> volumes, filters = T.tensor('float64', (1, 2, 5, 5, 5)), T.tensor('float64', (3, 2, 3, 3, 3))
+    >>> T.nnet.AbstractConv3d()(volumes, filters).ndim
+    5
+    """
     return ConvolutionOf(3, *parameters, **named)
 
 
 def AbstractConv3d_gradInputs(*parameters: Any, **named: Any) -> ImageGradientOf:
-    """Return a function of filters, the output's gradient, and the volumes' last three sizes."""
+    """Return a function of filters, the output's gradient, and the volumes' last three sizes.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> filters, cotangent = T.tensor('float64', (3, 2, 3, 3, 3)), T.tensor('float64', (1, 3, 3, 3, 3))
+    >>> T.nnet.AbstractConv3d_gradInputs(imshp=(1, 2, 5, 5, 5))(filters, cotangent, (5, 5, 5)).ndim
+    5
+    """
     return ImageGradientOf(3, *parameters, **named)
 
 
 def AbstractConv3d_gradWeights(*parameters: Any, **named: Any) -> FilterGradientOf:
-    """Return a function of volumes, the output's gradient, and the filters' last three sizes."""
+    """Return a function of volumes, the output's gradient, and the filters' last three sizes.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> volumes, cotangent = T.tensor('float64', (1, 2, 5, 5, 5)), T.tensor('float64', (1, 3, 3, 3, 3))
+    >>> T.nnet.AbstractConv3d_gradWeights(kshp=(3, 2, 3, 3, 3))(volumes, cotangent, (3, 3, 3)).ndim
+    5
+    """
     return FilterGradientOf(3, *parameters, **named)
 
 

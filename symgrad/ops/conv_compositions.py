@@ -56,6 +56,14 @@ def separable_conv2d(
     Notes
     -----
     Keeps the behaviour of Theano's ``nnet.separable_conv2d``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> images = T.tensor('float64', (1, 2, 5, 5))
+    >>> depth, points = T.tensor('float64', (2, 1, 3, 3)), T.tensor('float64', (7, 2, 1, 1))
+    >>> T.nnet.separable_conv2d(images, depth, points, 2).type.shape
+    (1, 7, 3, 3)
     """
     _check_pointwise(pointwise_filters, pointwise_filter_shape, 2)
     channels = conv2d(
@@ -102,6 +110,14 @@ def separable_conv3d(
     Notes
     -----
     Keeps the behaviour of Theano's ``nnet.abstract_conv.separable_conv3d``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> volumes = T.tensor('float64', (1, 2, 5, 5, 5))
+    >>> depth, points = T.tensor('float64', (2, 1, 3, 3, 3)), T.tensor('float64', (7, 2, 1, 1, 1))
+    >>> T.nnet.separable_conv3d(volumes, depth, points, 2).ndim
+    5
     """
     _check_pointwise(pointwise_filters, pointwise_filter_shape, 3)
     channels = conv3d(
@@ -202,6 +218,12 @@ def conv3d_of_signals(
     ------
     ShapeError
         If axes, channels or sizes don't fit.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> T.nnet.conv3d_of_signals(T.tensor('float64', (1, 5, 2, 6, 6)), T.tensor('float64', (4, 3, 2, 3, 3))).type.shape
+    (1, 3, 4, 4, 4)
     """
     films, kernels = arguments.operands(signals, filters)
     if films.type.ndim != 5 or kernels.type.ndim != 5:

@@ -71,6 +71,8 @@ class _ConvPool(Op):
 class ConvPool(_ConvPool):
     """Pooled convolution of images (N, C, H, W) with filters (K, C, h, w), with bias (K,) and activation.
 
+    Made by rewriting only.
+
     Its outputs are the activated maxima, their places, and with `has_linear` the maxima before the activation.
 
     Parameters
@@ -160,7 +162,10 @@ def _samples_of_cotangents() -> Iterable[tuple[tuple[Any, ...], np.ndarray, np.n
 @register
 @dataclass(frozen=True)
 class ConvPoolFilterGradient(_ConvPool):
-    """The cotangent of the filters from images, cotangent and places of the maxima; then come the filters' sizes."""
+    """The cotangent of the filters from images, cotangent and places of the maxima; then come the filters' sizes.
+
+    Made by rewriting only.
+    """
 
     @property
     def name(self) -> str:
@@ -196,7 +201,10 @@ class ConvPoolFilterGradient(_ConvPool):
 @register
 @dataclass(frozen=True)
 class ConvPoolInputGradient(_ConvPool):
-    """The cotangent of the images from filters, cotangent and places of the maxima; then come the images' sizes."""
+    """The cotangent of the images from filters, cotangent and places of the maxima; then come the images' sizes.
+
+    Made by rewriting only.
+    """
 
     @property
     def name(self) -> str:
@@ -232,7 +240,10 @@ class ConvPoolInputGradient(_ConvPool):
 @register
 @dataclass(frozen=True)
 class AtPlaces(Op):
-    """Images of zeros with each window's value at its place; after values and places, the images' sizes."""
+    """Images of zeros with each window's value at its place; after values and places, the images' sizes.
+
+    Made by rewriting only.
+    """
 
     window: tuple[int, int]
 

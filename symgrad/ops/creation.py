@@ -30,17 +30,37 @@ def zeros(shape: Any, dtype: str | None = None) -> Any:
         Sizes. Those known to be 1 stretch.
     dtype : str, optional
         Element type.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.zeros((2,), 'int8').eval())
+    [0 0]
     """
     return full(shape, 0, dtype or config.floatX)
 
 
 def ones(shape: Any, dtype: str | None = None) -> Any:
-    """Return a tensor of ones; arguments as `zeros`."""
+    """Return a tensor of ones; arguments as `zeros`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.ones((2,), 'int8').eval())
+    [1 1]
+    """
     return full(shape, 1, dtype or config.floatX)
 
 
 def full(shape: Any, value: Any, dtype: str | None = None) -> Any:
-    """Return a tensor filled with one value, as `numpy.full`."""
+    """Return a tensor filled with one value, as `numpy.full`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.full((2,), 7).eval())
+    [7 7]
+    """
     value = as_operand(value) if dtype is None or isinstance(value, Variable) else scalar_constant(
         value, dtype_name(dtype))  # fmt: skip
     value = cast(value, dtype or value.type.dtype)
@@ -49,12 +69,26 @@ def full(shape: Any, value: Any, dtype: str | None = None) -> Any:
 
 
 def empty(shape: Any, dtype: str | None = None) -> Any:
-    """Return a tensor to be written into, as `numpy.empty`; here it holds zeros."""
+    """Return a tensor to be written into, as `numpy.empty`; here it holds zeros.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.empty((2, 3)).shape.eval())
+    [2 3]
+    """
     return zeros(shape, dtype)
 
 
 def full_like(model: Any, value: Any, dtype: str | None = None) -> Any:
-    """Return `value` in every element, with the sizes and (unless given) the dtype of `model`."""
+    """Return `value` in every element, with the sizes and (unless given) the dtype of `model`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.full_like([1, 2], 7).eval())
+    [7 7]
+    """
     model = as_operand(model)
     dtype = dtype_name(dtype or model.type.dtype)
     filling = cast(value, dtype) if isinstance(value, Variable) else scalar_constant(value, dtype)
@@ -62,26 +96,54 @@ def full_like(model: Any, value: Any, dtype: str | None = None) -> Any:
 
 
 def zeros_like(model: Any, dtype: str | None = None, opt: bool = False) -> Any:
-    """Return zeros with the sizes (and, unless given, the dtype) of `model`."""
+    """Return zeros with the sizes (and, unless given, the dtype) of `model`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.zeros_like([5, 6]).eval())
+    [0 0]
+    """
     if isinstance(model, Variable) and not isinstance(model.type, TensorType) and hasattr(model, "zeros_like"):
         return model.zeros_like(dtype)
     return full_like(model, 0, dtype)
 
 
 def ones_like(model: Any, dtype: str | None = None, opt: bool = False) -> Any:
-    """Return ones with the sizes (and, unless given, the dtype) of `model`."""
+    """Return ones with the sizes (and, unless given, the dtype) of `model`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.ones_like([5, 6]).eval())
+    [1 1]
+    """
     if isinstance(model, Variable) and not isinstance(model.type, TensorType) and hasattr(model, "ones_like"):
         return model.ones_like(dtype)
     return full_like(model, 1, dtype)
 
 
 def empty_like(model: Any, dtype: str | None = None) -> Any:
-    """Return a tensor to be written into, with the sizes of `model`; here it holds zeros."""
+    """Return a tensor to be written into, with the sizes of `model`; here it holds zeros.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.empty_like([1, 2]).shape.eval())
+    [2]
+    """
     return zeros_like(model, dtype)
 
 
 def fill(model: Any, value: Any) -> Any:
-    """Return `value` stretched to the sizes of `model` (Theano's ``fill``)."""
+    """Return `value` stretched to the sizes of `model` (Theano's ``fill``).
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.fill([1, 2], 7).eval())
+    [7 7]
+    """
     model = as_operand(model)
     return alloc(as_operand(value, [model.type.dtype]), *[size_of(model, axis) for axis in range(model.type.ndim)])
 
@@ -257,12 +319,28 @@ def eye(n: Any, m: Any = None, k: Any = 0, dtype: str | None = None) -> Any:
 
 
 def identity(n: Any, dtype: str | None = None) -> Any:
-    """Return the `n` by `n` matrix with ones on its diagonal, as `numpy.identity`."""
+    """Return the `n` by `n` matrix with ones on its diagonal, as `numpy.identity`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.identity(2).eval())
+    [[1. 0.]
+     [0. 1.]]
+    """
     return eye(n, dtype=dtype)
 
 
 def identity_like(x: Any) -> Any:
-    """Return the matrix with ones on its diagonal that has the sizes and dtype of the matrix `x`."""
+    """Return the matrix with ones on its diagonal that has the sizes and dtype of the matrix `x`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.identity_like([[1., 2., 3.], [4., 5., 6.]]).eval())
+    [[1. 0. 0.]
+     [0. 1. 0.]]
+    """
     x = as_operand(x)
     if x.type.ndim != 2:
         raise user_error(ShapeError, f"identity_like needs a matrix, got {x.type}", [x])

@@ -246,6 +246,12 @@ def cumprod(x: Any, axis: int | None = None) -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``cumprod``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.cumprod([1, 2, 3, 4]).eval())
+    [ 1  2  6 24]
     """
     return _cumulative("cumprod", x, axis)
 

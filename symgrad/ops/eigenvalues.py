@@ -341,6 +341,12 @@ def eigvals(a: Any) -> Any:
     Returns
     -------
     tensor of shape (..., n)
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.eigvals([[0., 1.], [-1., 0.]]).eval())
+    [0.+1.j 0.-1.j]
     """
     return Eigenvalues()(as_floats(a))
 

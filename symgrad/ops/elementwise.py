@@ -395,9 +395,15 @@ def relu(x: Any, alpha: Any = 0) -> Any:
     -------
     tensor
         Same shape as `x`. The derivative at 0 is ``(1 + alpha) / 2``, as in Theano's ``nnet.relu``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.relu([-2., 3.], alpha=0.5).eval())
+    [-1.  3.]
     """
-    if not isinstance(alpha, int | float):
-        alpha = as_operand(alpha)
+    x = as_operand(x)
+    alpha = alpha if isinstance(alpha, int | float) else as_operand(alpha)
     if isinstance(alpha, int | float) and alpha == 0:
         return rectify(x)
     return 0.5 * (1 + alpha) * x + 0.5 * (1 - alpha) * abs_(x)

@@ -104,27 +104,66 @@ def fft(a: Any, n: Any = None, axis: int = -1, norm: str | None = None) -> Any:
 
 
 def ifft(a: Any, n: Any = None, axis: int = -1, norm: str | None = None) -> Any:
-    """Return the inverse of `fft`, as `numpy.fft.ifft`; by default divided by the size."""
+    """Return the inverse of `fft`, as `numpy.fft.ifft`; by default divided by the size.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.fft.ifft([0., 2.]).eval())
+    [ 1.+0.j -1.+0.j]
+    """
     return _complex_transform(a, None if n is None else [n], [axis], norm, True, "ifft")
 
 
 def fft2(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Any:
-    """Return the Fourier transform over the last two axes, or those given, as `numpy.fft.fft2`."""
+    """Return the Fourier transform over the last two axes, or those given, as `numpy.fft.fft2`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.fft.fft2([[1., 2.], [3., 4.]]).eval())
+    [[10.+0.j -2.+0.j]
+     [-4.+0.j  0.+0.j]]
+    """
     return _complex_transform(a, s, axes, norm, False, "fft2")
 
 
 def ifft2(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Any:
-    """Return the inverse of `fft2`, as `numpy.fft.ifft2`."""
+    """Return the inverse of `fft2`, as `numpy.fft.ifft2`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.fft.ifft2([[4., 0.], [0., 0.]]).eval())
+    [[1.+0.j 1.+0.j]
+     [1.+0.j 1.+0.j]]
+    """
     return _complex_transform(a, s, axes, norm, True, "ifft2")
 
 
 def fftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Any:
-    """Return the Fourier transform over all axes, or those given, as `numpy.fft.fftn`."""
+    """Return the Fourier transform over all axes, or those given, as `numpy.fft.fftn`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.fft.fftn([[1., 2.], [3., 4.]]).eval())
+    [[10.+0.j -2.+0.j]
+     [-4.+0.j  0.+0.j]]
+    """
     return _complex_transform(a, s, axes, norm, False, "fftn")
 
 
 def ifftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Any:
-    """Return the inverse of `fftn`, as `numpy.fft.ifftn`."""
+    """Return the inverse of `fftn`, as `numpy.fft.ifftn`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.fft.ifftn([[4., 0.], [0., 0.]]).eval())
+    [[1.+0.j 1.+0.j]
+     [1.+0.j 1.+0.j]]
+    """
     return _complex_transform(a, s, axes, norm, True, "ifftn")
 
 
@@ -207,37 +246,89 @@ def irfft(a: Any, n: Any = None, axis: int = -1, norm: str | None = None) -> Any
         Over which axis.
     norm : {None, 'backward', 'ortho', 'forward', 'no_norm'}
         What the sum is divided by: the size, the size, its root, 1, 1.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.fft.irfft([2., 0.]).eval())
+    [1. 1.]
     """
     return _real_inverse(a, None if n is None else [n], [axis], norm, "irfft")
 
 
 def rfft2(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Any:
-    """Return the Fourier transform of real numbers over the last two axes, or those given, as `numpy.fft.rfft2`."""
+    """Return the Fourier transform of real numbers over the last two axes, or those given, as `numpy.fft.rfft2`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.fft.rfft2([[1., 2.], [3., 4.]]).eval())
+    [[10.+0.j -2.+0.j]
+     [-4.+0.j  0.+0.j]]
+    """
     return _real_transform(a, s, axes, norm, "rfft2")
 
 
 def irfft2(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Any:
-    """Return the inverse of `rfft2`, as `numpy.fft.irfft2`."""
+    """Return the inverse of `rfft2`, as `numpy.fft.irfft2`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.fft.irfft2([[4., 0.], [0., 0.]]).eval())
+    [[1. 1.]
+     [1. 1.]]
+    """
     return _real_inverse(a, s, axes, norm, "irfft2")
 
 
 def rfftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Any:
-    """Return the Fourier transform of real numbers over all axes, or those given, as `numpy.fft.rfftn`."""
+    """Return the Fourier transform of real numbers over all axes, or those given, as `numpy.fft.rfftn`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.fft.rfftn([[1., 2.], [3., 4.]]).eval())
+    [[10.+0.j -2.+0.j]
+     [-4.+0.j  0.+0.j]]
+    """
     return _real_transform(a, s, axes, norm, "rfftn")
 
 
 def irfftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Any:
-    """Return the inverse of `rfftn`, as `numpy.fft.irfftn`."""
+    """Return the inverse of `rfftn`, as `numpy.fft.irfftn`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.fft.irfftn([[4., 0.], [0., 0.]]).eval())
+    [[1. 1.]
+     [1. 1.]]
+    """
     return _real_inverse(a, s, axes, norm, "irfftn")
 
 
 def fftshift(x: Any, axes: Any = None) -> Any:
-    """Return `x` with frequency 0 moved to the middle of each axis (or of `axes`), as `numpy.fft.fftshift`."""
+    """Return `x` with frequency 0 moved to the middle of each axis (or of `axes`), as `numpy.fft.fftshift`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.fft.fftshift([0, 1, 2, 3]).eval())
+    [2 3 0 1]
+    """
     return _shifted(x, axes, True)
 
 
 def ifftshift(x: Any, axes: Any = None) -> Any:
-    """Return the inverse of `fftshift`, as `numpy.fft.ifftshift`."""
+    """Return the inverse of `fftshift`, as `numpy.fft.ifftshift`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.fft.ifftshift([0, 1, 2]).eval())
+    [1 2 0]
+    """
     return _shifted(x, axes, False)
 
 
@@ -253,15 +344,30 @@ def _shifted(x: Any, axes: Any, is_forward: bool) -> Any:
 
 
 def fftfreq(n: Any, d: float = 1.0) -> Any:
-    """Return the frequencies of the elements of a transform of size `n`, as `numpy.fft.fftfreq`; ``floatX``."""
+    """Return the frequencies of the elements of a transform of size `n`, as `numpy.fft.fftfreq`; ``floatX``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.fft.fftfreq(4).eval())
+    [ 0.    0.25 -0.5  -0.25]
+    """
+    n = as_operand(integer_scalar(n, "fftfreq"))
     numbers = arange(n)
-    half = (as_operand(n) - 1) // 2
-    return cast(switch(numbers > half, numbers - n, numbers), "floatX") / cast(as_operand(n) * d, "floatX")
+    return cast(switch(numbers > (n - 1) // 2, numbers - n, numbers), "floatX") / cast(n * d, "floatX")
 
 
 def rfftfreq(n: Any, d: float = 1.0) -> Any:
-    """Return the frequencies of the elements of the first half, as `numpy.fft.rfftfreq`; ``floatX``."""
-    return cast(arange(as_operand(n) // 2 + 1), "floatX") / cast(as_operand(n) * d, "floatX")
+    """Return the frequencies of the elements of the first half, as `numpy.fft.rfftfreq`; ``floatX``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.fft.rfftfreq(4).eval())
+    [0.   0.25 0.5 ]
+    """
+    n = as_operand(integer_scalar(n, "rfftfreq"))
+    return cast(arange(n // 2 + 1), "floatX") / cast(n * d, "floatX")
 
 
 def rfft_parts(inp: Any, norm: str | None = None) -> Any:
@@ -315,6 +421,12 @@ def irfft_parts(inp: Any, norm: str | None = None, is_odd: bool = False) -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``tensor.fft.irfft``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.fft.irfft_parts(T.fft.rfft_parts([[1., 2., 3., 4.]])).eval())
+    [[1. 2. 3. 4.]]
     """
     inp = _batch(inp, "irfft_parts", 3)
     if is_odd not in (True, False):

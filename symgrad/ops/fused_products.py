@@ -22,8 +22,8 @@ from symgrad.ops.sampling import number, spread
 class MatrixStep(Op):
     """``c + (beta * c + alpha * a @ b)`` together with other results that need c: each element of c is read once.
 
-    In a layer of weights c, with cotangent b of its output, ``b @ c.T`` is the cotangent of its input. Made by
-    rewriting only.
+    In a layer of weights c, with cotangent b of its output, ``b @ c.T`` is the cotangent of its input.
+    Made by rewriting only.
 
     Parameters
     ----------

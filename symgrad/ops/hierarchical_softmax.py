@@ -63,6 +63,14 @@ def h_softmax(
     Notes
     -----
     Keeps the behaviour of Theano's ``nnet.h_softmax``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> x, zeros = [[1., 2., 3.]], T.zeros
+    >>> parameters = zeros((3, 2)), zeros(2), zeros((2, 3, 2)), zeros((2, 2))
+    >>> print(T.nnet.h_softmax(x, 1, 4, 2, 2, *parameters).eval())
+    [[0.25 0.25 0.25 0.25]]
     """
     operands = [as_operand(operand) for operand in (x, W1, b1, W2, b2)]
     if [operand.type.ndim for operand in operands] != [2, 2, 1, 3, 2]:

@@ -199,7 +199,15 @@ def _scaled(cotangent: Any, multiplier: float) -> Any:
 
 
 def disconnected_grad(x: Any) -> Any:
-    """Return `x`, taken as constant by `grad` (Theano's ``disconnected_grad``)."""
+    """Return `x`, taken as constant by `grad` (Theano's ``disconnected_grad``).
+
+    Examples
+    --------
+    >>> import symgrad, symgrad.tensor as T
+    >>> x = T.dscalar('x')
+    >>> print(symgrad.grad(x * T.disconnected_grad(x), x).eval({x: 3.}))
+    3.0
+    """
     return StopGradient()(as_operand(x))
 
 
@@ -228,7 +236,15 @@ def zero_grad(x: Any) -> Any:
 
 
 def consider_constant(x: Any) -> Any:
-    """Return `x`, whose gradient is zero: the older name of `zero_grad`."""
+    """Return `x`, whose gradient is zero: the older name of `zero_grad`.
+
+    Examples
+    --------
+    >>> import symgrad, symgrad.tensor as T
+    >>> x = T.dscalar('x')
+    >>> print(symgrad.grad(x * T.consider_constant(x), x).eval({x: 3.}))
+    3.0
+    """
     return zero_grad(x)
 
 
@@ -238,6 +254,12 @@ def undefined_grad(x: Any) -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``undefined_grad``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.undefined_grad([1, 2]).eval())
+    [1 2]
     """
     return UndefinedGradient()(as_operand(x))
 

@@ -276,7 +276,7 @@ def _written_inside(part: Any, y: Any, where: str) -> tuple[Any, Any]:
 def _written_dtype(part: Any, y: Any) -> str:
     wanted = str(part.type.dtype)
     found = as_operand(y, [wanted]).type.dtype
-    kinds_agree = is_discrete(found) if wanted != "bool" else found == "bool"  # Theano casts as NumPy's `x[...] = y` does
+    kinds_agree = is_discrete(found) if wanted != "bool" else found == "bool"  # as NumPy casts in `x[...] = y`
     kinds_agree = kinds_agree or (found[:5] == "float" and wanted[:5] == "float")
     if upcast(wanted, found) == wanted or (config.cast_policy == "custom" and kinds_agree):
         return wanted

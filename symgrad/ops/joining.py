@@ -126,6 +126,12 @@ def join(axis: int, *tensors_list: Any) -> Any:
     """Join tensors along an axis that they have: `concatenate` in Theano's order of arguments.
 
     A single tensor stays as it is.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.join(0, [1, 2], [3]).eval())
+    [1 2 3]
     """
     if len(tensors_list) == 1 and not isinstance(tensors_list[0], list | tuple):
         return as_operand(tensors_list[0])
@@ -192,33 +198,80 @@ def _common(parts: list[Any], where: str) -> list[Any]:
 
 
 def horizontal_stack(*args: Any) -> Any:
-    """Join matrices side by side."""
+    """Join matrices side by side.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.horizontal_stack([[1], [2]], [[3], [4]]).eval())
+    [[1 3]
+     [2 4]]
+    """
     return concatenate(args, axis=1)
 
 
 def vertical_stack(*args: Any) -> Any:
-    """Join matrices one above the other."""
+    """Join matrices one above the other.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.vertical_stack([[1, 2]], [[3, 4]]).eval())
+    [[1 2]
+     [3 4]]
+    """
     return concatenate(args, axis=0)
 
 
 def hstack(tensors: Any) -> Any:
-    """Join tensors along the second axis, vectors along their only one, as `numpy.hstack`."""
+    """Join tensors along the second axis, vectors along their only one, as `numpy.hstack`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.hstack([[1, 2], [3]]).eval())
+    [1 2 3]
+    """
     parts = [atleast_1d(tensor) for tensor in listed(tensors, "hstack", "tensors")]
     return concatenate(parts, axis=0 if parts and parts[0].type.ndim == 1 else 1)
 
 
 def vstack(tensors: Any) -> Any:
-    """Join tensors along the first axis, vectors as rows, as `numpy.vstack`."""
+    """Join tensors along the first axis, vectors as rows, as `numpy.vstack`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.vstack([[1, 2], [3, 4]]).eval())
+    [[1 2]
+     [3 4]]
+    """
     return concatenate([atleast_2d(tensor) for tensor in listed(tensors, "vstack", "tensors")], axis=0)
 
 
 def dstack(tensors: Any) -> Any:
-    """Join tensors along the third axis, as `numpy.dstack`."""
+    """Join tensors along the third axis, as `numpy.dstack`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.dstack([[1, 2], [3, 4]]).eval())
+    [[[1 3]
+      [2 4]]]
+    """
     return concatenate([atleast_3d(tensor) for tensor in listed(tensors, "dstack", "tensors")], axis=2)
 
 
 def column_stack(tensors: Any) -> Any:
-    """Join vectors as columns, and matrices side by side, as `numpy.column_stack`."""
+    """Join vectors as columns, and matrices side by side, as `numpy.column_stack`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.column_stack([[1, 2], [3, 4]]).eval())
+    [[1 3]
+     [2 4]]
+    """
     parts = [as_operand(tensor) for tensor in listed(tensors, "column_stack", "tensors")]
     return concatenate([shape_padaxis(part, 1) if part.type.ndim == 1 else part for part in parts], axis=1)
 

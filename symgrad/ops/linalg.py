@@ -129,6 +129,12 @@ def dot(x: Any, y: Any) -> Any:
     ------
     ShapeError
         If the inner sizes are known and differ; else when the compiled function is called.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.dot([[1, 2], [3, 4]], [1, 10]).eval())
+    [21 43]
     """
     other = _of_another_kind(x, y)
     if other is not None:
@@ -219,7 +225,15 @@ class BatchedMatrixProduct(Op):
 
 
 def matmul(x: Any, y: Any) -> Any:
-    """Matrix product as Python's ``@``: of vectors, matrices, and stacks of matrices in the last two axes."""
+    """Matrix product as Python's ``@``: of vectors, matrices, and stacks of matrices in the last two axes.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.matmul([[1, 2], [3, 4]], [[1, 2], [3, 4]]).eval())
+    [[ 7 10]
+     [15 22]]
+    """
     other = _of_another_kind(x, y)
     if other is not None:
         return other.product(x, y)
@@ -252,6 +266,12 @@ def batched_dot(x: Any, y: Any) -> Any:
     Returns
     -------
     tensor of shape (batch, ...)
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.batched_dot([[1, 2], [3, 4]], [[1, 1], [1, 2]]).eval())
+    [ 3 11]
     """
     x, y = _same_dtype(x, y)
     if x.type.ndim == 0 or y.type.ndim == 0:
@@ -284,12 +304,26 @@ def tensordot(x: Any, y: Any, axes: Any = 2) -> Any:
     -------
     tensor
         The remaining axes of `x`, then those of `y`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.tensordot([[1, 2], [3, 4]], [[1, 2], [3, 4]], axes=[[0], [0]]).eval())
+    [[10 14]
+     [14 20]]
     """
     return _tensordot(*_same_dtype(x, y), axes, batch=0)
 
 
 def batched_tensordot(x: Any, y: Any, axes: Any = 2) -> Any:
-    """`tensordot` for each index of a shared first axis (axes are counted with it)."""
+    """`tensordot` for each index of a shared first axis (axes are counted with it).
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.batched_tensordot([[1, 2], [3, 4]], [[1, 1], [1, 2]], axes=1).eval())
+    [ 3 11]
+    """
     return _tensordot(*_same_dtype(x, y), axes, batch=1)
 
 

@@ -23,12 +23,26 @@ from symgrad.ops.softmax import SoftmaxGradient, log_softmax, softmax
 
 
 def softmax_with_bias(x: Any, b: Any) -> Any:
-    """`softmax` of each row of ``x + b`` (Theano's function of that name)."""
+    """`softmax` of each row of ``x + b`` (Theano's function of that name).
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.nnet.softmax_with_bias([[0., 1.]], [1., 0.]).eval())
+    [[0.5 0.5]]
+    """
     return softmax(_matrix(x, "softmax_with_bias") + as_operand(b), 1)
 
 
 def softmax_graph(c: Any) -> Any:
-    """``exp(c) / sum(exp(c))`` along the last axis, written out; `softmax` doesn't overflow."""
+    """``exp(c) / sum(exp(c))`` along the last axis, written out; `softmax` doesn't overflow.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.nnet.softmax_graph([[0., 0.]]).eval())
+    [[0.5 0.5]]
+    """
     exponential = exp(as_operand(c))
     return exponential / sum_over(exponential, axis=-1, keepdims=True)
 
@@ -40,6 +54,12 @@ def softmax_grad(dy: Any, sm: Any) -> Any:
     ----------
     dy, sm : float tensor of one shape
         Along the last axis, each row of `sm` is a softmax.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.nnet.softmax_grad([[1., 0.]], [[0.5, 0.5]]).eval())
+    [[ 0.25 -0.25]]
     """
     dy, sm = as_operand(dy), as_operand(sm)
     return SoftmaxGradient(sm.type.ndim - 1)(dy, sm)
@@ -94,24 +114,56 @@ def crossentropy_softmax_argmax_1hot_with_bias(x: Any, b: Any, y_idx: Any) -> tu
 
 
 def crossentropy_softmax_1hot_with_bias(x: Any, b: Any, y_idx: Any) -> tuple[Any, Any]:
-    """Return loss and probabilities of `crossentropy_softmax_argmax_1hot_with_bias`."""
+    """Return loss and probabilities of `crossentropy_softmax_argmax_1hot_with_bias`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> loss, probabilities = T.nnet.crossentropy_softmax_1hot_with_bias([[0., 1.]], [1., 0.], [1])
+    >>> print(loss.eval().round(3), probabilities.eval())
+    [0.693] [[0.5 0.5]]
+    """
     return crossentropy_softmax_argmax_1hot_with_bias(x, b, y_idx)[:2]
 
 
 def crossentropy_softmax_1hot(x: Any, y_idx: Any) -> tuple[Any, Any]:
-    """Return loss and probabilities of `crossentropy_softmax_argmax_1hot_with_bias` without a bias."""
+    """Return loss and probabilities of `crossentropy_softmax_argmax_1hot_with_bias` without a bias.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> loss, probabilities = T.nnet.crossentropy_softmax_1hot([[0., 0.]], [1])
+    >>> print(loss.eval().round(3), probabilities.eval())
+    [0.693] [[0.5 0.5]]
+    """
     scores = _matrix(x, "crossentropy_softmax_1hot")
     return crossentropy_softmax_1hot_with_bias(scores, _no_bias(scores), y_idx)
 
 
 def crossentropy_softmax_max_and_argmax_1hot_with_bias(x: Any, b: Any, y_idx: Any) -> tuple[Any, Any, Any, Any]:
-    """Return loss, softmax, the highest probability of each row, and its class."""
+    """Return loss, softmax, the highest probability of each row, and its class.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> results = T.nnet.crossentropy_softmax_max_and_argmax_1hot_with_bias([[0., 0.]], [0., 0.], [1])
+    >>> print(*[result.eval().round(3) for result in results])
+    [0.693] [[0.5 0.5]] [0.5] [0]
+    """
     loss, probabilities, _ = crossentropy_softmax_argmax_1hot_with_bias(x, b, y_idx)
     return loss, probabilities, max_over(probabilities, axis=1), argmax(probabilities, axis=1)
 
 
 def crossentropy_softmax_max_and_argmax_1hot(x: Any, y_idx: Any) -> tuple[Any, Any, Any, Any]:
-    """Return what `crossentropy_softmax_max_and_argmax_1hot_with_bias` returns, without a bias."""
+    """Return what `crossentropy_softmax_max_and_argmax_1hot_with_bias` returns, without a bias.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> results = T.nnet.crossentropy_softmax_max_and_argmax_1hot([[0., 0.]], [1])
+    >>> print(*[result.eval().round(3) for result in results])
+    [0.693] [[0.5 0.5]] [0.5] [0]
+    """
     scores = _matrix(x, "crossentropy_softmax_max_and_argmax_1hot")
     return crossentropy_softmax_max_and_argmax_1hot_with_bias(scores, _no_bias(scores), y_idx)
 
@@ -127,6 +179,12 @@ def crossentropy_softmax_1hot_with_bias_dx(dy: Any, sm: Any, y_idx: Any) -> Any:
         The softmax.
     y_idx : integer vector of shape (n,)
         Labels.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.nnet.crossentropy_softmax_1hot_with_bias_dx([2.], [[0.5, 0.5]], [1]).eval())
+    [[ 1. -1.]]
     """
     name = "crossentropy_softmax_1hot_with_bias_dx"
     probabilities, labels, dy = _matrix(sm, name), _labels(y_idx, name), as_operand(dy)
@@ -147,6 +205,12 @@ def crossentropy_categorical_1hot(coding_dist: Any, true_one_of_n: Any) -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``nnet.crossentropy_categorical_1hot``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.nnet.crossentropy_categorical_1hot([[0.5, 0.5], [0.9, 0.1]], [0, 1]).eval().round(3))
+    [0.693 2.303]
     """
     name = "crossentropy_categorical_1hot"
     probabilities, labels = _matrix(coding_dist, name), _labels(true_one_of_n, name)
@@ -154,7 +218,15 @@ def crossentropy_categorical_1hot(coding_dist: Any, true_one_of_n: Any) -> Any:
 
 
 def crossentropy_categorical_1hot_grad(g_y: Any, coding_dist: Any, true_one_of_n: Any) -> Any:
-    """Return the gradient of the probabilities of `crossentropy_categorical_1hot` from that of its result."""
+    """Return the gradient of the probabilities of `crossentropy_categorical_1hot` from that of its result.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.nnet.crossentropy_categorical_1hot_grad([1., 1.], [[0.5, 0.5], [0.8, 0.2]], [0, 1]).eval())
+    [[-2.  0.]
+     [ 0. -5.]]
+    """
     name = "crossentropy_categorical_1hot_grad"
     probabilities, labels = _matrix(coding_dist, name), _labels(true_one_of_n, name)
     rows = arange(size_of(labels, 0))
@@ -216,12 +288,28 @@ def prepend_scalar_to_each_row(val: Any, mat: Any) -> Any:
 
 
 def prepend_0_to_each_row(mat: Any) -> Any:
-    """Return a matrix with a column of zeros in front."""
+    """Return a matrix with a column of zeros in front.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.nnet.prepend_0_to_each_row([[1, 2], [3, 4]]).eval())
+    [[0 1 2]
+     [0 3 4]]
+    """
     return prepend_scalar_to_each_row(0, mat)
 
 
 def prepend_1_to_each_row(mat: Any) -> Any:
-    """Return a matrix with a column of ones in front."""
+    """Return a matrix with a column of ones in front.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.nnet.prepend_1_to_each_row([[1, 2], [3, 4]]).eval())
+    [[1 1 2]
+     [1 3 4]]
+    """
     return prepend_scalar_to_each_row(1, mat)
 
 

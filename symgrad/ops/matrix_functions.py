@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,8 @@ class MatrixFunction(OnStacks):
         function = getattr(scipy.linalg, self.function)
         result = np.empty_like(x)
         precise = np.result_type(x, np.float64)  # in single precision, logm warns of its own rounding
-        with explained(f"{self.function} failed"):
+        ignored: Any = scipy.linalg.LinAlgWarning  # SciPy's, of singular matrices: values say what they say
+        with explained(f"{self.function} failed"), warnings.catch_warnings(action="ignore", category=ignored):
             for index in np.ndindex(*x.shape[:-2] if x.size else (0,)):
                 result[index] = self._checked(function(x[index].astype(precise)), x.dtype)
         return [result]
@@ -198,6 +200,13 @@ def logm(a: Any) -> Any:
     ------
     LinearAlgebraError
         When the compiled function is called, if the logarithm of a real matrix is complex.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.logm([[1., 0.], [0., 1.]]).eval())
+    [[0. 0.]
+     [0. 0.]]
     """
     return MatrixFunction("logm")(as_floats(a))
 
@@ -227,12 +236,28 @@ def sqrtm(a: Any) -> Any:
 
 
 def cosm(a: Any) -> Any:
-    """Return the cosine of each matrix of a stack, as `scipy.linalg.cosm`."""
+    """Return the cosine of each matrix of a stack, as `scipy.linalg.cosm`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.cosm([[0., 0.], [0., 0.]]).eval())
+    [[1. 0.]
+     [0. 1.]]
+    """
     return MatrixFunction("cosm")(as_floats(a))
 
 
 def sinm(a: Any) -> Any:
-    """Return the sine of each matrix of a stack, as `scipy.linalg.sinm`."""
+    """Return the sine of each matrix of a stack, as `scipy.linalg.sinm`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.sinm([[0., 0.], [0., 0.]]).eval())
+    [[0. 0.]
+     [0. 0.]]
+    """
     return MatrixFunction("sinm")(as_floats(a))
 
 
@@ -287,6 +312,12 @@ def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
     Returns
     -------
     matrix of shape (m, n)
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.solve_sylvester([[1.]], [[2.]], [[6.]]).eval())
+    [[2.]]
     """
     operands = [as_floats(v) for v in as_operands(a, b, q)]
     common = upcast(*[v.type.dtype for v in operands])
@@ -294,7 +325,15 @@ def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
 
 
 def solve_continuous_lyapunov(a: Any, q: Any) -> Any:
-    """Return the solution x of ``a @ x + x @ a.T = q`` (of complex numbers, the conjugate transpose)."""
+    """Return the solution x of ``a @ x + x @ a.T = q`` (of complex numbers, the conjugate transpose).
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.solve_continuous_lyapunov([[1., 0.], [0., 2.]], [[2., 3.], [3., 4.]]).eval())
+    [[1. 1.]
+     [1. 1.]]
+    """
     a = as_floats(a)
     return solve_sylvester(a, adjoint(a), q)
 
@@ -310,6 +349,12 @@ def solve_discrete_lyapunov(a: Any, q: Any) -> Any:
     Notes
     -----
     Keeps the behaviour of `scipy.linalg.solve_discrete_lyapunov`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.solve_discrete_lyapunov([[0.5]], [[3.]]).eval())
+    [[4.]]
     """
     a, q = [as_floats(v) for v in as_operands(a, q)]
     if a.type.ndim != 2 or q.type.ndim != 2:

@@ -85,7 +85,14 @@ def trace(a: Any, offset: int = 0) -> Any:
 
 
 def matrix_dot(*matrices: Any) -> Any:
-    """Return the product of several matrices, from left to right (Theano's name; see `multi_dot`)."""
+    """Return the product of several matrices, from left to right (Theano's name; see `multi_dot`).
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.matrix_dot([[1, 2], [3, 4]], [[1, 2], [3, 4]], [1, 0]).eval())
+    [ 7 15]
+    """
     if not matrices:
         raise user_error(ShapeError, "matrix_dot needs at least one matrix")
     result = as_operand(matrices[0])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import DTypeError, ShapeError
-from symgrad.graph.op import InferenceError, Op, Sample, register
+from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
 from symgrad.graph.types import TensorType, dtype_name, shape_text
 from symgrad.graph.variables import Apply
 from symgrad.kernels.grammar import Kernel, Library
@@ -60,6 +60,9 @@ class MRGSample(Op):
         sizes = sample_sizes(self.sizes, operands)
         new_states, numbers = draw(states, prod(sizes), self.dtype)
         return [new_states, numbers.reshape(sizes)]
+
+    def gradient(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+        return [Disconnected("a sample is taken as a constant")] * len(inputs)
 
     def pushforward(self, inputs: Any, outputs: Any, tangents: Any) -> list[Any]:
         """A sample is taken as a constant, as in reverse mode."""

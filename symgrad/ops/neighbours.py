@@ -145,6 +145,13 @@ def neibs2images(neibs: Any, neib_shape: Any, original_shape: Any, mode: str = "
     Notes
     -----
     Keeps the behaviour of Theano's ``nnet.neighbours.neibs2images``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.nnet.neibs2images([[1, 2], [3, 4]], (1, 2), (1, 1, 2, 2)).eval())
+    [[[[1 2]
+       [3 4]]]]
     """
     patches = as_operand(neibs)
     if patches.type.ndim != 2:

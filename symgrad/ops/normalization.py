@@ -129,6 +129,13 @@ def batch_normalization_test(
     Notes
     -----
     Keeps the behaviour of Theano's ``nnet.bn.batch_normalization_test``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> results = T.nnet.batch_normalization_test([[3., 5.]], [[1., 1.]], [[0., 0.]], [[1., 1.]], [[4., 16.]])
+    >>> print(results.eval().round(2))
+    [[1. 1.]]
     """
     name = "batch_normalization_test"
     inputs = as_floats(inputs)
@@ -154,6 +161,13 @@ def batch_normalization(inputs: Any, gamma: Any, beta: Any, mean: Any, std: Any,
     Notes
     -----
     Keeps the behaviour of Theano's ``nnet.bn.batch_normalization``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> x = [[1., 3.]]
+    >>> print(T.nnet.batch_normalization(x, gamma=2., beta=1., mean=[1., 1.], std=[1., 2.]).eval())
+    [[1. 3.]]
     """
     if mode not in ("low_mem", "high_mem"):
         raise user_error(ValueError, f"batch_normalization has no mode {mode!r}; it has low_mem and high_mem")
@@ -206,7 +220,7 @@ def _number(value: Any, like: Any) -> Any:
 
 def _epsilon(epsilon: Any, name: str, inputs: Any) -> Any:
     least = np.asarray(LEAST_EPSILON, config.floatX)
-    if not isinstance(epsilon, Variable) and np.asarray(epsilon, config.floatX) < least:
+    if not isinstance(epsilon, Variable) and scalar_constant(epsilon, config.floatX).data < least:
         raise user_error(ShapeError, f"{name} needs an epsilon of at least {LEAST_EPSILON}, got {epsilon!r:.60}")
     return _number(epsilon, inputs)
 

@@ -103,7 +103,14 @@ def _matrix_norm(x: Any, ord: Any, given: Any) -> Any:
 
 
 def vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
-    """Return the norm of vectors along `axis`, or of all elements as one vector, as `numpy.linalg.vector_norm`."""
+    """Return the norm of vectors along `axis`, or of all elements as one vector, as `numpy.linalg.vector_norm`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.vector_norm([[3., 4.], [0., 2.]], axis=1).eval())
+    [5. 2.]
+    """
     x = as_floats(x)
     if axis is not None:
         return norm(x, ord, axis, keepdims)
@@ -112,7 +119,14 @@ def vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = 2) 
 
 
 def matrix_norm(x: Any, keepdims: bool = False, ord: Any = "fro") -> Any:
-    """Return the norm of the matrices in the last two axes, as `numpy.linalg.matrix_norm`."""
+    """Return the norm of the matrices in the last two axes, as `numpy.linalg.matrix_norm`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.matrix_norm([[3., 0.], [0., 4.]]).eval())
+    5.0
+    """
     return norm(x, ord, (-2, -1), keepdims)
 
 
@@ -129,6 +143,12 @@ def cond(x: Any, p: Any = None) -> Any:
     Returns
     -------
     tensor of shape (...)
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.cond([[2., 0.], [0., 8.]]).eval())
+    4.0
     """
     x = as_floats(x)
     if p is None or p in (2, -2):

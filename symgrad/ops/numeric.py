@@ -18,12 +18,26 @@ from symgrad.ops.sizes import SpecifyShape
 
 
 def round_half_to_even(x: Any) -> Any:
-    """Nearest integer, halves to even, as a float."""
+    """Nearest integer, halves to even, as a float.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.round_half_to_even([0.5, 1.5, 2.5]).eval())
+    [0. 2. 2.]
+    """
     return rint(x)
 
 
 def round_half_away_from_zero(x: Any) -> Any:
-    """Nearest integer, halves away from zero, in the dtype of `x`."""
+    """Nearest integer, halves away from zero, in the dtype of `x`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.round_half_away_from_zero([0.5, 1.5, 2.5]).eval())
+    [1. 2. 3.]
+    """
     x = as_operand(x)
     whole = trunc(x)
     return whole + sign(x) * cast(ge(abs_(x - whole), 0.5), x.type.dtype)
@@ -74,6 +88,12 @@ def iround(x: Any, mode: str = "half_away_from_zero") -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``iround``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.iround([0.5, 1.5, -2.5]).eval())
+    [ 1  2 -3]
     """
     return cast(round(x, mode), "int64")
 
@@ -82,7 +102,15 @@ def iround(x: Any, mode: str = "half_away_from_zero") -> Any:
 
 
 def divmod(x: Any, y: Any) -> tuple[Any, Any]:
-    """Return `floor_divide` and `mod` of `x` and `y`."""
+    """Return `floor_divide` and `mod` of `x` and `y`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> quotient, rest = T.divmod([7, -7], 2)
+    >>> print(quotient.eval(), rest.eval())
+    [ 3 -4] [1 1]
+    """
     return floor_divide(x, y), mod(x, y)
 
 
@@ -105,7 +133,14 @@ def ceil_intdiv(x: Any, y: Any) -> Any:
 
 
 def div_proxy(x: Any, y: Any) -> Any:
-    """Return the quotient as Python 2 has it: of integers `floor_divide`, of all else `true_divide`."""
+    """Return the quotient as Python 2 has it: of integers `floor_divide`, of all else `true_divide`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.div_proxy(7, 2).eval())
+    3
+    """
     x, y = as_operands(x, y)
     whole = is_discrete(x.type.dtype) and is_discrete(y.type.dtype)
     return floor_divide(x, y) if whole else true_divide(x, y)
@@ -117,22 +152,50 @@ mod_check = mod
 
 
 def logical_and(x: Any, y: Any) -> Any:
-    """Whether both are true (not 0), as `numpy.logical_and`."""
+    """Whether both are true (not 0), as `numpy.logical_and`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.logical_and([0, 1, 2], [1, 1, 0]).eval())
+    [False  True False]
+    """
     return and_(_truth(x), _truth(y))
 
 
 def logical_or(x: Any, y: Any) -> Any:
-    """Whether one or both are true (not 0), as `numpy.logical_or`."""
+    """Whether one or both are true (not 0), as `numpy.logical_or`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.logical_or([0, 1, 2], [0, 1, 0]).eval())
+    [False  True  True]
+    """
     return or_(_truth(x), _truth(y))
 
 
 def logical_xor(x: Any, y: Any) -> Any:
-    """Whether exactly one is true (not 0), as `numpy.logical_xor`."""
+    """Whether exactly one is true (not 0), as `numpy.logical_xor`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.logical_xor([0, 1, 2], [0, 1, 0]).eval())
+    [False False  True]
+    """
     return xor(_truth(x), _truth(y))
 
 
 def logical_not(x: Any) -> Any:
-    """Whether `x` is false (0), as `numpy.logical_not`."""
+    """Whether `x` is false (0), as `numpy.logical_not`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.logical_not([0, 1, 2]).eval())
+    [ True False False]
+    """
     return invert(_truth(x))
 
 
@@ -181,7 +244,14 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
 
 
 def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
-    """Return whether all elements are close; see `isclose`."""
+    """Return whether all elements are close; see `isclose`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.allclose([1., 2.], [1., 2.000001]).eval())
+    True
+    """
     return all_of(isclose(a, b, rtol, atol, equal_nan))
 
 
@@ -206,7 +276,14 @@ def smallest(*tensors: Any) -> Any:
 
 
 def largest(*tensors: Any) -> Any:
-    """Return the elementwise largest of several tensors; see `smallest`."""
+    """Return the elementwise largest of several tensors; see `smallest`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.largest([1, 5], [4, 2], [3, 3]).eval())
+    [4 5]
+    """
     return _best(gt, tensors, "largest")
 
 
@@ -226,12 +303,25 @@ def default(x: Any, default: Any) -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``default`` where it is known while the graph is built whether `x` is None.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.default(None, 5).eval())
+    5
     """
     return as_operand(default if x is None else x)
 
 
 def tensor_copy(x: Any) -> Any:
-    """Return another variable of the same value."""
+    """Return another variable of the same value.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.tensor_copy([1, 2]).eval())
+    [1 2]
+    """
     x = as_operand(x)
     return SpecifyShape((None,) * x.type.ndim)(x)
 

@@ -14,8 +14,9 @@ from symgrad.graph.types import NUMPY_DTYPES, TensorType, dtype_name
 from symgrad.kernels.numpy_random import DRAWS, WORDS, draw, words_of
 from symgrad.kernels.random_sample import sample_sizes
 from symgrad.ops.promotion import as_operand, known_integer
+from symgrad.ops.random import common_sizes, sizes_of_vector
 from symgrad.ops.shape import split_sizes
-from symgrad.ops.sizes import Sizes, size_of, specify_shape
+from symgrad.ops.sizes import Sizes
 
 STATE_TYPE = TensorType("uint32", (WORDS,))
 OWN_AXES = {"multinomial": (0, 1), "choice": (1,), "weighted_choice": (1, 1)}
@@ -141,30 +142,12 @@ def numpy_sample(
     variables = [as_operand(parameter) for parameter in parameters]
     if size is None:
         own = NumPySample(distribution, "float64", ())._own_axes(len(variables))
-        size = _common_sizes(variables, own, ndim or 0)
-    elif ndim is not None and hasattr(size, "type") and size.type.shape == (None,):
-        vector = specify_shape(size, [ndim])
-        size = [vector[position] for position in range(ndim)]
-    sizes, operands = split_sizes(size, distribution)
+        size = common_sizes(list(zip(variables, own, strict=True)), ndim)
+    sizes, operands = split_sizes(sizes_of_vector(size, ndim), distribution)
     if ndim is not None and ndim != len(sizes):
         raise user_error(ShapeError, f"{distribution} got {len(sizes)} sizes and ndim={ndim}")
     op = NumPySample(distribution, dtype_name(dtype), sizes)
     return op(state, *variables, *operands)  # type: ignore[no-any-return]
-
-
-def _common_sizes(variables: Sequence[Any], own_axes: Sequence[int], ndim: int) -> list[Any]:
-    """Return the sizes to which the parameters broadcast, and sizes 1 in front if more are wanted."""
-    counts = [variable.type.ndim - own for variable, own in zip(variables, own_axes, strict=True)]
-    sizes: list[Any] = []
-    for axis in range(-max([ndim, *counts]), 0):
-        places = [
-            (variable, count + axis)
-            for variable, count in zip(variables, counts, strict=True)
-            if count >= -axis and not variable.type.broadcastable[count + axis]
-        ]
-        known = [variable.type.shape[place] for variable, place in places if variable.type.shape[place] is not None]
-        sizes.append((known or [size_of(variable, place) for variable, place in places] or [1])[0])
-    return sizes
 
 
 __all__ = ["NumPySample", "numpy_sample"]

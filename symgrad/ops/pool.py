@@ -84,7 +84,8 @@ class Pool2d(_Pooling):
 
     def infer(self, x: Any) -> list[TensorType]:
         kind = NUMPY_DTYPES[x.type.dtype].kind
-        if (self.mode == "sum" and kind == "b") or (self.mode.startswith("average") and kind in "iub"):
+        refused = {"max": "c", "sum": "b"}.get(self.mode, "iub")
+        if kind in refused:
             raise InferenceError(DTypeError, f"{self.name} doesn't take {x.type.dtype}", "Cast it first.")
         return [self.pooled_type(x.type)]
 
@@ -283,6 +284,12 @@ def pool_2d(
     ------
     ShapeError
         If the input has fewer than two axes, or a size makes no sense.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.pool_2d([[1., 2.], [3., 4.]], (2, 2), ignore_border=True).eval())
+    [[4.]]
     """
     if (ws is None) == (ds is None):
         raise user_error(ShapeError, "pool_2d needs the size of its window: ws=(2, 2)")

@@ -244,6 +244,15 @@ def known_integer(operand: Any) -> int | None:
     return None if operand.known is None else int(operand.known)
 
 
+def variables_in(values: Any, where: str, name: str) -> list[Any]:
+    """Return one variable or several as a list; the error if anything else is among them."""
+    found = list(values) if isinstance(values, list | tuple) else [values]
+    for value in found:
+        if not isinstance(value, Variable):
+            raise user_error(TypeError, f"{where} needs variables as {name}, got {type(value).__name__} {value!r:.60}")
+    return found
+
+
 def zero_of(dtype: str) -> Any:
     """Return 0 as a 0-d constant of `dtype`."""
     return scalar_constant(0, dtype)

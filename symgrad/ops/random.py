@@ -272,8 +272,9 @@ def sample_from(
     float_dtype = dtype if dtype in FLOAT_DTYPES and declared.dtypes == FLOAT_DTYPES else "float64"
     variables = [_parameter(value, p, float_dtype) for value, p in zip(parameters, declared.parameters, strict=True)]
     if size is None:
-        size = _common_sizes(declared, variables, ndim)
-    sizes, operands = split_sizes(_sizes_of_vector(size, ndim), distribution)
+        pairs = zip(variables, declared.parameters, strict=True)
+        size = common_sizes([(variable, p.own_axes) for variable, p in pairs if p.stretches], ndim)
+    sizes, operands = split_sizes(sizes_of_vector(size, ndim), distribution)
     if ndim is not None and ndim != len(sizes):
         raise ShapeError(f"{distribution} got {len(sizes)} sizes and ndim={ndim}")
     op = RandomSample(distribution, dtype, sizes)
@@ -299,9 +300,16 @@ def _parameter(value: Any, declared: Parameter, float_dtype: str) -> Any:
     return as_operand(array if declared.kinds == WHOLE else array.astype(float_dtype))
 
 
-def _common_sizes(declared: Distribution, variables: Sequence[Any], ndim: int | None) -> list[Any]:
-    """Return the sizes to which the parameters broadcast; with more `ndim`, there are more sizes 1 in front."""
-    stretching = [(v, p.own_axes) for v, p in zip(variables, declared.parameters, strict=True) if p.stretches]
+def common_sizes(stretching: Sequence[tuple[Any, int]], ndim: int | None) -> list[Any]:
+    """Return the sizes to which parameters broadcast; with more `ndim`, there are more sizes 1 in front.
+
+    Parameters
+    ----------
+    stretching : sequence of (variable, int)
+        Parameters, and how many of their last axes are their own: they belong to one draw.
+    ndim : int or None
+        How many sizes are wanted at least.
+    """
     count = max([variable.type.ndim - own_axes for variable, own_axes in stretching], default=0)
     sizes: list[Any] = [1] * max((ndim or 0) - count, 0)
     for axis in range(-count, 0):
@@ -315,7 +323,7 @@ def _common_sizes(declared: Distribution, variables: Sequence[Any], ndim: int | 
     return sizes
 
 
-def _sizes_of_vector(size: Any, ndim: int | None) -> Any:
+def sizes_of_vector(size: Any, ndim: int | None) -> Any:
     """Return the elements of a vector whose length only `ndim` tells; the call checks it."""
     if ndim is None or not isinstance(size, Variable) or size.type != TensorType(size.type.dtype, (None,)):  # type: ignore[attr-defined]
         return size

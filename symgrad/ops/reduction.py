@@ -60,6 +60,12 @@ def sum(x: Any, axis: Any = None, dtype: str | None = None, keepdims: bool = Fal
     Returns
     -------
     tensor
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.sum([[1, 2], [3, 4]], axis=0).eval())
+    [4 6]
     """
     return _accumulated("sum", x, axis, dtype, keepdims, acc_dtype)
 
@@ -75,6 +81,12 @@ def prod(
     """Product over axes; arguments as `sum`.
 
     The gradient is right also where factors are zero, so `no_zeros_in_input` changes nothing.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.prod([[1, 2], [3, 4]], axis=1).eval())
+    [ 2 12]
     """
     return _accumulated("prod", x, axis, dtype, keepdims, acc_dtype)
 
@@ -89,24 +101,52 @@ def _accumulated(function: str, x: Any, axis: Any, dtype: str | None, keepdims: 
 
 
 def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Largest element over axes; nan if one is nan. Every tied element gets the full gradient."""
+    """Largest element over axes; nan if one is nan. Every tied element gets the full gradient.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.max([[1, 5], [7, 0]], axis=1).eval())
+    [5 7]
+    """
     x = as_operand(x)
     return _reduce("max", x, axis, keepdims, x.type.dtype)
 
 
 def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Smallest element over axes; nan if one is nan. Every tied element gets the full gradient."""
+    """Smallest element over axes; nan if one is nan. Every tied element gets the full gradient.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.min([[1, 5], [7, 0]], axis=1).eval())
+    [1 0]
+    """
     x = as_operand(x)
     return _reduce("min", x, axis, keepdims, x.type.dtype)
 
 
 def all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Whether all elements over axes are true (not 0)."""
+    """Whether all elements over axes are true (not 0).
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.all([[1, 0], [2, 3]], axis=1).eval())
+    [False  True]
+    """
     return _reduce("all", as_operand(x), axis, keepdims, "bool")
 
 
 def any(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Whether any element over axes is true (not 0)."""
+    """Whether any element over axes is true (not 0).
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.any([[1, 0], [0, 0]], axis=1).eval())
+    [ True False]
+    """
     return _reduce("any", as_operand(x), axis, keepdims, "bool")
 
 
@@ -116,7 +156,14 @@ def _count(x: Any, axes: tuple[int, ...]) -> Any:
 
 
 def mean(x: Any, axis: Any = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: Any = None) -> Any:
-    """Arithmetic mean over axes; of integers as a float. Arguments as `sum`."""
+    """Arithmetic mean over axes; of integers as a float. Arguments as `sum`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.mean([[1., 2.], [3., 5.]], axis=0).eval())
+    [2.  3.5]
+    """
     x = as_operand(x)
     axis = checked_axes(axis, x, "mean")
     result = dtype_name(dtype or (x.type.dtype if is_continuous(x.type.dtype) else float_of("int64")))
@@ -127,7 +174,14 @@ def mean(x: Any, axis: Any = None, dtype: str | None = None, keepdims: bool = Fa
 
 
 def var(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Any:
-    """Variance over axes: the mean of squared deviations; the divisor is the count minus `ddof`."""
+    """Variance over axes: the mean of squared deviations; the divisor is the count minus `ddof`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.var([1., 3.], ddof=1).eval())
+    2.0
+    """
     x = as_operand(x)
     axis = checked_axes(axis, x, "var")
     deviation = x - mean(x, axis, keepdims=True)
@@ -147,7 +201,14 @@ def square_of_modulus(x: Any) -> Any:
 
 
 def std(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Any:
-    """Standard deviation over axes, the square root of `var`."""
+    """Standard deviation over axes, the square root of `var`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.std([1., 3.]).eval())
+    1.0
+    """
     x = as_operand(x)
     return sqrt(var(x, checked_axes(axis, x, "std"), ddof, keepdims, corrected))
 
@@ -158,22 +219,51 @@ def _arg(function: str, x: Any, axis: Any, keepdims: bool) -> Any:
 
 
 def argmax(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Position of the largest element along `axis` (the first at a tie), as int64; None: of the flattened tensor."""
+    """Position of the largest element along `axis` (the first at a tie), as int64; None: of the flattened tensor.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.argmax([[1, 5, 2], [7, 0, 7]], axis=1).eval())
+    [1 0]
+    """
     return _arg("argmax", x, axis, keepdims)
 
 
 def argmin(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Position of the smallest element along `axis` (the first at a tie), as int64; None: of the flattened tensor."""
+    """Position of the smallest element along `axis` (the first at a tie), as int64; None: of the flattened tensor.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.argmin([[1, 5, 2], [7, 0, 7]], axis=1).eval())
+    [0 1]
+    """
     return _arg("argmin", x, axis, keepdims)
 
 
 def max_and_argmax(x: Any, axis: Any = None, keepdims: bool = False) -> tuple[Any, Any]:
-    """Return `max` and `argmax`."""
+    """Return `max` and `argmax`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> largest, where = T.max_and_argmax([3, 8, 5])
+    >>> print(largest.eval(), where.eval())
+    8 1
+    """
     return max(x, axis, keepdims), argmax(x, axis, keepdims)
 
 
 def ptp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Range of values over axes: largest minus smallest."""
+    """Range of values over axes: largest minus smallest.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.ptp([[1, 5], [7, 0]], axis=1).eval())
+    [4 7]
+    """
     x = as_operand(x)
     axis = checked_axes(axis, x, "ptp")
     return max(x, axis, keepdims) - min(x, axis, keepdims)
@@ -183,6 +273,12 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """``log(sum(exp(x)))`` over axes, without overflow.
 
     Computed as ``m + log(sum(exp(x - m)))`` with the largest element m, which is the result where it is infinite.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.logsumexp([1000., 1000.]).eval().round(2))
+    1000.69
     """
     x = as_operand(x)
     axis = checked_axes(axis, x, "logsumexp")
@@ -222,6 +318,12 @@ def norm(x: Any, ord: Any = 2, axis: Any = None, keepdims: bool = False) -> Any:
     Notes
     -----
     Keeps the behaviour of the method ``norm`` of Theano's tensors.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.norm([3., -4.]).eval())
+    5.0
     """
     x = as_operand(x)
     axis = checked_axes(axis, x, "norm")

@@ -225,24 +225,55 @@ def _rolled(x: Any, shift: Any, axis: int) -> Any:
 
 
 def flip(x: Any, axis: Any = None) -> Any:
-    """Return a tensor with axes reversed (all, unless given), as `numpy.flip`."""
+    """Return a tensor with axes reversed (all, unless given), as `numpy.flip`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.flip([1, 2, 3]).eval())
+    [3 2 1]
+    """
     x = as_operand(x)
     reversed_axes = checked_axes(axis, x, "flip")
     return x[tuple([slice(None, None, -1) if n in reversed_axes else EVERYTHING for n in range(x.type.ndim)])]
 
 
 def flipud(x: Any) -> Any:
-    """Return a tensor with its first axis reversed, as `numpy.flipud`."""
+    """Return a tensor with its first axis reversed, as `numpy.flipud`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.flipud([[1, 2], [3, 4]]).eval())
+    [[3 4]
+     [1 2]]
+    """
     return flip(x, 0)
 
 
 def fliplr(x: Any) -> Any:
-    """Return a tensor with its second axis reversed, as `numpy.fliplr`."""
+    """Return a tensor with its second axis reversed, as `numpy.fliplr`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.fliplr([[1, 2], [3, 4]]).eval())
+    [[2 1]
+     [4 3]]
+    """
     return flip(x, 1)
 
 
 def rot90(x: Any, k: int = 1, axes: Sequence[int] = (0, 1)) -> Any:
-    """Return a tensor turned by `k` times 90 degrees in the plane of two axes, as `numpy.rot90`."""
+    """Return a tensor turned by `k` times 90 degrees in the plane of two axes, as `numpy.rot90`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.rot90([[1, 2], [3, 4]]).eval())
+    [[2 4]
+     [1 3]]
+    """
     x = as_operand(x)
     plane = [checked_axis(axis, x, "rot90") for axis in listed(axes, "rot90", "axes")]
     first, second = plane if len(plane) == 2 else (0, 0)

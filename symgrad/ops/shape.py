@@ -169,6 +169,13 @@ def reshape(x: Any, newshape: Any, ndim: int | None = None) -> Any:
     ------
     ShapeError
         If the number of elements can't fit, as far as sizes are known; else when the compiled function is called.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.reshape([1, 2, 3, 4], (2, -1)).eval())
+    [[1 2]
+     [3 4]]
     """
     x = as_operand(x)
     ndim = None if ndim is None else whole_number(ndim, "reshape", "ndim")
@@ -182,7 +189,14 @@ def reshape(x: Any, newshape: Any, ndim: int | None = None) -> Any:
 
 
 def flatten(x: Any, ndim: int = 1, outdim: int | None = None) -> Any:
-    """Return `x` with its last axes joined, so that `ndim` axes remain (Theano's ``flatten``)."""
+    """Return `x` with its last axes joined, so that `ndim` axes remain (Theano's ``flatten``).
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.flatten([[1, 2], [3, 4]]).eval())
+    [1 2 3 4]
+    """
     x = as_operand(x)
     ndim = outdim if outdim is not None else ndim
     if not isinstance(ndim, int | np.integer) or not 1 <= ndim <= max(x.type.ndim, 1):
@@ -195,7 +209,14 @@ def flatten(x: Any, ndim: int = 1, outdim: int | None = None) -> Any:
 
 
 def ravel(x: Any) -> Any:
-    """Return `x` as a vector."""
+    """Return `x` as a vector.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.ravel([[1, 2], [3, 4]]).eval())
+    [1 2 3 4]
+    """
     return flatten(x, 1)
 
 
@@ -258,7 +279,16 @@ class BroadcastTo(Op):
 
 
 def alloc(value: Any, *sizes: Any) -> Any:
-    """Return `value` stretched to `sizes` (ints or integer scalars), following the rules of broadcasting."""
+    """Return `value` stretched to `sizes` (ints or integer scalars), following the rules of broadcasting.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.alloc([1, 2], 3, 2).eval())
+    [[1 2]
+     [1 2]
+     [1 2]]
+    """
     if len(sizes) == 1 and (isinstance(sizes[0], list | tuple) or getattr(sizes[0], "ndim", 0) == 1):
         sizes = sizes[0]
     known, operands = split_sizes(sizes, "alloc")
@@ -269,7 +299,15 @@ def alloc(value: Any, *sizes: Any) -> Any:
 
 
 def broadcast_to(x: Any, shape: Any) -> Any:
-    """Return `x` stretched to `shape`, as `numpy.broadcast_to`."""
+    """Return `x` stretched to `shape`, as `numpy.broadcast_to`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.broadcast_to([1, 2], (2, 2)).eval())
+    [[1 2]
+     [1 2]]
+    """
     return alloc(x, shape if isinstance(shape, Variable) else listed(shape, "broadcast_to", "sizes"))
 
 

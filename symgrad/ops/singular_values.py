@@ -237,7 +237,14 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 
 
 def svdvals(a: Any) -> Any:
-    """Return the singular values of each matrix of a stack, descending."""
+    """Return the singular values of each matrix of a stack, descending.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.svdvals([[0., 3.], [4., 0.]]).eval())
+    [4. 3.]
+    """
     return SingularValues()(as_floats(a))
 
 
@@ -261,6 +268,12 @@ def matrix_rank(a: Any, tol: Any = None) -> Any:
     Returns
     -------
     int64 tensor of shape (...)
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.matrix_rank([[1., 2.], [2., 4.]]).eval())
+    1
     """
     a = as_floats(a)
     values = SingularValues()(a)

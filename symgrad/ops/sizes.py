@@ -120,7 +120,14 @@ class MakeVector(Op):
 
 
 def shape(x: Any) -> Any:
-    """Return the sizes of `x` as an int64 vector."""
+    """Return the sizes of `x` as an int64 vector.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.shape([[1, 2, 3]]).eval())
+    [1 3]
+    """
     x = as_operand(x)
     return MakeVector("int64")(*[size_of(x, axis) for axis in range(x.type.ndim)])
 
@@ -257,7 +264,14 @@ def specify_shape(x: Any, shape: Any) -> Any:
 
 
 def addbroadcast(x: Any, *axes: int) -> Any:
-    """Return `x` with `axes` known to have size 1, so that they stretch. Checked at run time."""
+    """Return `x` with `axes` known to have size 1, so that they stretch. Checked at run time.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> T.addbroadcast(T.matrix(), 0).broadcastable
+    (True, False)
+    """
     x = as_operand(x)
     ones = [checked_axis(axis, x, "addbroadcast") for axis in axes]
     return specify_shape(x, [1 if axis in ones else None for axis in range(x.type.ndim)])
@@ -299,7 +313,14 @@ class Unbroadcast(Op):
 
 
 def unbroadcast(x: Any, *axes: int) -> Any:
-    """Return `x`, whose `axes` don't stretch any more although the graph knows that their size is 1."""
+    """Return `x`, whose `axes` don't stretch any more although the graph knows that their size is 1.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> T.unbroadcast(T.row(), 0).broadcastable
+    (False, False)
+    """
     x = as_operand(x)
     held = tuple(sorted({checked_axis(axis, x, "unbroadcast") for axis in axes}))
     return Unbroadcast(held)(x) if any(x.type.broadcastable[axis] for axis in held) else x

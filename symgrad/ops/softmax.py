@@ -97,7 +97,8 @@ class SoftmaxGradient(Op):
         return "softmax_gradient"
 
     def infer(self, cotangent: Any, p: Any) -> list[TensorType]:
-        if (cotangent.type.dtype, cotangent.type.ndim) != (p.type.dtype, p.type.ndim) or self.axis >= p.type.ndim:
+        unlike = (cotangent.type.dtype, cotangent.type.ndim) != (p.type.dtype, p.type.ndim)
+        if unlike or not 0 <= self.axis < p.type.ndim:
             raise InferenceError(
                 ShapeError, f"{self.name} along axis {self.axis} got a cotangent {cotangent.type} of {p.type}"
             )
@@ -257,13 +258,26 @@ def softmax(x: Any, axis: int | None = None) -> Any:
     -------
     tensor
         Same shape. Theano turns a vector into a row; here it stays a vector.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.softmax([0., 0.]).eval())
+    [0.5 0.5]
     """
     x = as_floats(x)
     return Softmax(_last_axis(x, axis, "softmax"))(x)
 
 
 def log_softmax(x: Any, axis: int | None = None) -> Any:
-    """Logarithm of `softmax`, computed without leaving the range of floats."""
+    """Logarithm of `softmax`, computed without leaving the range of floats.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.log_softmax([0., 0.]).eval().round(3))
+    [-0.693 -0.693]
+    """
     x = as_floats(x)
     return LogSoftmax(_last_axis(x, axis, "log_softmax"))(x)
 
@@ -287,6 +301,12 @@ def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Any:
     ------
     ShapeError
         If `true_dist` has neither one axis nor as many as `coding_dist`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.categorical_crossentropy([[0.5, 0.5], [0.9, 0.1]], [0, 1]).eval().round(3))
+    [0.693 2.303]
     """
     p, true = as_operand(coding_dist), as_operand(true_dist)
     if true.type.ndim == p.type.ndim:
@@ -296,7 +316,7 @@ def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Any:
             raise user_error(
                 DTypeError, f"labels must be integers, got {true.type}", [true], "Cast them: T.cast(y, 'int32')."
             )
-        return -log(p)[arange(size_of(true, 0)), true]
+        return -log(p)[arange(size_of(p, 0)), true]
     raise user_error(
         RankError,
         f"categorical_crossentropy takes labels (n,) or probabilities (n, classes), got {true.type}",
@@ -305,7 +325,14 @@ def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Any:
 
 
 def binary_crossentropy(output: Any, target: Any) -> Any:
-    """Cross-entropy of probabilities for two classes: ``-(t * log(p) + (1 - t) * log(1 - p))``, elementwise."""
+    """Cross-entropy of probabilities for two classes: ``-(t * log(p) + (1 - t) * log(1 - p))``, elementwise.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.binary_crossentropy([0.5, 0.25], [1, 0]).eval().round(3))
+    [0.693 0.288]
+    """
     output, target = as_operand(output), as_operand(target)
     return -(target * log(output) + (1 - target) * log(1 - output))
 

@@ -159,7 +159,15 @@ def inv(a: Any) -> Any:
 
 
 def matrix_inverse(a: Any) -> Any:
-    """Return the inverse of each matrix of a stack: Theano's name of `inv`."""
+    """Return the inverse of each matrix of a stack: Theano's name of `inv`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.matrix_inverse([[2., 0.], [0., 4.]]).eval())
+    [[0.5  0.  ]
+     [0.   0.25]]
+    """
     return inv(a)
 
 
@@ -212,7 +220,14 @@ def solve(a: Any, b: Any, assume_a: str = "gen", lower: bool = False) -> Any:
 
 
 def solve_symmetric(a: Any, b: Any) -> Any:
-    """Return the solution of ``a @ x = b`` for symmetric `a` (Theano's name)."""
+    """Return the solution of ``a @ x = b`` for symmetric `a` (Theano's name).
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.solve_symmetric([[2., 0.], [0., 4.]], [2., 2.]).eval())
+    [1.  0.5]
+    """
     return solve(a, b)
 
 
@@ -229,6 +244,13 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
     Returns
     -------
     tensor of shape ``a.shape[ind:] + a.shape[:ind]``
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.tensorinv([[2., 0.], [0., 4.]], ind=1).eval())
+    [[0.5  0.  ]
+     [0.   0.25]]
     """
     a = as_operand(a)
     if not isinstance(ind, int) or not ind > 0:
@@ -254,6 +276,12 @@ def tensorsolve(a: Any, b: Any, axes: Sequence[int] | None = None) -> Any:
     Returns
     -------
     tensor
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.tensorsolve([[2., 0.], [0., 4.]], [2., 2.]).eval())
+    [1.  0.5]
     """
     a, b = as_operand(a), as_operand(b)
     if axes is not None:

@@ -278,20 +278,40 @@ def argsort(a: Any, axis: int | None = -1, kind: str | None = "quicksort", order
     Notes
     -----
     Keeps the behaviour of Theano's ``argsort``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.argsort([30, 10, 20]).eval())
+    [1 2 0]
     """
     x, axis = _sorted_operand("argsort", a, axis, kind, order)
     return ArgSort(axis)(x)
 
 
 def argtopk(x: Any, kth: Any, axis: int | None = -1, sorted: bool = True, idx_dtype: str = "int64") -> Any:
-    """Return the positions of the largest elements along an axis; see `topk_and_argtopk`."""
+    """Return the positions of the largest elements along an axis; see `topk_and_argtopk`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.argtopk([30, 10, 20], 2).eval())
+    [0 2]
+    """
     x, axis = _one_axis("argtopk", as_operand(x), axis)
     count = scalar_constant(kth, "int64") if isinstance(kth, int | np.integer) else as_operand(kth)
     return cast(ArgTopK(axis)(x, count), idx_dtype)
 
 
 def topk(x: Any, kth: Any, axis: int | None = -1, sorted: bool = True, idx_dtype: str = "int64") -> Any:
-    """Return the largest elements along an axis; see `topk_and_argtopk`."""
+    """Return the largest elements along an axis; see `topk_and_argtopk`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.topk([30, 10, 20], 2).eval())
+    [30 20]
+    """
     return topk_and_argtopk(x, kth, axis, sorted, idx_dtype)[0]
 
 
@@ -381,7 +401,14 @@ def searchsorted(x: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
 
 
 def digitize(x: Any, bins: Any, right: bool = False) -> Any:
-    """Return the number of the bin that each element belongs to, as `numpy.digitize` of ascending `bins`."""
+    """Return the number of the bin that each element belongs to, as `numpy.digitize` of ascending `bins`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.digitize([0.5, 2.5], [0., 1., 2.]).eval())
+    [1 3]
+    """
     return searchsorted(bins, x, "left" if right else "right")
 
 

@@ -113,13 +113,27 @@ def median(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
 
 
 def nansum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Return the sum over axes of all that isn't nan, as `numpy.nansum`."""
+    """Return the sum over axes of all that isn't nan, as `numpy.nansum`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.nansum([1., float('nan'), 3.]).eval())
+    4.0
+    """
     x = as_operand(x)
     return sum_over(switch(isnan(x), 0, x), axis, keepdims=keepdims)
 
 
 def nanmean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Return the mean over axes of all that isn't nan, as `numpy.nanmean`; nan where nothing is left."""
+    """Return the mean over axes of all that isn't nan, as `numpy.nanmean`; nan where nothing is left.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.nanmean([1., float('nan'), 3.]).eval())
+    2.0
+    """
     x = as_operand(x)
     total = nansum(x, axis, keepdims)
     count = sum_over(cast(invert(isnan(x)), "int64"), axis, keepdims=keepdims)
@@ -127,12 +141,26 @@ def nanmean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def nanmax(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Return the largest element over axes of all that isn't nan, as `numpy.nanmax`; nan where nothing is left."""
+    """Return the largest element over axes of all that isn't nan, as `numpy.nanmax`; nan where nothing is left.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.nanmax([1., float('nan'), 3.]).eval())
+    3.0
+    """
     return _extreme_of_numbers(max_over, as_operand(x), axis, keepdims, -math.inf)
 
 
 def nanmin(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Return the smallest element over axes of all that isn't nan, as `numpy.nanmin`; nan where nothing is left."""
+    """Return the smallest element over axes of all that isn't nan, as `numpy.nanmin`; nan where nothing is left.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.nanmin([1., float('nan'), 3.]).eval())
+    1.0
+    """
     return _extreme_of_numbers(min_over, as_operand(x), axis, keepdims, math.inf)
 
 

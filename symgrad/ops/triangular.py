@@ -354,12 +354,26 @@ def solve_triangular(
 
 
 def solve_lower_triangular(a: Any, b: Any) -> Any:
-    """Return the solution of ``a @ x = b`` for lower triangular `a` (Theano's name)."""
+    """Return the solution of ``a @ x = b`` for lower triangular `a` (Theano's name).
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.solve_lower_triangular([[2., 0.], [1., 1.]], [4., 5.]).eval())
+    [2. 3.]
+    """
     return solve_triangular(a, b, lower=True)
 
 
 def solve_upper_triangular(a: Any, b: Any) -> Any:
-    """Return the solution of ``a @ x = b`` for upper triangular `a` (Theano's name)."""
+    """Return the solution of ``a @ x = b`` for upper triangular `a` (Theano's name).
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.linalg.solve_upper_triangular([[1., 1.], [0., 2.]], [5., 4.]).eval())
+    [3. 2.]
+    """
     return solve_triangular(a, b, lower=False)
 
 

@@ -66,6 +66,14 @@ def bilinear_kernel_2D(ratio: Any, normalize: bool = True) -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``nnet.abstract_conv.bilinear_kernel_2D``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.nnet.bilinear_kernel_2D(2).eval())
+    [[0.25 0.5  0.25]
+     [0.5  1.   0.5 ]
+     [0.25 0.5  0.25]]
     """
     ratios = ratio if isinstance(ratio, tuple | list) else (ratio, ratio)
     if len(ratios) != 2:
@@ -137,7 +145,14 @@ def bilinear_upsampling(
 
 
 def frac_bilinear_upsampling(input: Any, frac_ratio: Any) -> Any:
-    """Enlarge images by a fraction (p, q), or one for each axis; see `bilinear_upsampling`."""
+    """Enlarge images by a fraction (p, q), or one for each axis; see `bilinear_upsampling`.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.nnet.frac_bilinear_upsampling(T.ones((1, 1, 4, 4)), (3, 2)).shape.eval())
+    [1 1 6 6]
+    """
     return bilinear_upsampling(input, frac_ratio=frac_ratio)
 
 

@@ -65,7 +65,14 @@ def get_scalar_constant_value(
 
 
 def extract_constant(x: Any, elemwise: bool = True, only_process_constants: bool = False) -> Any:
-    """Return `get_scalar_constant_value` of `x`, or `x` itself if there is no such number."""
+    """Return `get_scalar_constant_value` of `x`, or `x` itself if there is no such number.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> int(T.extract_constant(T.constant(2)))
+    2
+    """
     try:
         return get_scalar_constant_value(x, elemwise, only_process_constants)
     except NotScalarConstantError:
@@ -141,18 +148,38 @@ def is_flat(var: Any, outdim: int | None = None, ndim: int | None = None) -> boo
     Notes
     -----
     Keeps the behaviour of Theano's ``is_flat``.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> T.is_flat(T.vector()), T.is_flat(T.matrix())
+    (True, False)
     """
     wanted = ndim if ndim is not None else outdim if outdim is not None else 1
     return bool(as_operand(var).type.ndim == wanted)
 
 
 def tensor_from_scalar(s: Any) -> Any:
-    """Return a scalar as a tensor with no axes, which it is here already."""
+    """Return a scalar as a tensor with no axes, which it is here already.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.tensor_from_scalar(2).eval())
+    2
+    """
     return _scalar(s, "tensor_from_scalar")
 
 
 def scalar_from_tensor(t: Any) -> Any:
-    """Return a tensor with no axes as a scalar, which it is here already."""
+    """Return a tensor with no axes as a scalar, which it is here already.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> print(T.scalar_from_tensor(T.constant(2)).eval())
+    2
+    """
     return _scalar(t, "scalar_from_tensor")
 
 

@@ -11,8 +11,9 @@
 from symgrad.sparse.functions import *
 from symgrad.sparse.types import SparseType
 from symgrad.sparse.variables import *
-from symgrad.sparse.variables import CONSTRUCTORS, as_sparse_variable
+from symgrad.sparse.variables import CONSTRUCTORS as _CONSTRUCTORS
+from symgrad.sparse.variables import as_sparse_variable
 
 as_sparse = as_sparse_variable
 
-globals().update(CONSTRUCTORS)
+globals().update(_CONSTRUCTORS)

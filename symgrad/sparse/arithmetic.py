@@ -1,16 +1,15 @@
-"""Sums and products element by element, scaled rows and columns, comparisons."""
+"""Sums and products element by element, scaled rows and columns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from symgrad.errors import DTypeError, ShapeError
 from symgrad.graph.op import InferenceError, user_error
-from symgrad.ops import casting, comparison
 from symgrad.ops.promotion import as_operand
-from symgrad.sparse.conversion import FromDense, as_format, dense_from_sparse
+from symgrad.sparse.conversion import as_format, dense_from_sparse
 from symgrad.sparse.parts import (
     Positions,
     SparseOp,
@@ -56,7 +55,8 @@ class AddSparse(SparseOp):
         return [sum(terms[1:], terms[0]) if terms else None]
 
 
-def _none_sparse(name: str, *operands: Any) -> Exception:
+def none_sparse(name: str, *operands: Any) -> Exception:
+    """Return the error for a function of sparse matrices that got none."""
     dense = [as_operand(operand) for operand in operands]
     return user_error(DTypeError, f"{name} takes at least one sparse matrix here", dense,
                       "Use the function of symgrad.tensor.")  # fmt: skip
@@ -91,7 +91,7 @@ def add(x: Any, y: Any) -> Any:
     if is_sparse(x) and is_sparse(y):
         return add_s_s(x, y)
     if not is_sparse(x) and not is_sparse(y):
-        raise _none_sparse("add", x, y)
+        raise none_sparse("add", x, y)
     if _is_zero(x) or _is_zero(y):
         return as_sparse_variable(y if _is_zero(x) else x)
     return add_s_d(x, y) if is_sparse(x) else as_operand(x) + dense_from_sparse(y)
@@ -103,42 +103,96 @@ def _is_zero(x: Any) -> bool:
 
 
 def add_s_s(x: Any, y: Any) -> Any:
-    """Return the sum of two sparse matrices, in the format of the first."""
+    """Return the sum of two sparse matrices, in the format of the first.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.add_s_s(x, x).eval().toarray())
+    [[0. 4.]
+     [6. 0.]]
+    """
     x, y = in_one_dtype(as_sparse_variable(x), as_sparse_variable(y))
     return AddSparse()(x, as_format(y, x.type.format))
 
 
 def add_s_d(x: Any, y: Any) -> Any:
-    """Return the sum of a sparse and a dense matrix, dense."""
+    """Return the sum of a sparse and a dense matrix, dense.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.add_s_d(x, [[1., 1.], [1., 1.]]).eval())
+    [[1. 3.]
+     [4. 1.]]
+    """
     dense = dense_from_sparse(x)
     return dense + y
 
 
 def add_s_s_data(x: Any, y: Any) -> Any:
-    """Return the sum of two sparse matrices that have their elements in the same places."""
+    """Return the sum of two sparse matrices that have their elements in the same places.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.add_s_s_data(x, x).eval().toarray())
+    [[0. 4.]
+     [6. 0.]]
+    """
     x, y = in_one_dtype(x, y)
     return with_data(by_lines(x), csm_data(x) + csm_data(y))
 
 
 def structured_add_s_v(x: Any, y: Any) -> Any:
-    """Return a sparse matrix with a row vector added to each row, where there are elements."""
+    """Return a sparse matrix with a row vector added to each row, where there are elements.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.structured_add_s_v(x, [10., 20.]).eval().toarray())
+    [[ 0. 22.]
+     [13.  0.]]
+    """
     x, y = by_lines(x), _dense_vector("structured_add_s_v", y)
     _, columns = Positions()(x)
     return with_data(x, csm_data(x) + y[columns])
 
 
 def sub(x: Any, y: Any) -> Any:
-    """Return the difference of two matrices of which at least one is sparse: sparse if both are, else dense."""
+    """Return the difference of two matrices of which at least one is sparse: sparse if both are, else dense.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.sub(x, x).eval().toarray())
+    [[0. 0.]
+     [0. 0.]]
+    """
     if is_sparse(x) and is_sparse(y):
         x, y = in_one_dtype(x, y)
         return add_s_s(x, neg(y))
     if not is_sparse(x) and not is_sparse(y):
-        raise _none_sparse("sub", x, y)
+        raise none_sparse("sub", x, y)
     return dense_from_sparse(x) - y if is_sparse(x) else as_operand(x) - dense_from_sparse(y)
 
 
 def neg(x: Any) -> Any:
-    """Return a sparse matrix with the other sign."""
+    """Return a sparse matrix with the other sign.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.neg(x).eval().toarray())
+    [[ 0. -2.]
+     [-3.  0.]]
+    """
     return mapped(x, _negative)
 
 
@@ -160,24 +214,50 @@ def mul(x: Any, y: Any) -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``sparse.mul``.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.mul(x, 10.).eval().toarray())
+    [[ 0. 20.]
+     [30.  0.]]
     """
     if is_sparse(x) and is_sparse(y):
         return mul_s_s(x, y)
     if not is_sparse(x) and not is_sparse(y):
-        raise _none_sparse("mul", x, y)
+        raise none_sparse("mul", x, y)
     return mul_s_d(x, y) if is_sparse(x) else mul_s_d(y, x)
 
 
 def mul_s_s(x: Any, y: Any) -> Any:
-    """Return the elementwise product of two sparse matrices: the elements of the first times those of the second."""
+    """Return the elementwise product of two sparse matrices: the elements of the first times those of the second.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.mul_s_s(x, x).eval().toarray())
+    [[0. 4.]
+     [9. 0.]]
+    """
     x, y = in_one_dtype(by_lines(x), by_lines(y))
     return with_data(x, csm_data(x) * ValuesAt()(y, x))
 
 
 def mul_s_d(x: Any, y: Any) -> Any:
-    """Return the elementwise product of a sparse matrix with a dense matrix, row vector or scalar; it is sparse."""
+    """Return the elementwise product of a sparse matrix with a dense matrix, row vector or scalar; it is sparse.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.mul_s_d(x, [[1., 2.], [3., 4.]]).eval().toarray())
+    [[0. 4.]
+     [9. 0.]]
+    """
     x = by_lines(x)
-    y = _adapted(y, x)
+    y = adapted(y, x)
     if y.type.ndim == 0:
         return with_data(x, csm_data(x) * y)
     if y.type.ndim == 1:
@@ -193,148 +273,101 @@ def mul_s_d(x: Any, y: Any) -> Any:
     return with_data(x, csm_data(x) * y[rows, columns])
 
 
-def _adapted(y: Any, x: Any) -> Any:
+def adapted(y: Any, x: Any) -> Any:
     """Return a dense operand; Python numbers adapt to the dtype of the sparse one."""
     return as_operand(y, [x.type.dtype])
 
 
 def mul_s_v(x: Any, y: Any) -> Any:
-    """Return a sparse matrix with each row multiplied by a row vector, element by element."""
+    """Return a sparse matrix with each row multiplied by a row vector, element by element.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.mul_s_v(x, [1., 2.]).eval().toarray())
+    [[0. 4.]
+     [3. 0.]]
+    """
     x, y = by_lines(x), _dense_vector("mul_s_v", y)
     _, columns = Positions()(x)
     return with_data(x, csm_data(x) * y[columns])
 
 
 def div(x: Any, y: Any) -> Any:
-    """Return the elements of a sparse matrix divided by those of a dense matrix, row vector or scalar; it is sparse."""
+    """Return the elements of a sparse matrix divided by those of a dense matrix, row vector or scalar; it is sparse.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.div(x, 2.).eval().toarray())
+    [[0.  1. ]
+     [1.5 0. ]]
+    """
     if is_sparse(y):
         raise user_error(DTypeError, "a division by a sparse matrix divides by zeros", [y], "Make it dense first.")
     x = by_lines(x)
-    return mul_s_d(x, 1 / _adapted(y, x))
+    return mul_s_d(x, 1 / adapted(y, x))
 
 
 def col_scale(x: Any, s: Any) -> Any:
-    """Return a sparse matrix with column i multiplied by ``s[i]``."""
+    """Return a sparse matrix with column i multiplied by ``s[i]``.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.col_scale(x, [1., 10.]).eval().toarray())
+    [[ 0. 20.]
+     [ 3.  0.]]
+    """
     return mul_s_v(x, _dense_vector("col_scale", s))
 
 
 def row_scale(x: Any, s: Any) -> Any:
-    """Return a sparse matrix with row i multiplied by ``s[i]``."""
+    """Return a sparse matrix with row i multiplied by ``s[i]``.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.row_scale(x, [1., 10.]).eval().toarray())
+    [[ 0.  2.]
+     [30.  0.]]
+    """
     x, s = by_lines(x), _dense_vector("row_scale", s)
     rows, _ = Positions()(x)
     return with_data(x, csm_data(x) * s[rows])
 
 
-# ---- comparisons: uint8, as in Theano ----
-
-
-@dataclass(frozen=True)
-class _Comparison:
-    """Compares a sparse matrix with a sparse one (the result is sparse) or a dense one (the result is dense)."""
-
-    name: str
-    compare: Callable[[Any, Any], Any]
-    mirrored: Callable[[Any, Any], Any]
-
-    def of_sparse(self, x: Any, y: Any) -> Any:
-        """Return the comparison of two sparse matrices, sparse."""
-        x, y = in_one_dtype(x, y)
-        found = self.compare(dense_from_sparse(x), dense_from_sparse(y))
-        return FromDense(x.type.format)(casting.cast(found, "uint8"))
-
-    def with_dense(self, x: Any, y: Any) -> Any:
-        """Return the comparison of a sparse with a dense matrix, dense."""
-        return casting.cast(self.compare(dense_from_sparse(x), _adapted(y, x)), "uint8")
-
-    def __call__(self, x: Any, y: Any) -> Any:
-        if is_sparse(x) and is_sparse(y):
-            return self.of_sparse(x, y)
-        if not is_sparse(x) and not is_sparse(y):
-            raise _none_sparse(self.name, x, y)
-        if is_sparse(x):
-            return self.with_dense(x, y)
-        return casting.cast(self.mirrored(dense_from_sparse(y), _adapted(x, y)), "uint8")
-
-
-_EQ = _Comparison("eq", comparison.eq, comparison.eq)
-_NEQ = _Comparison("neq", comparison.neq, comparison.neq)
-_LT = _Comparison("lt", comparison.lt, comparison.gt)
-_GT = _Comparison("gt", comparison.gt, comparison.lt)
-_LE = _Comparison("le", comparison.le, comparison.ge)
-_GE = _Comparison("ge", comparison.ge, comparison.le)
-
-
-def eq(x: Any, y: Any) -> Any:
-    """Whether elements are equal, as uint8: sparse if both operands are sparse, else dense."""
-    return _EQ(x, y)
-
-
-def neq(x: Any, y: Any) -> Any:
-    """Whether elements differ, as uint8: sparse if both operands are sparse, else dense."""
-    return _NEQ(x, y)
-
-
-def lt(x: Any, y: Any) -> Any:
-    """Whether elements of `x` are less than those of `y`, as uint8: sparse if both are sparse, else dense."""
-    return _LT(x, y)
-
-
-def gt(x: Any, y: Any) -> Any:
-    """Whether elements of `x` are greater than those of `y`, as uint8: sparse if both are sparse, else dense."""
-    return _GT(x, y)
-
-
-def le(x: Any, y: Any) -> Any:
-    """Whether elements of `x` are at most those of `y`, as uint8: sparse if both are sparse, else dense."""
-    return _LE(x, y)
-
-
-def ge(x: Any, y: Any) -> Any:
-    """Whether elements of `x` are at least those of `y`, as uint8: sparse if both are sparse, else dense."""
-    return _GE(x, y)
-
-
-def _of_sparse(name: str, comparison: _Comparison, words: str) -> Callable[[Any, Any], Any]:
-    def compare(x: Any, y: Any) -> Any:
-        return comparison.of_sparse(x, y)
-
-    compare.__name__ = compare.__qualname__ = name
-    compare.__doc__ = f"Whether elements of a sparse matrix {words} those of another, as a sparse matrix of uint8."
-    return compare
-
-
-def _with_dense(name: str, comparison: _Comparison, words: str) -> Callable[[Any, Any], Any]:
-    def compare(x: Any, y: Any) -> Any:
-        return comparison.with_dense(x, y)
-
-    compare.__name__ = compare.__qualname__ = name
-    compare.__doc__ = f"Whether elements of a sparse matrix {words} those of a dense one, as a dense matrix of uint8."
-    return compare
-
-
-equal_s_s = _of_sparse("equal_s_s", _EQ, "equal")
-equal_s_d = _with_dense("equal_s_d", _EQ, "equal")
-not_equal_s_s = _of_sparse("not_equal_s_s", _NEQ, "differ from")
-not_equal_s_d = _with_dense("not_equal_s_d", _NEQ, "differ from")
-less_than_s_s = _of_sparse("less_than_s_s", _LT, "are less than")
-less_than_s_d = _with_dense("less_than_s_d", _LT, "are less than")
-greater_than_s_s = _of_sparse("greater_than_s_s", _GT, "are greater than")
-greater_than_s_d = _with_dense("greater_than_s_d", _GT, "are greater than")
-less_equal_s_s = _of_sparse("less_equal_s_s", _LE, "are at most")
-less_equal_s_d = _with_dense("less_equal_s_d", _LE, "are at most")
-greater_equal_s_s = _of_sparse("greater_equal_s_s", _GE, "are at least")
-greater_equal_s_d = _with_dense("greater_equal_s_d", _GE, "are at least")
-
-
 def sp_ones_like(x: Any) -> Any:
-    """Return a sparse matrix of ones where `x` has elements."""
+    """Return a sparse matrix of ones where `x` has elements.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.sp_ones_like(x).eval().toarray())
+    [[0. 1.]
+     [1. 0.]]
+    """
     from symgrad.ops.creation import ones_like
 
     return mapped(x, ones_like)
 
 
 def sp_zeros_like(x: Any) -> Any:
-    """Return a sparse matrix of the sizes and type of `x`, without elements."""
+    """Return a sparse matrix of the sizes and type of `x`, without elements.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.sp_zeros_like(x).eval().toarray())
+    [[0. 0.]
+     [0. 0.]]
+    """
     from symgrad.ops.creation import zeros
     from symgrad.sparse.parts import FromParts, csm_shape
 
@@ -346,15 +379,7 @@ def sp_zeros_like(x: Any) -> Any:
     return as_format(empty, x.type.format)
 
 
-ARITHMETIC: dict[str, Callable[..., Any]] = {
-    "add": add, "subtract": sub, "multiply": mul, "true_divide": div, "negative": neg, "eq": eq, "neq": neq, "lt": lt,
-    "le": le, "gt": gt, "ge": ge,
-}  # fmt: skip
-"""What functions of `symgrad.tensor`, by their names, do with sparse matrices."""
-
 __all__ = [
-    "add", "add_s_d", "add_s_s", "add_s_s_data", "col_scale", "div", "eq", "equal_s_d", "equal_s_s", "ge",
-    "greater_equal_s_d", "greater_equal_s_s", "greater_than_s_d", "greater_than_s_s", "gt", "le", "less_equal_s_d",
-    "less_equal_s_s", "less_than_s_d", "less_than_s_s", "lt", "mul", "mul_s_d", "mul_s_s", "mul_s_v", "neg", "neq",
-    "not_equal_s_d", "not_equal_s_s", "row_scale", "sp_ones_like", "sp_zeros_like", "structured_add_s_v", "sub",
+    "add", "add_s_d", "add_s_s", "add_s_s_data", "col_scale", "div", "mul", "mul_s_d", "mul_s_s", "mul_s_v", "neg",
+    "row_scale", "sp_ones_like", "sp_zeros_like", "structured_add_s_v", "sub",
 ]  # fmt: skip

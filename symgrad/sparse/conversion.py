@@ -177,22 +177,51 @@ def dense_from_sparse(x: Any, sparse_grad: bool = True) -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``sparse.dense_from_sparse``.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.dense_from_sparse(x).eval())
+    [[0. 2.]
+     [3. 0.]]
     """
     return ToDense(bool(sparse_grad))(as_sparse_variable(x))
 
 
 def csr_from_dense(x: Any) -> Any:
-    """Return the elements of a matrix that aren't 0, as a csr matrix."""
+    """Return the elements of a matrix that aren't 0, as a csr matrix.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.csr_from_dense([[0., 2.]]).format
+    'csr'
+    """
     return FromDense("csr")(as_operand(x))
 
 
 def csc_from_dense(x: Any) -> Any:
-    """Return the elements of a matrix that aren't 0, as a csc matrix."""
+    """Return the elements of a matrix that aren't 0, as a csc matrix.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.csc_from_dense([[0., 2.]]).format
+    'csc'
+    """
     return FromDense("csc")(as_operand(x))
 
 
 def as_format(x: Any, format: str) -> Any:
-    """Return a sparse matrix in another format: ``'csr'``, ``'csc'`` or ``'bsr'``."""
+    """Return a sparse matrix in another format: ``'csr'``, ``'csc'`` or ``'bsr'``.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.as_format(S.csr_matrix(), 'csc').format
+    'csc'
+    """
     x = as_sparse_variable(x)
     if format not in FORMATS:
         raise user_error(DTypeError, f"sparse matrices have the formats {', '.join(FORMATS)}, not {format!r}", [x])
@@ -200,27 +229,70 @@ def as_format(x: Any, format: str) -> Any:
 
 
 def transpose(x: Any) -> Any:
-    """Return the transpose of a sparse matrix; that of a csr matrix is csc."""
+    """Return the transpose of a sparse matrix; that of a csr matrix is csc.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.transpose(x).eval().toarray())
+    [[0. 3.]
+     [2. 0.]]
+    """
     return Transpose()(as_sparse_variable(x))
 
 
 def ensure_sorted_indices(x: Any) -> Any:
-    """Return a sparse matrix with the elements of each row (csc: column) in order."""
+    """Return a sparse matrix with the elements of each row (csc: column) in order.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.ensure_sorted_indices(x).eval().toarray())
+    [[0. 2.]
+     [3. 0.]]
+    """
     return Tidied("ensure_sorted_indices")(as_sparse_variable(x))
 
 
 def remove0(x: Any) -> Any:
-    """Return a sparse matrix without stored zeros."""
+    """Return a sparse matrix without stored zeros.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.remove0(x).eval().toarray())
+    [[0. 2.]
+     [3. 0.]]
+    """
     return Tidied("remove0")(as_sparse_variable(x))
 
 
 def clean(x: Any) -> Any:
-    """Return a sparse matrix without stored zeros, and with the elements of each row (csc: column) in order."""
+    """Return a sparse matrix without stored zeros, and with the elements of each row (csc: column) in order.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.clean(x).eval().toarray())
+    [[0. 2.]
+     [3. 0.]]
+    """
     return ensure_sorted_indices(remove0(x))
 
 
 def cast(variable: Any, dtype: str) -> Any:
-    """Return a sparse matrix converted to a dtype; ``'floatX'`` means the configured float."""
+    """Return a sparse matrix converted to a dtype; ``'floatX'`` means the configured float.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.cast(S.csr_matrix(), 'float64').dtype
+    'float64'
+    """
     if not is_sparse(variable):
         raise user_error(DTypeError, f"cast takes a sparse matrix here, got {variable}", (), "Use symgrad.tensor.cast.")
     return mapped(variable, _Cast(dtype))
@@ -235,42 +307,98 @@ class _Cast:
 
 
 def bcast(variable: Any) -> Any:
-    """Return a sparse matrix converted to int8."""
+    """Return a sparse matrix converted to int8.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.bcast(S.csr_matrix()).dtype
+    'int8'
+    """
     return cast(variable, "int8")
 
 
 def wcast(variable: Any) -> Any:
-    """Return a sparse matrix converted to int16."""
+    """Return a sparse matrix converted to int16.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.wcast(S.csr_matrix()).dtype
+    'int16'
+    """
     return cast(variable, "int16")
 
 
 def icast(variable: Any) -> Any:
-    """Return a sparse matrix converted to int32."""
+    """Return a sparse matrix converted to int32.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.icast(S.csr_matrix()).dtype
+    'int32'
+    """
     return cast(variable, "int32")
 
 
 def lcast(variable: Any) -> Any:
-    """Return a sparse matrix converted to int64."""
+    """Return a sparse matrix converted to int64.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.lcast(S.csr_matrix()).dtype
+    'int64'
+    """
     return cast(variable, "int64")
 
 
 def fcast(variable: Any) -> Any:
-    """Return a sparse matrix converted to float32."""
+    """Return a sparse matrix converted to float32.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.fcast(S.csr_matrix()).dtype
+    'float32'
+    """
     return cast(variable, "float32")
 
 
 def dcast(variable: Any) -> Any:
-    """Return a sparse matrix converted to float64."""
+    """Return a sparse matrix converted to float64.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.dcast(S.csr_matrix()).dtype
+    'float64'
+    """
     return cast(variable, "float64")
 
 
 def ccast(variable: Any) -> Any:
-    """Return a sparse matrix converted to complex64."""
+    """Return a sparse matrix converted to complex64.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.ccast(S.csr_matrix()).dtype
+    'complex64'
+    """
     return cast(variable, "complex64")
 
 
 def zcast(variable: Any) -> Any:
-    """Return a sparse matrix converted to complex128."""
+    """Return a sparse matrix converted to complex128.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.zcast(S.csr_matrix()).dtype
+    'complex128'
+    """
     return cast(variable, "complex128")
 
 

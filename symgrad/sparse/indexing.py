@@ -97,6 +97,13 @@ def get_item(x: Any, key: Any) -> Any:
     ------
     IndexingError
         For one integer: sparse matrices have no rows that are vectors; write ``x[i:i + 1]``.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.get_item(x, (slice(1), slice(None))).eval().toarray())
+    [[0. 2.]]
     """
     x = as_sparse_variable(x)
     entries = list(key) if isinstance(key, tuple) else [key]
@@ -122,35 +129,85 @@ def get_item(x: Any, key: Any) -> Any:
 
 
 def get_item_2d(x: Any, ind: Any) -> Any:
-    """Return a part of a sparse matrix, by slices."""
+    """Return a part of a sparse matrix, by slices.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.get_item_2d(x, (slice(1), slice(None))).eval().toarray())
+    [[0. 2.]]
+    """
     return get_item(x, tuple(ind) if isinstance(ind, list) else ind)
 
 
 def get_item_list(x: Any, index: Any) -> Any:
-    """Return some rows of a sparse matrix, as a sparse matrix."""
+    """Return some rows of a sparse matrix, as a sparse matrix.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.get_item_list(x, [1]).eval().toarray())
+    [[3. 0.]]
+    """
     x = as_sparse_variable(x)
     return Select()(x, _vector(index), _all(x, 1))
 
 
 def get_item_list_grad(x: Any, index: Any, gz: Any) -> Any:
-    """Return the gradient of the rows ``x[index]`` with respect to `x`, from that of the rows."""
+    """Return the gradient of the rows ``x[index]`` with respect to `x`, from that of the rows.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.get_item_list_grad(x, [1], scipy.sparse.csr_matrix([[5., 7.]])).eval().toarray())
+    [[0. 0.]
+     [5. 7.]]
+    """
     x = as_sparse_variable(x)
     return Select().gradient([x, _vector(index), _all(x, 1)], [], [as_sparse_variable(gz)])[0]
 
 
 def get_item_2lists(x: Any, ind1: Any, ind2: Any) -> Any:
-    """Return the elements in rows `ind1` and columns `ind2`, as a vector."""
+    """Return the elements in rows `ind1` and columns `ind2`, as a vector.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.get_item_2lists(x, [0, 1], [1, 0]).eval())
+    [2. 3.]
+    """
     return Elements()(as_sparse_variable(x), _vector(ind1), _vector(ind2))
 
 
 def get_item_2lists_grad(x: Any, ind1: Any, ind2: Any, gz: Any) -> Any:
-    """Return the gradient of the elements ``x[ind1, ind2]`` with respect to `x`, from that of the elements."""
+    """Return the gradient of the elements ``x[ind1, ind2]`` with respect to `x`, from that of the elements.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.get_item_2lists_grad(x, [0, 1], [1, 0], [5., 7.]).eval().toarray())
+    [[0. 5.]
+     [7. 0.]]
+    """
     x = as_sparse_variable(x)
     return Elements().gradient([x, _vector(ind1), _vector(ind2)], [], [as_operand(gz)])[0]
 
 
 def get_item_scalar(x: Any, index: Any) -> Any:
-    """Return one element of a sparse matrix, as a scalar."""
+    """Return one element of a sparse matrix, as a scalar.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.get_item_scalar(x, [1, 0]).eval())
+    3.0
+    """
     numbers = listed(index, "get_item_scalar", "two integers")
     if len(numbers) != 2:
         raise user_error(IndexingError, f"get_item_scalar needs two integers, got {len(numbers)}")

@@ -91,12 +91,31 @@ def hstack(blocks: Any, format: str | None = None, dtype: str | None = None) -> 
     Notes
     -----
     Keeps the behaviour of Theano's ``sparse.hstack``.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.hstack([x, x]).eval().toarray())
+    [[0. 2. 0. 2.]
+     [3. 0. 3. 0.]]
     """
     return _stacked(blocks, 1, format, dtype)
 
 
 def vstack(blocks: Any, format: str | None = None, dtype: str | None = None) -> Any:
-    """Return sparse matrices below each other; arguments as `hstack`."""
+    """Return sparse matrices below each other; arguments as `hstack`.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.vstack([x, x]).eval().toarray())
+    [[0. 2.]
+     [3. 0.]
+     [0. 2.]
+     [3. 0.]]
+    """
     return _stacked(blocks, 0, format, dtype)
 
 
@@ -115,6 +134,13 @@ def construct_sparse_from_list(x: Any, values: Any, ilist: Any) -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``sparse.construct_sparse_from_list``.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> print(S.construct_sparse_from_list([[0., 0.], [0., 0.]], [[5., 6.]], [1]).eval().toarray())
+    [[0. 0.]
+     [5. 6.]]
     """
     x, values, ilist = as_operand(x), as_operand(values), as_operand(ilist)
     if values.type.ndim != 2 or ilist.type.ndim != 1 or x.type.ndim != 2:

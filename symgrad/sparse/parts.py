@@ -297,28 +297,67 @@ def csm_properties(csm: Any) -> tuple[Any, Any, Any, Any]:
     Notes
     -----
     Keeps the behaviour of Theano's ``sparse.csm_properties``.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.csm_properties(x)[0].eval())
+    [2. 3.]
     """
     data, indices, indptr, shape = Parts()(_by_lines(csm))
     return data, indices, indptr, shape
 
 
 def csm_data(csm: Any) -> Any:
-    """Return the stored elements of a csr or csc matrix, as a vector."""
+    """Return the stored elements of a csr or csc matrix, as a vector.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.csm_data(x).eval())
+    [2. 3.]
+    """
     return csm_properties(csm)[0]
 
 
 def csm_indices(csm: Any) -> Any:
-    """Return the columns (csc: rows) of the stored elements, as an int32 vector."""
+    """Return the columns (csc: rows) of the stored elements, as an int32 vector.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.csm_indices(x).eval())
+    [1 0]
+    """
     return csm_properties(csm)[1]
 
 
 def csm_indptr(csm: Any) -> Any:
-    """Return where in the data each row (csc: column) begins, and where the last ends, as an int32 vector."""
+    """Return where in the data each row (csc: column) begins, and where the last ends, as an int32 vector.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.csm_indptr(x).eval())
+    [0 1 2]
+    """
     return csm_properties(csm)[2]
 
 
 def csm_shape(csm: Any) -> Any:
-    """Return the sizes of a sparse matrix, as an int32 vector."""
+    """Return the sizes of a sparse matrix, as an int32 vector.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.csm_shape(x).eval())
+    [2 2]
+    """
     return csm_properties(csm)[3]
 
 
@@ -352,7 +391,15 @@ def CSR(data: Any, indices: Any, indptr: Any, shape: Any) -> Any:
 
 
 def CSC(data: Any, indices: Any, indptr: Any, shape: Any) -> Any:
-    """Return the csc matrix of its parts: as `CSR`, with rows and columns exchanged."""
+    """Return the csc matrix of its parts: as `CSR`, with rows and columns exchanged.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> print(S.CSC([5., 6.], [0, 1], [0, 1, 2], [2, 2]).eval().toarray())
+    [[5. 0.]
+     [0. 6.]]
+    """
     return _from_parts("csc", data, indices, indptr, shape)
 
 

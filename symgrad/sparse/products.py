@@ -240,6 +240,14 @@ def structured_dot(x: Any, y: Any) -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``sparse.structured_dot``.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.structured_dot(x, [[1.], [10.]]).eval())
+    [[20.]
+     [ 3.]]
     """
     if not is_sparse(x) and not is_sparse(y):
         raise user_error(DTypeError, "structured_dot takes at least one sparse matrix", (), "Use symgrad.tensor.dot.")
@@ -255,6 +263,14 @@ def true_dot(x: Any, y: Any, grad_preserves_dense: bool = True) -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``sparse.true_dot``; `grad_preserves_dense` is accepted for its sake.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.true_dot(x, x).eval().toarray())
+    [[6. 0.]
+     [0. 6.]]
     """
     if not is_sparse(x) and not is_sparse(y):
         raise user_error(DTypeError, "true_dot takes at least one sparse matrix", (), "Use symgrad.tensor.dot.")
@@ -270,6 +286,14 @@ def usmm(alpha: Any, x: Any, y: Any, z: Any) -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``sparse.usmm``.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.usmm(2., x, [[1.], [10.]], [[0.], [1.]]).eval())
+    [[40.]
+     [ 7.]]
     """
     return as_operand(alpha) * dot(x, y) + as_operand(z)
 
@@ -291,6 +315,15 @@ def sampling_dot(x: Any, y: Any, p: Any) -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``sparse.sampling_dot``.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> pattern = scipy.sparse.csr_matrix([[1., 0.], [0., 1.]])
+    >>> x = [[1., 2.], [3., 4.]]
+    >>> print(S.sampling_dot(x, x, pattern).eval().toarray())
+    [[ 5.  0.]
+     [ 0. 25.]]
     """
     p = by_lines(p)
     x, y, p = in_one_dtype(x, y, p)
@@ -303,7 +336,16 @@ def sampling_dot(x: Any, y: Any, p: Any) -> Any:
 
 
 def structured_dot_grad(sparse_A: Any, dense_B: Any, ga: Any) -> Any:
-    """Return the gradient of ``structured_dot(A, B)`` with respect to A, from that of the product."""
+    """Return the gradient of ``structured_dot(A, B)`` with respect to A, from that of the product.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.structured_dot_grad(S.as_sparse_variable(x), [[1.], [10.]], [[1.], [1.]]).eval().toarray())
+    [[ 0. 10.]
+     [ 1.  0.]]
+    """
     pattern = by_lines(sparse_A)
     ga, dense_B = as_operand(ga), as_operand(dense_B)
     return with_data(pattern, ProductAt()(pattern, ga, _conj(dense_B)))
@@ -324,12 +366,28 @@ def _data_gradient(format: str, indices: Any, indptr: Any, b: Any, g_ab: Any) ->
 
 
 def sdg_csr(indices: Any, indptr: Any, b: Any, g_ab: Any) -> Any:
-    """Return the gradient of the data of a csr matrix A in ``structured_dot(A, b)``."""
+    """Return the gradient of the data of a csr matrix A in ``structured_dot(A, b)``.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.sdg_csr([1, 0], [0, 1, 2], [[1.], [10.]], [[1.], [1.]]).eval())
+    [10.  1.]
+    """
     return _data_gradient("csr", indices, indptr, b, g_ab)
 
 
 def sdg_csc(indices: Any, indptr: Any, b: Any, g_ab: Any) -> Any:
-    """Return the gradient of the data of a csc matrix A in ``structured_dot(A, b)``."""
+    """Return the gradient of the data of a csc matrix A in ``structured_dot(A, b)``.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.sdg_csc([1, 0], [0, 1, 2], [[1.], [10.]], [[1.], [1.]]).eval())
+    [ 1. 10.]
+    """
     return _data_gradient("csc", indices, indptr, b, g_ab)
 
 

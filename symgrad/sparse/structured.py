@@ -87,22 +87,58 @@ structured_sigmoid = _declared("structured_sigmoid", elementwise.sigmoid, "``1 /
 
 @structured_monoid(elementwise.power)
 def structured_pow(x: Any, y: Any) -> Any:
-    """Return each stored element of a sparse matrix to the power of the scalar `y`."""
+    """Return each stored element of a sparse matrix to the power of the scalar `y`.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.structured_pow(x, 2).eval().toarray())
+    [[0. 4.]
+     [9. 0.]]
+    """
 
 
 @structured_monoid(elementwise.minimum)
 def structured_minimum(x: Any, y: Any) -> Any:
-    """Return the lesser of each stored element of a sparse matrix and the scalar `y`."""
+    """Return the lesser of each stored element of a sparse matrix and the scalar `y`.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.structured_minimum(x, 2.5).eval().toarray())
+    [[0.  2. ]
+     [2.5 0. ]]
+    """
 
 
 @structured_monoid(elementwise.maximum)
 def structured_maximum(x: Any, y: Any) -> Any:
-    """Return the greater of each stored element of a sparse matrix and the scalar `y`."""
+    """Return the greater of each stored element of a sparse matrix and the scalar `y`.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.structured_maximum(x, 2.5).eval().toarray())
+    [[0.  2.5]
+     [3.  0. ]]
+    """
 
 
 @structured_monoid(elementwise.add)
 def structured_add(x: Any, y: Any) -> Any:
-    """Return each stored element of a sparse matrix plus the scalar `y`."""
+    """Return each stored element of a sparse matrix plus the scalar `y`.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.structured_add(x, 1.).eval().toarray())
+    [[0. 3.]
+     [4. 0.]]
+    """
 
 
 KEEP_ZEROS: dict[str, Callable[..., Any]] = {

@@ -98,6 +98,13 @@ def sp_sum(x: Any, axis: int | None = None, sparse_grad: bool = False) -> Any:
     Notes
     -----
     Keeps the behaviour of Theano's ``sparse.sp_sum``.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.sp_sum(x, axis=1).eval())
+    [2. 3.]
     """
     x = as_sparse_variable(x)
     if axis not in (None, 0, 1, -1, -2):
@@ -106,14 +113,30 @@ def sp_sum(x: Any, axis: int | None = None, sparse_grad: bool = False) -> Any:
 
 
 def diag(x: Any) -> Any:
-    """Return the diagonal of a square sparse matrix, as a vector."""
+    """Return the diagonal of a square sparse matrix, as a vector.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> x = scipy.sparse.csr_matrix([[0., 2.], [3., 0.]])
+    >>> print(S.diag(x).eval())
+    [0. 0.]
+    """
     x = as_sparse_variable(x)
     places = arange(SparseSize(0)(x))
     return Elements()(x, places, places)
 
 
 def square_diagonal(diagonal: Any) -> Any:
-    """Return the square csc matrix with a vector on its diagonal."""
+    """Return the square csc matrix with a vector on its diagonal.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> print(S.square_diagonal([1., 2.]).eval().toarray())
+    [[1. 0.]
+     [0. 2.]]
+    """
     diagonal = as_operand(diagonal)
     if diagonal.type.ndim != 1:
         raise user_error(ShapeError, f"square_diagonal takes a vector, got {diagonal.type}", [diagonal])

@@ -121,7 +121,9 @@ class SparseOperators:
 
     def elementwise(self, name: str, operands: Any) -> Any:
         """Return what an elementwise function means for sparse matrices: what `symgrad.tensor` asks for."""
-        function = _functions().elementwise_functions().get(name)
+        from symgrad.sparse.elementwise import ELEMENTWISE
+
+        function = ELEMENTWISE.get(name)
         if function is None:
             raise user_error(
                 DTypeError, f"{name} doesn't keep zeros, so it isn't defined for sparse matrices", operands,
@@ -276,22 +278,50 @@ def matrix(format: str, name: str | None = None, dtype: str | None = None) -> An
 
 
 def csr_matrix(name: str | None = None, dtype: str | None = None) -> Any:
-    """Return a symbolic sparse matrix kept by rows; `dtype` is ``floatX``."""
+    """Return a symbolic sparse matrix kept by rows; `dtype` is ``floatX``.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.csr_matrix('x').format
+    'csr'
+    """
     return matrix("csr", name, dtype)
 
 
 def csc_matrix(name: str | None = None, dtype: str | None = None) -> Any:
-    """Return a symbolic sparse matrix kept by columns; `dtype` is ``floatX``."""
+    """Return a symbolic sparse matrix kept by columns; `dtype` is ``floatX``.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.csc_matrix('x').format
+    'csc'
+    """
     return matrix("csc", name, dtype)
 
 
 def bsr_matrix(name: str | None = None, dtype: str | None = None) -> Any:
-    """Return a symbolic sparse matrix kept in blocks; `dtype` is ``floatX``."""
+    """Return a symbolic sparse matrix kept in blocks; `dtype` is ``floatX``.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.bsr_matrix('x').format
+    'bsr'
+    """
     return matrix("bsr", name, dtype)
 
 
 def constant(x: Any, name: str | None = None) -> Any:
-    """Return a sparse constant of the value of a matrix of `scipy.sparse`."""
+    """Return a sparse constant of the value of a matrix of `scipy.sparse`.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> S.constant(scipy.sparse.csr_matrix([[0., 2.]])).format
+    'csr'
+    """
     if not is_sparse_value(x):
         raise user_error(DTypeError, f"constant takes a matrix of scipy.sparse, got {type(x).__name__}")
     kind = _type_of(x)
@@ -306,6 +336,12 @@ def as_sparse_variable(x: Any, name: str | None = None) -> Any:
     ------
     DTypeError
         If it is dense: `csr_from_dense` makes it sparse.
+
+    Examples
+    --------
+    >>> import scipy.sparse, symgrad.sparse as S
+    >>> S.as_sparse_variable(scipy.sparse.csr_matrix([[0., 2.]])).dtype
+    'float64'
     """
     if isinstance(x, Variable) and isinstance(x.type, SparseType):
         return x
@@ -317,19 +353,40 @@ def as_sparse_variable(x: Any, name: str | None = None) -> Any:
 
 
 def as_sparse_or_tensor_variable(x: Any, name: str | None = None) -> Any:
-    """Return `x` as a variable: matrices of `scipy.sparse` as sparse constants, anything else as a tensor."""
+    """Return `x` as a variable: matrices of `scipy.sparse` as sparse constants, anything else as a tensor.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.as_sparse_or_tensor_variable([1, 2]).ndim
+    1
+    """
     from symgrad.ops.promotion import as_operand
 
     return as_sparse_variable(x, name) if is_sparse(x) else as_operand(x, (), name)
 
 
 def is_sparse(x: Any) -> bool:
-    """Whether `x` is a sparse variable, or a matrix of `scipy.sparse`."""
+    """Whether `x` is a sparse variable, or a matrix of `scipy.sparse`.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.is_sparse(S.csr_matrix())
+    True
+    """
     return is_sparse_value(x) or (isinstance(x, Variable) and isinstance(x.type, SparseType))
 
 
 def is_dense(x: Any) -> bool:
-    """Whether `x` is a tensor variable, or an array."""
+    """Whether `x` is a tensor variable, or an array.
+
+    Examples
+    --------
+    >>> import symgrad.sparse as S
+    >>> S.is_dense(S.csr_matrix())
+    False
+    """
     return isinstance(x, np.ndarray) or (isinstance(x, Variable) and isinstance(x.type, TensorType))
 
 

@@ -39,10 +39,11 @@ from symgrad.ops.special import *
 from symgrad.ops.statistics import *
 from symgrad.ops.values import *
 from symgrad.ops.vector_products import *
-from symgrad.tensor.constructors import CONSTRUCTORS, as_tensor, as_tensor_variable, constant, tensor
+from symgrad.tensor.constructors import CONSTRUCTORS as _CONSTRUCTORS
+from symgrad.tensor.constructors import as_tensor, as_tensor_variable, constant, tensor
 from symgrad.tensor.variable import TensorConstant, TensorSharedVariable, TensorVariable
 
-globals().update(CONSTRUCTORS)
+globals().update(_CONSTRUCTORS)
 
 
 _PARTS = ("fft", "linalg", "nnet")

@@ -74,6 +74,12 @@ def constant(x: Any, name: str | None = None, ndim: int | None = None, dtype: st
         If `x` isn't made of numbers.
     ShapeError
         If it has more axes than `ndim`, where that is given; missing ones are added in front.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> T.constant(3).dtype, T.constant(3, dtype='float32').dtype
+    ('int8', 'float32')
     """
     variable = as_operand(x, name=name)
     wanted = dtype_name(dtype or variable.type.dtype)
@@ -106,6 +112,13 @@ def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None)
         If it isn't made of numbers, or is a variable of another kind, such as a sparse matrix.
     ShapeError
         If leading axes that would have to go aren't known to have size 1.
+
+    Examples
+    --------
+    >>> import symgrad.tensor as T
+    >>> x = T.dscalar('x')
+    >>> print(T.as_tensor_variable([x, 2 * x]).eval({x: 1.5}))
+    [1.5 3. ]
     """
     variable = as_operand(x, name=name)
     if not isinstance(variable.type, TensorType):

@@ -26,11 +26,9 @@ from guarded import guarded_array, guarded_copy
 sys.path += [str(Path(__file__).parent.parent), str(Path(__file__).parent.parent.parent / "models")]
 
 import oracle
-import productions
-import productions_of_shapes
 from network3 import ConvPoolLayer, FullyConnectedLayer, Network, ReLU, SoftmaxLayer, sigmoid
 from program_checks import Check
-from random_programs import random_program, rebuilt
+from random_programs import WITH_KERNELS, random_program, rebuilt
 from test_conformance import SUBJECTS, Derivatives, describe, differentiable, good, outputs_of, variables_for
 
 import symgrad
@@ -43,7 +41,6 @@ from symgrad.backends.native.records import Api
 from symgrad.backends.native.table import Table
 from symgrad.graph.variables import Constant, SharedVariable, Variable
 
-PRODUCED = productions, productions_of_shapes  # what random programs are made of
 POISON = 0xFF
 TABLES: WeakSet[Any] = WeakSet()
 
@@ -197,7 +194,7 @@ def run_graphs(kind: str, count: int) -> tuple[int, int]:
     """Run random programs and their gradients."""
     calls = native = 0
     for seed in range(count):
-        program = random_program(seed)
+        program = random_program(seed, WITH_KERNELS)
         with symgrad.config.change_flags(floatX=program.floatx, warn_float64="ignore"):
             check = Check(program, rebuilt(program), [])
             results = check.derivatives()

@@ -77,3 +77,13 @@ def cancelling() -> symgrad.Function:
 @given(st.lists(st.floats(0.1, 10.0), min_size=1, max_size=9), st.floats(0.1, 10.0))
 def test_digits_that_cancel_inside_a_fused_kernel_are_no_difference(numbers: list[float], a: float) -> None:
     assert np.abs(cancelling()(numbers, a)).max() < 1e-8
+
+
+def test_what_kernels_do_not_hold_is_evaluated() -> None:
+    """A view of float16 in DebugMode: no native kernel copies its elements."""
+    x = T.tensor("float16", (None, None), "x")
+    y = symgrad.grad(T.nnet.max_pool_2d_same_size(x, (2, 2)).sum(), x)
+    values = np.arange(6, dtype="float16").reshape(3, 2)
+    expected = symgrad.function([x], y, mode="none")(values)
+    for mode in ("default", "DebugMode"):
+        np.testing.assert_array_equal(symgrad.function([x], y, mode=mode)(values), expected)

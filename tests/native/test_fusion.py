@@ -6,14 +6,12 @@ from time import process_time
 from typing import Any
 
 import numpy as np
-import productions  # noqa: F401
-import productions_of_shapes  # noqa: F401
 import pytest
 from fused_runs import bound, check_function, fused_of, run_interpreted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from program_checks import Check
-from random_programs import random_program, rebuilt
+from random_programs import WITH_KERNELS, random_program, rebuilt
 
 import symgrad
 import symgrad.tensor as T
@@ -116,7 +114,7 @@ def test_a_label_out_of_range_is_found(label: int) -> None:
 @pytest.mark.parametrize("start", range(0, 60, 20))
 def test_random_programs(start: int) -> None:
     for seed in range(start, start + 20):
-        program = random_program(seed)
+        program = random_program(seed, WITH_KERNELS)
         with symgrad.config.change_flags(floatX=program.floatx, warn_float64="ignore"):
             check = Check(program, rebuilt(program), [])
             check.differences = lambda *_: None  # type: ignore[method-assign]
@@ -410,3 +408,18 @@ def test_an_index_that_is_an_operand_too_has_axes_of_its_own():
     value = np.random.RandomState(0).normal(size=(3, 1, 3))
     rows, columns = np.array([1, 2, 0]), np.array([0, -1, 0])
     np.testing.assert_allclose(f(value, rows, columns), (value * columns)[rows, columns].sum(0), rtol=1e-12)
+
+
+def test_an_index_that_runs_along_an_axis_of_what_it_picks_from() -> None:
+    """All positions are found before any axis stands still."""
+    x, i, y = T.dtensor3("x"), T.lvector("i"), T.dvector("y")
+    table = T.switch(T.ge(x, y), x * y, 0.0)
+    outputs = [table[0, i, 2] + table.sum((0, 1)), table[i, 1, i] * y, table[2, i[::-1], i].sum()]
+    f = symgrad.function([x, i, y], outputs)
+    numbers_ = np.random.default_rng(0)
+    value, places, row = numbers_.normal(size=(3, 3, 3)), np.array([0, -3, -1]), numbers_.normal(size=3)
+    wanted = np.where(value >= row, value * row, 0.0)
+    found = f(value, places, row)
+    np.testing.assert_allclose(found[0], wanted[0, places, 2] + wanted.sum((0, 1)), rtol=1e-12)
+    np.testing.assert_allclose(found[1], wanted[places, 1, places] * row, rtol=1e-12)
+    np.testing.assert_allclose(found[2], wanted[2, places[::-1], places].sum(), rtol=1e-12)

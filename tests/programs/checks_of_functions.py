@@ -546,6 +546,49 @@ class T_ops_of_users(unittest.TestCase):
         utt.assert_allclose(r, np.full((5, 4), 2.0))
         self.assertEqual(str(DoubleOp()), "DoubleOp")
 
+    def test_other_gradients(self):
+        class Modified(object):
+            """An op whose gradient is given to it, for each type of its input."""
+
+            def __init__(self, nonlinearity):
+                self.nonlinearity = nonlinearity
+                self.ops = {}
+
+            def __call__(self, x):
+                if x.type not in self.ops:
+                    inp = x.type()
+                    op = theano.OpFromGraph([inp], [self.nonlinearity(inp)])
+                    op.grad = self.grad
+                    self.ops[x.type] = op
+                return self.ops[x.type](x)
+
+            def grad(self, inputs, out_grads):
+                (inp,), (grd,) = inputs, out_grads
+                return (grd * (inp > 0).astype(inp.dtype) * (grd > 0).astype(inp.dtype),)
+
+        class Clipped(theano.compile.ViewOp):
+            def __init__(self, low, high):
+                self.low, self.high = low, high
+
+            def grad(self, args, g_outs):
+                return [T.clip(g_out, self.low, self.high) for g_out in g_outs]
+
+        x = T.dvector()
+        guided = T.grad((Modified(T.nnet.relu)(x) * np.array([1.0, -1, 1])).sum(), x)
+        self.assertEqual(function([x], guided)([1.0, 1, -1]).tolist(), [1, 0, 0])
+        clipped = T.grad((Clipped(-1, 1)(x) * np.array([5.0, 0.5, -3])).sum(), x)
+        self.assertEqual(function([x], clipped, on_unused_input="ignore")(np.ones(3)).tolist(), [1, 0.5, -1])
+
+    def test_inputs_that_are_computed(self):
+        x = T.dmatrix("x")
+        z = x.dimshuffle("x", 0, 1) + T.exp(x).dimshuffle("x", 0, 1)
+        for out in (T.tanh(T.dot(z, np.ones((2, 2)))), z.shape[1] * z, T.shape_padleft(z[0]) * T.ones_like(z), z.sum(axis=0)):
+            found = function([z], out)(np.ones((1, 3, 2)))
+            utt.assert_allclose(out.eval({z: np.ones((1, 3, 2))}), found)
+        rng = T.shared_randomstreams.RandomStreams(1)
+        noisy = x + rng.normal(x.shape)
+        self.assertEqual(function([noisy], noisy * 2)(np.ones((1, 1))), 2)
+
     def test_as_op(self):
         @as_op(itypes=[T.fmatrix, T.fmatrix], otypes=[T.fmatrix], infer_shape=lambda node, shapes: [shapes[0]])
         def cumprod_of_dot(a, b):

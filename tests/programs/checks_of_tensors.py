@@ -48,8 +48,7 @@ def make_broadcast_tester(op, expected, dtypes=("float64", "float32", "int8", "i
 
         def test_good(self):
             for dtype in dtypes:
-                for shapes in (((2, 3), (2, 3)), ((2, 3), (1, 3)), ((2, 3), (2, 1)), ((2, 3), (1, 1)), ((0, 3), (1, 3)),
-                               ((5,), (5,))):
+                for shapes in (((2, 3), (2, 3)), ((2, 3), (1, 3)), ((2, 3), (2, 1)), ((0, 3), (1, 3))):
                     values = [(np.random.uniform(1, 9, s)).astype(dtype) for s in shapes]
                     symbols = [TensorType(dtype, [n == 1 for n in s])() for s in shapes]
                     f = function(symbols, op(*symbols))

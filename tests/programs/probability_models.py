@@ -371,7 +371,7 @@ def check_linear_algebra():
     L = tt.set_subtensor(tt.zeros((3, 3))[expand], packed)
     assert L.eval({packed: np.arange(6.0)})[2].tolist() == [3, 4, 5]
     L = tt.inc_subtensor(L[np.diag_indices(3)], 1.0)
-    theano.gradient.verify_grad(lambda p: tt.sqr(tt.set_subtensor(tt.zeros((3, 3))[expand], p)).sum(), [np.arange(6.0)],
+    theano.gradient.verify_grad(lambda p: tt.sqr(tt.set_subtensor(tt.zeros((3, 3), 'float64')[expand], p)).sum(), [np.arange(6.0)],
                                 rng=np.random.RandomState(1))
 
 

@@ -35,12 +35,12 @@ def randuint32(*shape: int) -> np.ndarray:
 
 def randcomplex(*shape: int) -> np.ndarray:
     """Return complex numbers."""
-    return np.complex128(2 * np.random.rand(*shape) - 1 + 1j * (2 * np.random.rand(*shape) - 1))
+    return np.asarray(2 * np.random.rand(*shape) - 1 + 1j * (2 * np.random.rand(*shape) - 1))
 
 
 def randcomplex_nonzero(shape: Sequence[int], eps: float = 1e-4) -> np.ndarray:
     """Return complex numbers that aren't near 0."""
-    return np.complex128(rand_nonzero(shape, eps) + 1j * rand_nonzero(shape, eps))
+    return np.asarray(rand_nonzero(shape, eps) + 1j * rand_nonzero(shape, eps), dtype="complex128")
 
 
 def randint_nonzero(*shape: int) -> np.ndarray:
@@ -66,14 +66,14 @@ def randc128_ranged(min: float, max: float, shape: Sequence[int]) -> np.ndarray:
 
 def rand_of_dtype(shape: Sequence[int], dtype: str) -> np.ndarray:
     """Return numbers of a dtype."""
-    if dtype in ("bool",):
-        return randint(*shape).astype(dtype)
-    return (randcomplex(*shape) if "complex" in dtype else randint(*shape) if "int" in dtype else rand(*shape)).astype(
-        dtype
-    )
+    if "complex" in dtype:
+        return randcomplex(*shape).astype(dtype)
+    return (rand(*shape) if "float" in dtype else randint(*shape)).astype(dtype)
 
 
-def inplace_func(inputs: Any, outputs: Any, mode: Any = None, allow_input_downcast: bool = False, **options: Any) -> Any:
+def inplace_func(
+    inputs: Any, outputs: Any, mode: Any = None, allow_input_downcast: bool = False, **options: Any
+) -> Any:
     """Compile a function whose ops may work in place."""
     options.setdefault("on_unused_input", "raise")
     return function(
@@ -89,16 +89,16 @@ def eval_outputs(outputs: Any, ops: Any = (), mode: Any = None) -> Any:
 
 
 def get_numeric_subclasses(cls: type = np.number, ignore: Any = None) -> list[type]:
-    """Return NumPy's classes of numbers below a class."""
-    ignored = [] if ignore is None else ignore
-    found = []
-    number = np.dtype(cls).num if not cls.__subclasses__() else None
-    if number is not None and number not in ignored:
-        found.append(cls)
-        ignored.append(number)
-    for below in cls.__subclasses__():
-        found += get_numeric_subclasses(below, ignored)
-    return found
+    """Return NumPy's classes of numbers below a class; those in `ignore`, by number, are left out."""
+    ignored: list[int] = [] if ignore is None else ignore
+    below: list[type] = cls.__subclasses__()
+    if below:
+        return [found for one in below for found in get_numeric_subclasses(one, ignored)]
+    number = np.dtype(cls).num
+    if number in ignored:
+        return []
+    ignored.append(number)
+    return [cls]
 
 
 def upcast_float16_ufunc(fn: Any) -> Any:

@@ -95,6 +95,14 @@ class DebugMode(Mode):
         super().__init__(None, optimizer)
 
 
+class ProfileMode(Mode):
+    """Theano's older way to profile, now a mode as any other: pass ``profile=True`` to `function`."""
+
+    def print_summary(self, **options: Any) -> None:
+        """Say where the times are."""
+        print("Pass profile=True to theano.function; f.profile.summary() prints where the time went.")
+
+
 class MonitorMode(Mode):
     """Call functions of the user's before and after each node.
 

@@ -8,7 +8,7 @@ GRAPH_ROOMS: dict[str, str] = {
         .facts: __version__ sparse_grad _asarray _asarray
         .calling: function function_dump In Out Param
         .sharing: shared
-        .modes: Mode FAST_COMPILE FAST_RUN
+        .modes: Mode ProfileMode FAST_COMPILE FAST_RUN
         .configuration: config=theano_config change_flags=theano_config.change_flags
         .logs: disable_log_handler has_handlers
         .generic: generic object2
@@ -26,7 +26,7 @@ GRAPH_ROOMS: dict[str, str] = {
         theano.updates: OrderedUpdates
     """,
     "theano.version": ".facts: version full_version=version short_version=version",
-    "theano.updates": "symgrad: OrderedUpdates",
+    "theano.updates": "symgrad: OrderedUpdates Updates=OrderedUpdates",
     "theano.raise_op": "symgrad.custom: Assert",
     "theano.configparser": """
         .configuration: config=theano_config change_flags=theano_config.change_flags
@@ -38,7 +38,7 @@ GRAPH_ROOMS: dict[str, str] = {
     """,
     "theano.compat": ".python_versions: *",
     "theano.compat.python2x": ".python_versions: *",
-    "theano.compat.six": ".python_versions: PY3 b",
+    "theano.compat.six": ".python_versions: *",
     "theano.compat.six.moves": """
         builtins: xrange=range range zip map filter input
         functools: reduce
@@ -49,7 +49,8 @@ GRAPH_ROOMS: dict[str, str] = {
     "theano.compile": """
         .calling: function function_dump In Out Param SymbolicInput=In SymbolicOutput=Out
         .sharing: shared shared_constructor
-        .modes: Mode MonitorMode NanGuardMode DebugMode FAST_RUN FAST_COMPILE get_mode get_default_mode register_mode
+        .modes: Mode ProfileMode MonitorMode NanGuardMode DebugMode FAST_RUN FAST_COMPILE get_mode
+        .modes: get_default_mode register_mode
         .modes: predefined_modes predefined_linkers predefined_optimizers
         .compiled: Function=TheanoFunction
         .maker: FunctionMaker
@@ -83,6 +84,7 @@ GRAPH_ROOMS: dict[str, str] = {
         symgrad.errors: DebugModeError=SymgradError BadThunkOutput=KernelDifferenceError
         symgrad.errors: BadOptimization=KernelDifferenceError InvalidValueError=NonFiniteError
     """,
+    "theano.compile.profilemode": ".modes: ProfileMode",
     "theano.compile.profiling": ".compiled: ProfileStats=CallCounts",
     "theano.compile.sharedvalue": """
         .sharing: shared shared_constructor

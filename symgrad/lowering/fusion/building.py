@@ -268,9 +268,10 @@ class Builder:
             return self.number(0, "int64")
         return self.noted(Position(axis))  # type: ignore[no-any-return]
 
-    def at(self, node: Node, axis: Axis, index: Node) -> Node:
-        """Return a value at one position of an axis."""
-        return self.noted(At(node, axis, index)) if axis else node
+    def at(self, node: Node, axes: Sequence[Axis], indices: Sequence[Node]) -> Node:
+        """Return a value at one position of each of some axes."""
+        pairs = [(axis, index) for axis, index in zip(axes, indices, strict=True) if axis]
+        return self.noted(At(node, *zip(*pairs, strict=True))) if pairs else node
 
     def reduction(self, kernel: Reduction, operand: Term) -> Term:
         """Reduce a term along axes."""

@@ -91,7 +91,7 @@ def log_softmax_at(b: Builder, step: Step, attributes: Attributes) -> Term:
     label = _label(b, step, x, labels)
     shifted, _, total = _exponentials(b, x, x.axes[1])
     dtype = x.node.dtype
-    picked = b.at(shifted, x.axes[1], label)
+    picked = b.at(shifted, [x.axes[1]], [label])
     return Term(b.call("subtract", [picked, b.call("log", [total], dtype)], dtype), (x.axes[0],))
 
 
@@ -195,8 +195,7 @@ def take(b: Builder, step: Step, attributes: Attributes) -> Term:
     if isinstance(node, Leaf) and all(place.pick is None for place in node.places):
         node = _gathered(b, node, indexed, positions)
     else:
-        for found, place in zip(indexed, positions, strict=True):
-            node = b.at(node, found, place)
+        node = b.at(node, indexed, positions)
     found_axes = (*axes[:before], *picked, *axes[before:])
     b.axes.append(found_axes)  # positions may be made of what the rest is made of, too
     return Term(node, found_axes)

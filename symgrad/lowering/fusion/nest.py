@@ -179,7 +179,7 @@ def _key(node: Node) -> tuple[Any, ...]:
     if isinstance(node, Position):
         return "position", leaves(node.axis)
     if isinstance(node, At):
-        return "at", leaves(node.axis), *node.operands
+        return "at", *[leaves(axis) for axis in node.axes], *node.operands
     return "number", repr(node.value), node.dtype  # type: ignore[attr-defined]
 
 
@@ -191,9 +191,11 @@ def _dims_of(node: Node, dims: dict[Node, Dims]) -> Dims:
     if isinstance(node, Position):
         return frozenset(leaves(node.axis))
     if isinstance(node, At):
-        if len(leaves(node.axis)) != 1:
-            raise LevelError("a position of joined axes", node.step)
-        return (dims[node.operands[0]] - set(leaves(node.axis))) | dims[node.operands[1]]
+        try:
+            picked = node.dims()
+        except UnfusableError as error:
+            raise LevelError(str(error), node.step) from None
+        return (dims[node.operands[0]] - set(picked)).union(*[dims[index] for index in node.operands[1:]])
     found: Dims = frozenset().union(*[dims[operand] for operand in node.operands])
     return found - set(leaves(node.dims)) if isinstance(node, Reduce) else found
 
@@ -227,7 +229,7 @@ def _place(nest: Nest, node: Node) -> None:
     from_inside = any(nest.level[o] == 1 and not nest.dims[o] for o in operands) and bool(nest.kept)
     is_after = any(operand in nest.after for operand in operands)
     dims = nest.dims[node]
-    if isinstance(node, At) and _has_total(nest, node.operands[0], leaves(node.axis)[0]):
+    if isinstance(node, At) and any(_has_total(nest, node.operands[0], dim) for dim in node.dims()):
         raise LevelError("a position of a total that is found in the same kernel", node.step)
     if isinstance(node, Reduce):
         reduced = frozenset(leaves(node.dims))
@@ -364,7 +366,7 @@ def make_loops(nest: Nest) -> None:
         elif isinstance(node, Position):
             accesses.append(row_major(node.axis, 1))
         elif isinstance(node, At):
-            barred.update(leaves(node.axis))
+            barred.update(node.dims())
     nest.kept_loops = _merged([dim for dim in order if dim in nest.kept], accesses, barred)
     nest.inner_loops = _merged([dim for dim in order if dim in nest.inner], accesses, barred)
     last = nest.last

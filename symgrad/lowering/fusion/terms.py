@@ -5,7 +5,7 @@
          | Apply(function, operands)            a scalar function, or a cast
          | Reduce(function, operand, dims)      an associative function accumulated along dims
          | Position(axis)                       an index along an axis
-         | At(node, axis, index)                a value at one position of an axis
+         | At(node, axes, indices)              a value at one position of each of some axes
          | Number(value)
 
 A node depends on dims through its leaves and positions. Views change a term's axes and leave its node alone.
@@ -116,13 +116,23 @@ class Position(Node):
 
 
 class At(Node):
-    """The value of its first operand where the index along `axis` is its second."""
+    """The value of its first operand where the indices along `axes` are the others.
 
-    __slots__ = ("axis",)
+    All at once: an index may depend on a dim that is one of the axes, and means its own position there.
+    """
 
-    def __init__(self, node: Node, axis: Axis, index: Node) -> None:
-        super().__init__(node.dtype, (node, index))
-        self.axis = axis
+    __slots__ = ("axes",)
+
+    def __init__(self, node: Node, axes: Sequence[Axis], indices: Sequence[Node]) -> None:
+        super().__init__(node.dtype, (node, *indices))
+        self.axes = tuple(axes)
+
+    def dims(self) -> Axis:
+        """Return what the axes have become: one dim for each, or the error."""
+        found = tuple([dim for axis in self.axes for dim in leaves(axis)])
+        if len(found) != len(self.axes) or len(set(found)) != len(found):
+            raise UnfusableError("a position of joined axes")
+        return found
 
 
 class Number(Node):

@@ -69,7 +69,7 @@ class Writer:
         self.extents: dict[Dim, Size] = {loop.dims[-1]: loop.size for loop in (*nest.kept_loops, *nest.inner_loops)}
         for node in nest.nodes:
             if isinstance(node, At):
-                self.extents.update({dim: dim.size for dim in leaves(node.axis) if dim not in self.extents})
+                self.extents.update({dim: dim.size for dim in node.dims() if dim not in self.extents})
         self.buffers: dict[str, ir.Buffer] = {}
         self.accesses: dict[Node, tuple[str, _Access, bool]] = {}
         self._declare(inputs)
@@ -190,9 +190,8 @@ class Writer:
         if isinstance(node, Position):
             return self._position(node, fixed)
         if isinstance(node, At):
-            index = self.value(node.operands[1], fixed)
-            (dim,) = leaves(node.axis)
-            return self.value(node.operands[0], {**(fixed or {}), dim: index})
+            indices = [self.value(index, fixed) for index in node.operands[1:]]
+            return self.value(node.operands[0], {**(fixed or {}), **dict(zip(node.dims(), indices, strict=True))})
         if not fixed and node in self.passes.from_output and self._is_later(node):
             return self._load_output(self.passes.from_output[node])
         if node in self.accesses and (isinstance(node, Leaf) or (not fixed and self._is_later(node))):
