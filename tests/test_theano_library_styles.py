@@ -63,3 +63,31 @@ def test_unit_tests_pass(subject: str) -> None:
     suite.run(result)
     assert result.testsRun > 15
     assert not result.failures + result.errors, "\n\n".join(text for _, text in result.failures + result.errors)
+
+
+def test_what_theano_means_ends_with_the_block() -> None:
+    import symgrad
+    import symgrad.tensor as T
+
+    x, values = T.vector("x"), symgrad.shared([1.0, 2.0], name="values")
+    assert bool(x)  # Theano: the variable is there
+    with pytest.raises(IndexError, match="out of bounds"):
+        symgrad.function([], values[5])()  # not before the call
+    with activated():
+        pass
+    assert bool(x)
+    with pytest.raises(TypeError, match="boolean"):
+        bool(x < 1)
+
+
+def test_symgrads_own_meaning_of_truth_and_sizes(request: pytest.FixtureRequest) -> None:
+    import symgrad
+    import symgrad.tensor as T
+    from symgrad.compat.theano_names.meanings import set_meanings
+
+    set_meanings(of_theano=False)
+    request.addfinalizer(lambda: set_meanings(of_theano=True))
+    with pytest.raises(TypeError, match="boolean"):
+        bool(T.vector())
+    with pytest.raises(IndexError, match="out of bounds"):
+        symgrad.shared([1.0, 2.0])[5]

@@ -139,8 +139,9 @@ def function(
     11.0 3.0
     """
     return compile_as(
-        Function, inputs, outputs, updates, givens, mode, name, allow_input_downcast, on_unused_input, no_default_updates
-    )
+        Function, inputs, outputs, updates, givens, mode, name, allow_input_downcast, on_unused_input,
+        no_default_updates,
+    )  # fmt: skip
 
 
 MAXIMAL_EVALUATORS = 8

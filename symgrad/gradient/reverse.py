@@ -92,7 +92,8 @@ def grad(
     if not isinstance(return_disconnected, str) or return_disconnected.lower() not in STAND_INS:
         raise ValueError(f"return_disconnected is one of {', '.join(STAND_INS)}, got {return_disconnected!r}")
     if not isinstance(known_grads, Mapping | None):
-        raise user_error(TypeError, f"known_grads is a dictionary, got {type(known_grads).__name__} {known_grads!r:.60}")
+        found = f"{type(known_grads).__name__} {known_grads!r:.60}"
+        raise user_error(TypeError, f"known_grads is a dictionary, got {found}")
     if null_gradients not in ("raise", "return"):
         raise ValueError(f"null_gradients is raise or return, got {null_gradients!r}")
     targets = list(wrt) if isinstance(wrt, list | tuple) else [wrt]

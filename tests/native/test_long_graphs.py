@@ -9,6 +9,7 @@ import symgrad
 import symgrad.tensor as T
 from symgrad.backends.native import selection
 
+WAYS = ["next", "flip", "transpose", "total"]
 FUNCTIONS = [T.tanh, T.sqr, T.sin, abs]
 
 
@@ -57,7 +58,7 @@ def test_equal_layers_have_one_kernel_each(monkeypatch, tmp_path):
 
 @settings(max_examples=20, deadline=None)
 @given(
-    st.lists(st.tuples(st.sampled_from(FUNCTIONS), st.sampled_from(["next", "flip", "transpose", "total"])), max_size=6),
+    st.lists(st.tuples(st.sampled_from(FUNCTIONS), st.sampled_from(WAYS)), max_size=6),
     st.integers(2, 4),
 )
 def test_repeated_blocks_compute_what_numpy_computes(block, repetitions):
