@@ -16,6 +16,8 @@ from symgrad.graph.variables import Apply
 
 def opened(graph: ClosedGraph) -> ClosedGraph:
     """Return the graph with what each `OpFromGraph` stands for in its place, also inside of other graphs."""
+    if not any(isinstance(node.op, OpFromGraph) or getattr(node.op, "graphs", None) for node in graph.order):
+        return graph  # as nearly all graphs
     bodies: dict[Any, Any] = {}
 
     def open_body(body: ClosedGraph) -> ClosedGraph:

@@ -34,12 +34,12 @@ def rebuilt(graph: ClosedGraph, change: Changing) -> ClosedGraph:
         return new.get(variable, variable)
 
     for node in graph.order:
-        inputs = [current(variable) for variable in node.inputs]
+        inputs = [current(variable) for variable in node.inputs] if new else list(node.inputs)
         with attributed_to(node.source):
             outputs = change(node, inputs, current)
             if outputs is not None:
                 new |= standing_for(dict(zip(node.outputs, outputs, strict=True)))
-            elif any(found is not old for found, old in zip(inputs, node.inputs, strict=True)):
+            elif new and any(found is not old for found, old in zip(inputs, node.inputs, strict=True)):
                 new.update(zip(node.outputs, apply_again(node, inputs), strict=True))
     return graph.with_roots([current(root) for root in graph.roots]) if new else graph
 

@@ -64,7 +64,9 @@ RULES: dict[str, Rule] = {}
 
 @dataclass(frozen=True)
 class GraphRule:
-    """A rule that has to see the whole graph. It runs after the other rules of its phase, which then run again.
+    """A rule about ops that hold graphs, which has to see the whole graph.
+
+    It runs after the other rules of its phase, which then run again; and only if there is such an op.
 
     Parameters
     ----------
@@ -106,7 +108,7 @@ def rule(
 
 
 def graph_rule(phase: str, reason: str) -> Callable[[GraphRewriter], GraphRewriter]:
-    """Declare a rule that sees the whole graph; the function's name becomes the rule's."""
+    """Declare a rule about ops that hold graphs; the function's name becomes the rule's."""
 
     def declare(rewriter: GraphRewriter) -> GraphRewriter:
         name = rewriter.__name__  # type: ignore[attr-defined]
@@ -237,6 +239,8 @@ def _by_graph_rules(
     memory: _Memory,
 ) -> ClosedGraph:
     """Apply the rules that see the whole graph, and after each change the others again."""
+    if not any(getattr(node.op, "graphs", None) for node in graph.order):
+        return graph
     for _ in range(MAXIMAL_GRAPH_PASSES):
         before = graph
         for one in rules:
