@@ -12,6 +12,7 @@ from symgrad.compile.modes import find_mode
 from symgrad.config import SETTINGS, config
 from symgrad.config.devices import resolve_device
 from symgrad.graph.closed import ClosedGraph
+from symgrad.graph.garbage import no_garbage_collection
 from symgrad.graph.op import user_error
 from symgrad.graph.traversal import substitute
 from symgrad.graph.variables import Variable
@@ -178,10 +179,11 @@ def compile_as(
     resolve_device(config.device)
     specs = [_input(entry, allow_input_downcast) for entry in _as_sequence(inputs)]
     variables, keys, single = _outputs(outputs)
-    graph = close_graph(
-        [spec.variable for spec in specs], variables, updates, givens,
-        configured_on_unused_input(on_unused_input), no_default_updates,
-    )  # fmt: skip
+    with no_garbage_collection():
+        graph = close_graph(
+            [spec.variable for spec in specs], variables, updates, givens,
+            configured_on_unused_input(on_unused_input), no_default_updates,
+        )  # fmt: skip
     if any(spec.variable.owner is not None for spec in specs):
         graph, specs = _with_leaves(graph, specs)
     return kind(graph, specs, find_mode(mode), keys, single, name)

@@ -7,10 +7,8 @@
 
 from __future__ import annotations
 
-import gc
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -31,6 +29,7 @@ from symgrad.control.laziness import made_lazy
 from symgrad.control.opened import opened
 from symgrad.errors import SymgradError
 from symgrad.graph.closed import ClosedGraph
+from symgrad.graph.garbage import no_garbage_collection
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import Container, Variable
 from symgrad.lowering import Step, lower
@@ -80,7 +79,7 @@ def compile_graph(graph: ClosedGraph, mode: Mode, name: str, backend: Backend) -
     show = _Stages(name)
     if mode.checks == "NanGuard":
         backend = backend.substitute  # its kernels aren't fused: each has a line of its own
-    with _no_garbage_collection():
+    with no_garbage_collection():
         show.graph("graph", graph)
         rewritten = rewrite(
             opened(graph), mode.rewrites, show.change if show.wants("rewrites") else None, backend.name
@@ -119,7 +118,7 @@ def program_for(
         Whether kernels are written for any sizes of the inputs, to serve the next ones too.
     """
     show = _Stages(name)
-    with _no_garbage_collection():
+    with no_garbage_collection():
         check_updates(compiled.graph, bind_types(compiled.graph, shapes))
         plan, program = _some_program(compiled, shapes, containers, open_sizes)
         show.program(plan, program)
@@ -217,18 +216,6 @@ def _bound(
         if not lengths:
             raise
         raise UnsupportedError(f"slices of full length don't fit: {error}") from None
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Compiling makes many objects and hardly any garbage: searching all of them again and again takes most time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 class _Stages:

@@ -9,6 +9,7 @@ from typing import Any
 from symgrad.config import config
 from symgrad.errors import DisconnectedInputError, GradientError, NullTypeGradError, SymgradError, render
 from symgrad.graph.absent import DisconnectedType, NullType
+from symgrad.graph.garbage import no_garbage_collection
 from symgrad.graph.op import Disconnected, Undefined, attributed_to, describe_operands, user_error
 from symgrad.graph.test_values import complete_test_values
 from symgrad.graph.traversal import applies_before, substitute
@@ -108,7 +109,8 @@ def grad(
         consider_constant = list(consider_constant)
     blocked = frozenset(variables_in(consider_constant or [], "grad", "consider_constant"))
     undefined = [v for v, cotangent in (known_grads or {}).items() if isinstance(cotangent.type, NullType)]
-    walk = _PullBack(seeds, targets, blocked, undefined)
+    with no_garbage_collection():
+        walk = _PullBack(seeds, targets, blocked, undefined)
     if config.cast_policy == "custom":
         walk.cotangents.update(_of_integers(cost, known_grads, [t for t in targets if t not in walk.cotangents]))
     results = [
