@@ -103,6 +103,10 @@ class IndexingError(SymgradError, IndexError):
     """An index that is out of bounds or of a kind that can't index."""
 
 
+class IndexDTypeError(IndexingError, DTypeError):
+    """An index of floats: NumPy calls that an IndexError, Theano a TypeError."""
+
+
 class RangeError(SymgradError, ValueError):
     """A value outside of what an operation accepts, such as a probability above 1."""
 

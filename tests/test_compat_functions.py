@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 from collections.abc import Iterator
 from typing import Any
@@ -117,6 +118,7 @@ def test_attributes_of_functions(theano: Any, T: Any) -> None:
     assert [node.op for node in f.maker.fgraph.toposort()] == [T.mul.op]
     assert f.maker.inputs[0].variable is x and f.maker.outputs[0].variable is f.outputs[0]
     np.testing.assert_array_equal(f.fn()[0], [2, 2])
+    np.testing.assert_array_equal(f.fn(n_calls=3)[0], [2, 2])
     np.testing.assert_array_equal(f.output_storage[0][0], [2, 2])
     np.testing.assert_array_equal(f(output_subset=[1])[0], [1, 1])
     assert f.profile.fct_callcount == 1
@@ -222,3 +224,101 @@ def test_a_nan_guard_raises_an_assertion_error(theano: Any, T: Any, value: float
     big = theano.function([x], x * x, mode=NanGuardMode(big_is_error=True))
     with pytest.raises(AssertionError, match="above 1e"):
         big(1e6)
+
+
+def test_ops_made_with_equal_parameters_are_equal_and_can_be_pickled(theano: Any) -> None:
+    sort = importlib.import_module("theano.tensor.sort")
+    extra = importlib.import_module("theano.tensor.extra_ops")
+    stable = sort.SortOp("mergesort", [])
+    assert stable == sort.SortOp("mergesort", []) and hash(stable) == hash(sort.SortOp("mergesort", []))
+    assert stable != sort.SortOp("quicksort", []) and stable != sort.ArgSortOp("mergesort", [])
+    assert isinstance(stable, sort.SortOp) and not isinstance(stable, sort.ArgSortOp)
+    unique = extra.Unique(True)
+    assert unique.return_index is True and unique.return_inverse is False
+    assert pickle.loads(pickle.dumps(unique)) == unique
+    assert not hasattr(unique, "nothing")
+
+
+def test_ops_return_lists_where_asked(theano: Any) -> None:
+    extra = importlib.import_module("theano.tensor.extra_ops")
+    values = np.array([2.0, 1.0, 2.0])
+    (alone,) = extra.Unique()(values, return_list=True)
+    elements, counts = extra.Unique(return_counts=True)(values, return_list=True)
+    np.testing.assert_array_equal(alone.eval(), [1, 2])
+    np.testing.assert_array_equal(elements.eval(), [1, 2])
+    np.testing.assert_array_equal(counts.eval(), [1, 2])
+
+
+def test_ops_of_products_and_positions(theano: Any) -> None:
+    extra = importlib.import_module("theano.tensor.extra_ops")
+    elemwise = importlib.import_module("theano.tensor.elemwise")
+    values = np.array([[2.0, 0.0], [3.0, 4.0]])
+    np.testing.assert_array_equal(extra.CumOp(axis=0, mode="mul")(values).eval(), values.cumprod(0))
+    np.testing.assert_array_equal(extra.CumOp(axis=1)(values).eval(), values.cumsum(1))
+    with pytest.raises(ValueError, match="add, mul"):
+        extra.CumOp(mode="sub")
+    np.testing.assert_array_equal(elemwise.ProdWithoutZeros(axis=1)(values).eval(), [2, 12])
+    rows, columns = extra.UnravelIndex()([5, 1], (2, 3))
+    np.testing.assert_array_equal([rows.eval(), columns.eval()], [[1, 0], [2, 1]])
+    np.testing.assert_array_equal(extra.RavelMultiIndex()([1, 0], [2, 1], (2, 3)).eval(), [5, 1])
+
+
+def test_gradient_ops_of_symmetric_matrices(theano: Any) -> None:
+    nlinalg, slinalg = [importlib.import_module(f"theano.tensor.{name}") for name in ("nlinalg", "slinalg")]
+    T = theano.tensor
+    a = T.dmatrix("a")
+    square = np.random.default_rng(0).normal(size=(3, 3))
+    square = square @ square.T
+    w, v = nlinalg.eigh(a)
+    made = nlinalg.EighGrad("L")(a, w, v, T.ones_like(w), T.zeros_like(v))
+    np.testing.assert_allclose(made.eval({a: square}), np.eye(3), atol=1e-9)  # the sum of eigenvalues is the trace
+    first, second = slinalg.EigvalshGrad()(a, np.eye(3), np.ones(3))
+    np.testing.assert_allclose(first.eval({a: square}), np.eye(3), atol=1e-9)
+    assert second.ndim == 2
+
+
+def test_casts_and_closeness_of_basic(theano: Any) -> None:
+    basic = importlib.import_module("theano.tensor.basic")
+    assert basic._convert_to_int8(theano.tensor.dvector("x")).dtype == "int8"
+    assert basic._allclose(1.0, 1.0 + 1e-7) and not basic._allclose(1.0, 1.1)
+
+
+def test_a_container_shares_the_state_of_another_function(theano: Any, T: Any, accumulate: Any) -> None:
+    f, x, _, s = accumulate
+    g = theano.function([x, theano.In(s, value=f.container[s])], s + x)
+    f(2)
+    assert float(g[s]) == 2 and float(g(1)) == 3 and float(f[s]) == 2
+
+
+def test_updates_of_inputs_are_of_their_type(theano: Any, T: Any) -> None:
+    with pytest.raises(TypeError, match="update"):
+        theano.In(T.dscalar("a"), value=0.0, update=T.dvector("b"))
+    kept = theano.shared(1.0)
+    with pytest.raises(TypeError, match="shared variable"):
+        theano.function([theano.In(kept, update=kept + 1)], [])
+
+
+def test_outputs_of_a_dict_are_sorted(theano: Any, T: Any) -> None:
+    x, y = T.dscalars("x", "y")
+    f = theano.function([x, y], {"y": y, "x": x})
+    assert f.output_keys == ["x", "y"] and f.outputs[0].name == "x" and list(f(1, 2)) == ["x", "y"]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_every_protocol_of_pickle(theano: Any, accumulate: Any, protocol: int) -> None:
+    f = accumulate[0]
+    f(2)
+    f.trust_input = True
+    g, shared = pickle.loads(pickle.dumps((f, theano.shared(np.ones(2))), protocol))
+    assert float(g(1)) == 3 and g.trust_input and shared.get_value().sum() == 2
+
+
+def test_a_type_that_only_says_what_it_equals_can_be_hashed(theano: Any) -> None:
+    class Marked(theano.gof.Type):  # type: ignore[name-defined,misc]
+        def __init__(self, mark: int) -> None:
+            self.mark = mark
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Marked) and other.mark == self.mark
+
+    assert len({Marked(1), Marked(1), Marked(2)}) == 2

@@ -216,3 +216,178 @@ def test_three_dimensional_convolutions_of_old(theano: Any, T: Any) -> None:
     one, many = rng.normal(size=(4, 4)), rng.normal(size=(3, 2, 2))
     plain = conv2d(T.as_tensor_variable(one), T.as_tensor_variable(many)).eval()
     np.testing.assert_allclose(plain[1, 0, 0], (one[:2, :2] * many[1, ::-1, ::-1]).sum())
+
+
+# ---- names that larger programs import ----
+
+
+def test_correlations_as_ops_and_their_gradients(theano: Any, T: Any) -> None:
+    from theano.tensor.nnet.abstract_conv import AbstractConv2d, BaseAbstractConv
+    from theano.tensor.nnet.corr import CorrMM, CorrMM_gradInputs, CorrMM_gradWeights
+    from theano.tensor.nnet.corr3d import Corr3dMM, Corr3dMM_gradInputs, Corr3dMM_gradWeights
+
+    rng = np.random.RandomState(0)
+    cases: list[Any] = [
+        (2, "valid", 1, (CorrMM, CorrMM_gradWeights, CorrMM_gradInputs)),
+        (2, (1, 0), 2, (CorrMM, CorrMM_gradWeights, CorrMM_gradInputs)),
+        (3, "valid", 1, (Corr3dMM, Corr3dMM_gradWeights, Corr3dMM_gradInputs)),
+    ]
+    for count, mode, step, (corr, of_filters, of_images) in cases:
+        x, w, g = [T.TensorType("float64", [False] * (2 + count))(name) for name in "xwg"]
+        images, filters = rng.normal(size=(2, 2) + (5,) * count), rng.normal(size=(3, 2, 3) + (2,) * (count - 1))
+        options = {"border_mode": mode, "subsample": (step,) * count}
+        result = corr(**options)(x, w)
+        sizes = [[v.shape[2 + axis] for axis in range(count)] if step > 1 else None for v in (w, x)]
+        built = [of_filters(**options)(x, g, sizes[0]), of_images(**options)(w, g, sizes[1])]
+        values = {x: images, w: filters, g: np.ones(result.eval({x: images, w: filters}).shape)}
+        for found, wrt in zip(built, (w, x), strict=True):
+            np.testing.assert_allclose(
+                found.eval(values), T.grad(result.sum(), wrt).eval({x: images, w: filters}), atol=1e-12
+            )
+        if mode == "valid":
+            window = tuple(slice(0, size) for size in filters.shape[2:])
+            first = (images[(0, slice(None), *window)] * filters[1]).sum()
+            np.testing.assert_allclose(result.eval({x: images, w: filters})[(0, 1) + (0,) * count], first)
+    assert isinstance(AbstractConv2d(), BaseAbstractConv)
+    assert isinstance(CorrMM()(T.dtensor4(), T.dtensor4()).owner.op, BaseAbstractConv)
+    with pytest.raises(ValueError, match="shape must be given"):
+        CorrMM_gradWeights(subsample=(2, 2))(T.dtensor4(), T.dtensor4())
+
+
+def test_gradients_of_pooling_as_ops(theano: Any, T: Any) -> None:
+    from theano.tensor.signal import pool
+
+    x, g = T.dtensor4("x"), T.dtensor4("g")
+    images = np.random.RandomState(0).permutation(32).reshape(1, 2, 4, 4) + 0.5
+    built = [
+        pool.MaxPoolGrad(True)(x, None, g, (2, 2)), pool.AveragePoolGrad(True)(x, g, (2, 2)),
+        pool.MaxPoolRop(True)(x, x * 2, (2, 2)), pool.DownsampleFactorMaxGradGrad(True)(x, None, x * 2, (2, 2)),
+    ]  # fmt: skip
+    f = theano.function([x, g], built)
+    most, mean, forward, again = f(images, np.full((1, 2, 2, 2), 3.0))
+    maxima = images.reshape(1, 2, 2, 2, 2, 2).max((3, 5))
+    np.testing.assert_array_equal(most, 3.0 * np.isin(images, maxima))
+    np.testing.assert_allclose(mean, np.full(images.shape, 0.75))
+    np.testing.assert_allclose([forward, again], [2 * maxima] * 2)
+    with pytest.raises(ValueError, match="mode"):
+        pool.PoolGrad(True, "median")._pooled(x, (2, 2), None, None)
+
+
+def test_scalar_composites_identity_and_xlogx(theano: Any, T: Any) -> None:
+    from theano.tensor.xlogx import XlogX, XlogY0, xlogx, xlogy0
+
+    a, b = theano.scalar.floats("ab")
+    both = theano.scalar.Composite([a, b], [a * b, a + b])
+    x = T.dmatrix("x")
+    values = np.arange(6.0).reshape(2, 3)
+    found = theano.function([x], T.Elemwise(both)(x, 2.0))(values)
+    np.testing.assert_allclose(found, [values * 2, values + 2])
+    assert both.impl(2.0, 3.0) == [6, 5] and (both.nin, both.nout) == (2, 2)
+    with pytest.raises(TypeError, match="2 operands"):
+        both(x)
+    one = T.Elemwise(theano.scalar.Identity(theano.scalar.same_out))(x) + theano.scalar.identity(x)
+    np.testing.assert_allclose(one.eval({x: values}), 2 * values)
+    assert isinstance(xlogx(x).owner.op.scalar_op, XlogX) and isinstance(xlogy0(x, x).owner.op.scalar_op, XlogY0)
+
+
+def test_variables_of_graphs_are_mapped(theano: Any, T: Any) -> None:
+    from theano.compile.pfunc import rebuild_collect_shared
+    from theano.scan_module.scan_utils import map_variables
+
+    x = T.dscalar("x")
+    y = x * 2
+    z = y + 1
+    y.tag.replacement, z.tag.replacement = x * 10, z * y
+    found = map_variables(lambda v: getattr(v.tag, "replacement", v), [z, y, x])
+    assert [v.eval({x: 3.0}) for v in found[:2]] == [31 * 30, 30] and found[2] is x
+    with pytest.raises(NotKeptError, match="Replace variables"):
+        map_variables(lambda v: v, [theano.map(lambda s: s * 2, T.dvector())[0]])
+    with pytest.raises(NotKeptError, match=r"theano\.clone"):
+        rebuild_collect_shared([z])
+
+
+def test_helpers_of_random_numbers_and_transforms(theano: Any, T: Any) -> None:
+    from theano.sandbox import rng_mrg
+    from theano.tensor.fft import IRFFTOp, RFFTOp
+    from theano.tensor.raw_random import permutation_helper
+
+    assert rng_mrg.guess_n_streams((1,)) == 1 and rng_mrg.guess_n_streams(T.iscalar()) == 60 * 256
+    state = np.arange(1, 7)
+    shift = np.roll(np.eye(3, dtype=int), 1, axis=1) * 2**30
+    halves = [[int(row @ part.astype(object)) % m for row in shift.astype(object)]
+              for part, m in ((state[:3], rng_mrg.M1), (state[3:], rng_mrg.M2))]  # fmt: skip
+    assert rng_mrg.multMatVect(state, shift, rng_mrg.M1, shift, rng_mrg.M2).tolist() == halves[0] + halves[1]
+    stream = rng_mrg.MRG_RandomStreams(5)
+    states = theano.shared(stream.get_substream_rstates(3, "float64", inc_rstate=False))
+    after, sample = rng_mrg.mrg_uniform(T.dvector)(states, (18,))
+    np.testing.assert_array_equal(sample.eval(), rng_mrg.MRG_RandomStreams(5).uniform((18,), dtype="float64").eval())
+    np.testing.assert_array_equal(after.eval(), rng_mrg.mrg_uniform.new(states, 1, "float64", (18,))[0].eval())
+    drawn = permutation_helper(np.random.RandomState(1), 4, (2, 3))
+    assert drawn.shape == (2, 3, 4) and (np.sort(drawn) == np.arange(4)).all()
+    x = T.dmatrix("x")
+    values = np.random.RandomState(0).normal(size=(2, 5))
+    parts = RFFTOp()(x, x.shape[1:])
+    expected = np.fft.rfft(values)
+    np.testing.assert_allclose(parts.eval({x: values}), np.stack([expected.real, expected.imag], -1), atol=1e-12)
+    np.testing.assert_allclose(IRFFTOp()(parts, x.shape[1:]).eval({x: values}), 5 * values)
+
+
+def test_sets_mappings_and_helpers(theano: Any, T: Any) -> None:
+    from theano.gof import utils
+    from theano.misc.doubleop import DoubleOp
+    from theano.misc.frozendict import frozendict
+    from theano.misc.ordered_set import OrderedSet
+
+    items = OrderedSet("cab")
+    items.update("ad")
+    items.difference_update("c")
+    assert list(items) == list("abd") and items.pop(last=False) == "a" and list(reversed(items)) == ["d", "b"]
+    assert items.union("xb") == ["b", "d", "x"] and items & {"d"} == {"d"} and len(OrderedSet()) == 0
+    assert hash(frozendict(a=1)) == hash(frozendict({"a": 1})) and frozendict(a=1).copy(a=2)["a"] == 2
+    x = T.dvector("x")
+    theano.gradient.verify_grad(DoubleOp(), [np.ones(3)], rng=np.random.RandomState(0))
+    assert DoubleOp()(x).eval({x: [1, 2]}).tolist() == [2, 4]
+    assert utils.toposort({"c": ["b"], "b": ["a"], "a": []}) == ["a", "b", "c"]
+    assert utils.give_variables_names([T.dscalar("a"), T.dscalar("a")]) == ["a", "a_1"]
+    assert utils.hist("aab") == {"a": 2, "b": 1} and utils.type_guard(int)(3) and utils.add_tag_trace(x) is x
+    assert utils.simple_extract_stack(limit=1)[0].name == "simple_extract_stack" and utils.object2 is not object
+    with pytest.warns(DeprecationWarning, match="old.py"):
+        assert utils.deprecated("old.py")(abs)(-1) == 1
+
+
+def test_checks_of_both_modes(theano: Any, T: Any) -> None:
+    from theano.misc.doubleop import DoubleOp
+    from theano.tensor.slinalg import CholeskyGrad
+    from theano.tests import unittest_tools
+    from theano.tests.test_rop import RopLop_checker
+
+    checker = RopLop_checker()
+    checker.setUp()
+    checker.check_rop_lop(T.tanh(checker.x) * checker.x.sum(), checker.in_shape)
+    checker.check_mat_rop_lop(checker.mx.sum(axis=0), (checker.mat_in_shape[1],))
+    with pytest.raises(AssertionError):
+        checker.check_nondiff_rop(checker.x * 2)
+    checker.check_nondiff_rop(T.round(T.zeros(3)))
+
+    class Wrong(DoubleOp):
+        def R_op(self, inputs: Any, eval_points: Any) -> Any:
+            return [eval_points[0] * 3]
+
+    with pytest.raises(unittest_tools.WrongValue):
+        checker.check_rop_lop(Wrong()(checker.x), checker.in_shape)
+    a, z = T.dmatrices("az")
+    square = np.array([[4.0, 1.0], [1.0, 3.0]])
+    found = CholeskyGrad()(a, None, z).eval({a: square, z: np.ones((2, 2))})
+    for i, j in ((0, 0), (1, 0), (1, 1)):
+        step = np.zeros((2, 2))
+        step[i, j] = step[j, i] = 1e-6
+        slope = (np.linalg.cholesky(square + step).sum() - np.linalg.cholesky(square - step).sum()) / 2e-6
+        np.testing.assert_allclose(found[i, j], slope, rtol=1e-5)
+
+
+def test_axis_of_join_may_be_a_known_variable(theano: Any, T: Any) -> None:
+    x = T.dmatrix("x")
+    for axis in (T.constant(1), T.constant(0) + 1, T.constant(-1)):
+        assert T.join(axis, x, x).eval({x: np.zeros((2, 3))}).shape == (2, 6)
+    with pytest.raises(TypeError, match="needs integers as axes"):
+        T.join(T.iscalar(), x, x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -160,3 +161,33 @@ def test_states_survive_the_way_through_words(seed: int, draws: int) -> None:
     generator.normal(size=draws)
     again = generator_of(words_of(generator))
     assert again.normal() == generator.normal() and again.uniform() == generator.uniform()
+
+
+def test_each_generator_is_the_callers_own(theano: Any) -> None:
+    first, second = theano.shared(np.random.RandomState(1)), theano.shared(np.random.RandomState(2))
+    taken, other = first.get_value(), second.get_value()
+    assert taken is not other and taken.randn() == np.random.RandomState(1).randn()
+    draw = theano.function([], RandomStreams(3).uniform((2,)))
+    draw()
+    assert other.randn() == np.random.RandomState(2).randn()
+
+
+def test_sizes_of_raw_random_that_parameters_tell(theano: Any) -> None:
+    raw, T = importlib.import_module("theano.tensor.raw_random"), theano.tensor
+    state = raw.random_state_type()
+    low = T.TensorType("float64", (False, True, True))("low")
+    _, drawn = raw.uniform(state, size=None, low=low, high=np.zeros((1, 1, 1, 2)), ndim=2)
+    assert drawn.eval({state: np.random.RandomState(0), low: -np.ones((3, 1, 1))}).shape == (1, 3, 1, 2)
+    pvals = T.dmatrix("pvals")
+    _, counts = raw.multinomial(state, size=(2, -1), n=4, pvals=pvals)
+    assert counts.eval({state: np.random.RandomState(0), pvals: np.full((3, 2), 0.5)}).shape == (2, 3, 2)
+    _, order = raw.permutation(state, size=None, n=5, ndim=1)
+    np.testing.assert_array_equal(np.sort(order.eval({state: np.random.RandomState(0)})), np.arange(5))
+    with pytest.raises(TypeError, match="one axis"):
+        raw.permutation(state, size=None, n=5, ndim=2)
+
+
+def test_states_are_compared_as_generators(theano: Any) -> None:
+    kind = importlib.import_module("theano.tensor.raw_random").random_state_type
+    assert kind.values_eq(np.random.RandomState(1), words_of(np.random.RandomState(1)))
+    assert not kind.values_eq(np.random.RandomState(1), np.random.RandomState(2))

@@ -380,6 +380,110 @@ def test_numpys_functions_take_symbolic_tensors(theano: Any, T: Any) -> None:
         np.gcd(x, x)
 
 
+# ---- derivatives, choices, indices and updates ----
+
+
+def test_a_gradient_that_only_depends_on_a_shape_counts_its_input_as_used(theano: Any, T: Any) -> None:
+    x, y = T.dscalars("xy")
+    slope = T.grad(y * 2, x, disconnected_inputs="ignore")
+    assert theano.function([x], slope)(3.0) == 0
+    assert T.Rop(T.grad(x * 2, x), x, x).eval({x: 2.0}) == 0
+
+
+def test_rop_of_a_tuple_is_a_tuple(T: Any) -> None:
+    x, v = T.dvectors("xv")
+    assert isinstance(T.Rop((x, x * 2), x, v), tuple) and isinstance(T.Rop([x, x * 2], x, v), list)
+    with pytest.raises(ValueError, match="direction"):
+        T.Rop(0.0, [T.matrix()], [T.vector()])
+
+
+def test_an_undefined_gradient_cannot_be_computed(theano: Any, T: Any) -> None:
+    x = T.dvector()
+    undefined = theano.gradient.grad_undefined(T.add, 0, x, "no slope")
+    with pytest.raises(TypeError, match="no slope"):
+        theano.function([x], undefined, on_unused_input="ignore")
+
+
+def test_an_undefined_gradient_stops_where_outputs_are_not_connected(theano: Any, T: Any) -> None:
+    class Pair(theano.Op):
+        __props__ = ()
+
+        def make_node(self, x: Any) -> Any:
+            return theano.Apply(self, [x], [x.type(), T.dscalar()])
+
+        def connection_pattern(self, node: Any) -> list[list[bool]]:
+            return [[True, False]]
+
+        def perform(self, node: Any, inputs: Any, storage: Any) -> None:
+            storage[0][0], storage[1][0] = inputs[0] * 3, np.array(0.0)
+
+        def grad(self, inputs: Any, gradients: Any) -> Any:
+            return [gradients[0] * 3]
+
+    class Joined(theano.Op):
+        __props__ = ()
+
+        def make_node(self, x: Any, y: Any) -> Any:
+            return theano.Apply(self, [x, y], [T.dscalar()])
+
+        def grad(self, inputs: Any, gradients: Any) -> Any:
+            return [T.ones_like(inputs[0]), theano.gradient.grad_undefined(self, 1, inputs[1])]
+
+    x = T.dvector()
+    slope = T.grad(Joined()(*Pair()(x)), x)
+    np.testing.assert_array_equal(slope.eval({x: [1.0, 2.0]}), [3, 3])
+
+
+def test_ifelse_can_be_made_as_an_op(theano: Any, T: Any) -> None:
+    from theano.ifelse import IfElse
+
+    n, x, y = T.iscalar(), T.dvector(), T.dvector()
+    made = IfElse(1, as_view=True)(n, x, y)
+    assert isinstance(made.owner.op, IfElse) and made.owner.op == IfElse(1) and made.owner.op != IfElse(2)
+    np.testing.assert_array_equal(theano.function([n, x, y], made)(0, [1.0], [2.0, 3.0]), [2, 3])
+    pair = IfElse(2)(n, x, y, y, x)
+    assert [value.tolist() for value in theano.function([n, x, y], pair)(1, [1.0], [2.0])] == [[1], [2]]
+    with pytest.raises(ValueError, match="arguments"):
+        IfElse(2)(n, x, y)
+
+
+def test_indices_that_theano_refuses_and_takes(T: Any) -> None:
+    x = T.dmatrix()
+    values = np.arange(12.0).reshape(4, 3)
+    np.testing.assert_array_equal(x[[slice(1, -1), slice(None, 2)]].eval({x: values}), values[1:-1, :2])
+    with pytest.raises(TypeError, match="integers or bools"):
+        x[[0.0, 1.0]]
+    with pytest.raises(IndexError, match="int64"):
+        x[: 2**63]
+
+
+@pytest.mark.parametrize("start", [None, -9, -2, 0, 3, 9])
+def test_a_slice_of_unknown_step_has_a_form_that_runs_forward(theano: Any, T: Any, start: int | None) -> None:
+    stop, step, length = T.lscalars("stop", "step", "length")
+    form, sign = theano.tensor.subtensor.get_canonical_form_slice(slice(start, stop, step), length)
+    compute = theano.function([stop, step, length], [form.start, form.stop, form.step, sign])
+    values = np.arange(5)
+    for end in (-8, -1, 0, 4, 8):
+        for stride in (-6, -2, -1, 1, 3):
+            first, last, by, direction = compute(end, stride, 5)
+            np.testing.assert_array_equal(values[first:last:by][::direction], values[start:end:stride])
+
+
+def test_taps_of_an_output_differ_from_each_other(theano: Any, T: Any) -> None:
+    start = {"initial": T.dvector(), "taps": [-1, -1]}
+    with pytest.raises(ValueError, match="differ"):
+        theano.scan(lambda x, before, again: before + again, T.dvector(), start)
+
+
+def test_updates_are_of_shared_variables_from_the_start(theano: Any) -> None:
+    with pytest.raises(TypeError, match="shared variables"):
+        theano.OrderedUpdates({"d": 3})
+    with pytest.raises(TypeError, match="shared variables"):
+        theano.OrderedUpdates(d=3)
+    shared = theano.shared(1.0)
+    assert list(theano.OrderedUpdates([(shared, 3)])) == [shared]
+
+
 # ---- imports ----
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from symgrad.config import config
-from symgrad.errors import DTypeError, MissingInputError, RankError, UnusedInputError, render
+from symgrad.errors import DTypeError, MissingInputError, NullTypeGradError, RankError, UnusedInputError, render
+from symgrad.graph.absent import NullType
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import describe_operands, user_error
 from symgrad.graph.traversal import applies_before, apply_again, graph_inputs, substitute
@@ -228,6 +229,11 @@ def _check_missing(graph: ClosedGraph) -> None:
     missing = [v for v in graph.leaves() if not isinstance(v, Constant | SharedVariable) and v not in given]
     if not missing:
         return
+    if isinstance(missing[0].type, NullType):
+        raise NullTypeGradError(
+            render(f"a gradient that isn't defined has no value: {missing[0].type.why_null}", "",
+                   describe_operands(missing[:1]), "Leave it out of what the function computes.")
+        )  # fmt: skip
     user = next((node for node in graph.order if missing[0] in node.inputs), None)
     used = f", used by {user.op} at {user.source}" if user is not None and user.source else ""
     raise MissingInputError(

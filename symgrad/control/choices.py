@@ -177,6 +177,10 @@ def _alike(one: Body, other: Body) -> tuple[Body, Body]:
     """Return two graphs whose outputs stretch on the same axes."""
     outputs: tuple[list[Any], list[Any]] = ([], [])
     for first, second in zip(one.outputs, other.outputs, strict=True):
+        if not isinstance(first.type, TensorType):
+            outputs[0].append(first)
+            outputs[1].append(second)
+            continue
         kind = TensorType(
             first.type.dtype, [None] * first.type.ndim,  # type: ignore[attr-defined]
             [a and b for a, b in zip(first.type.broadcastable, second.type.broadcastable, strict=True)],  # type: ignore[attr-defined]
@@ -258,6 +262,10 @@ def _condition(condition: Any) -> Any:
 
 
 def _check_alike(one: Any, other: Any) -> None:
+    if not (isinstance(one.type, TensorType) and isinstance(other.type, TensorType)):
+        if one.type != other.type:
+            raise user_error(DTypeError, f"the sides of ifelse are {one.type} and {other.type}", [one, other])
+        return
     if one.type.dtype != other.type.dtype:
         raise user_error(
             DTypeError, f"the sides of ifelse are {one.type} and {other.type}", [one, other],

@@ -123,6 +123,8 @@ def recurrence_of(number: int, entry: Any) -> Recurrence | None:
         raise user_error(
             ValueError, f"the taps of output {number} must be negative, got {taps}: a step knows earlier values only"
         )
+    if len(set(taps)) < len(taps):
+        raise user_error(ValueError, f"the taps of output {number} must differ from each other, got {taps}")
     if taps == [-1]:
         first = shape_padleft(initial)
         first.name = initial.name

@@ -144,6 +144,10 @@ class OrderedUpdates(dict[Any, Any]):
     Keeps the behaviour of Theano's ``theano.updates.OrderedUpdates``.
     """
 
+    def __init__(self, given: Any = (), /, **named: Any) -> None:
+        super().__init__()
+        self.update(given, **named)
+
     def __setitem__(self, target: Any, value: Any) -> None:
         if not isinstance(target, SharedVariable):
             raise TypeError(f"updates are of shared variables, got {type(target).__name__} {target!r:.60}")

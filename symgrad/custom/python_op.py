@@ -10,7 +10,7 @@ import numpy as np
 
 from symgrad.config import config
 from symgrad.custom.performing import Performer
-from symgrad.errors import DTypeError, GradientError, ShapeError
+from symgrad.errors import DTypeError, GradientError, NullTypeGradError, ShapeError
 from symgrad.graph.absent import DisconnectedType, NullType
 from symgrad.graph.op import Disconnected, Op, Operand, Undefined, attributed_to, user_error
 from symgrad.graph.source import current_source
@@ -238,7 +238,7 @@ class PythonOp(Op):
         found = self.L_op(list(inputs), list(outputs), given)
         if not isinstance(found, list | tuple) or len(found) != len(inputs):
             count = len(found) if isinstance(found, list | tuple) else type(found).__name__
-            raise GradientError(
+            raise (NullTypeGradError if found is None else GradientError)(
                 f"grad of {self} must return a list of gradients, one for each of {len(inputs)} inputs, got {count}"
             )
         pattern: Any = getattr(self, "connection_pattern", None)
@@ -255,7 +255,7 @@ class PythonOp(Op):
 
     def _cotangent(self, position: int, x: Any, result: Any) -> Any:
         if result is None:
-            raise GradientError(
+            raise NullTypeGradError(
                 f"grad of {self} returned None for input {position}; "
                 "return zeros, disconnected_type(), or grad_undefined(...)"
             )

@@ -57,7 +57,7 @@ def Rop(f: Any, wrt: Any, eval_points: Any, disconnected_outputs: str | None = N
     >>> print(symgrad.Rop(x ** 2, x, v).eval({x: [1., 2.], v: [1., 10.]}))
     [ 2. 40.]
     """
-    outputs, inputs = variables_in(f, "Rop", "f"), variables_in(wrt, "Rop", "wrt")
+    inputs = variables_in(wrt, "Rop", "wrt")
     given = eval_points if isinstance(eval_points, list | tuple) else [eval_points]
     directions = [None if direction is None else as_operand(direction) for direction in given]
     if len(inputs) != len(directions):
@@ -71,6 +71,7 @@ def Rop(f: Any, wrt: Any, eval_points: Any, disconnected_outputs: str | None = N
                 GradientError, f"the direction of {variable} is {direction.type}, and must be {variable.type}",
                 [variable, direction], "A direction has the type of what it is a change of.",
             )  # fmt: skip
+    outputs = variables_in(f, "Rop", "f")
     tangents = _push_forward(outputs, pairs)
     lost = [output for output in outputs if tangents.get(output) is None]
     if lost and (disconnected_outputs or ("raise" if config.cast_policy == "custom" else "ignore")) == "raise":
@@ -82,7 +83,9 @@ def Rop(f: Any, wrt: Any, eval_points: Any, disconnected_outputs: str | None = N
     if config.cast_policy == "custom":
         results = [_with_all_inputs(result, output) for result, output in zip(results, outputs, strict=True)]
     complete_test_values(results)
-    return results if isinstance(f, list | tuple) else results[0]
+    if isinstance(f, tuple):
+        return tuple(results)
+    return results if isinstance(f, list) else results[0]
 
 
 def _with_all_inputs(result: Any, output: Any) -> Any:

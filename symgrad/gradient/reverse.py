@@ -164,7 +164,8 @@ def _seeds(cost: Any, known_grads: Mapping[Any, Any] | None) -> dict[Variable, A
             wanted = wanted.with_dtype(cotangent.type.dtype)
         elif config.cast_policy == "custom" and not _is_discrete(cotangent):
             cotangent = cast(cotangent, wanted.dtype)
-        if not _same_kind(wanted, cotangent.type):
+        is_theirs = config.cast_policy == "custom" and hasattr(getattr(variable.owner, "op", None), "perform")
+        if not _same_kind(wanted, cotangent.type) and not is_theirs:  # Theano leaves it to an op's own grad
             raise user_error(
                 GradientError, f"known_grads gives {cotangent.type} for {variable}, which is {variable.type}",
                 [variable, cotangent], "Give a gradient of the variable's own type.",
@@ -244,19 +245,19 @@ class _PullBack:
             if node not in wanted:
                 continue
             given = [self.cotangents.get(output) for output in node.outputs]
-            poisoned = [self.undefined[output] for output in node.outputs if output in self.undefined]
-            if poisoned:
+            poisoned = [self.undefined.get(output) for output in node.outputs]
+            if any(poisoned):
                 given = [ones_like(v) if c is None else c for v, c in zip(node.outputs, given, strict=True)]
             elif all(cotangent is None for cotangent in given):
                 continue
             with attributed_to(node.source):
                 results = node.op.gradient(node.inputs, node.outputs, given)
-                self._accumulate(node, results, poisoned[0] if poisoned else None)
+                self._accumulate(node, results, _poisons(node, poisoned))
 
-    def _accumulate(self, node: Apply, results: Sequence[Any], poison: tuple[Apply, str] | None) -> None:
+    def _accumulate(self, node: Apply, results: Sequence[Any], poisons: Sequence[tuple[Apply, str] | None]) -> None:
         if len(results) != len(node.inputs):
             raise GradientError(f"{node.op}.gradient returned {len(results)} cotangents for {len(node.inputs)} inputs")
-        for variable, result in zip(node.inputs, results, strict=True):
+        for variable, result, poison in zip(node.inputs, results, poisons, strict=True):
             if result is None:
                 continue
             if isinstance(result, Disconnected):
@@ -274,6 +275,18 @@ class _PullBack:
                 raise GradientError(f"{node.op}.gradient returned {result.type} as cotangent of {variable.type}")
             known = self.cotangents.get(variable)
             self.cotangents[variable] = result if known is None else known + result
+
+
+def _poisons(node: Apply, poisoned: Sequence[tuple[Apply, str] | None]) -> list[tuple[Apply, str] | None]:
+    """Return for each input of a node why its cotangent can't be told, given the same of its outputs."""
+    pattern: Any = getattr(node.op, "connection_pattern", None)
+    if not callable(pattern) or not any(poisoned):
+        first = next(filter(None, poisoned), None)
+        return [first for _ in node.inputs]
+    return [
+        next((reason for reason, is_connected in zip(poisoned, row, strict=True) if reason and is_connected), None)
+        for row in pattern(node)
+    ]
 
 
 def _same_kind(expected: Any, found: Any) -> bool:
@@ -306,7 +319,8 @@ def _result(
     if return_disconnected.lower() == "disconnected":
         return DisconnectedType()()
     dtype = target.type.dtype  # type: ignore[attr-defined]
-    return zeros_like(target, config.floatX if is_discrete(dtype) else dtype)
+    zeros = zeros_like(target, config.floatX if is_discrete(dtype) else dtype)
+    return WithInputs()(zeros, target) if config.cast_policy == "custom" else zeros
 
 
 def _undefined(target: Variable, reason: tuple[Apply, str], null_gradients: str) -> Any:

@@ -56,6 +56,12 @@ class Type:
 
     __slots__ = ()
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Give a program's type that says what it is equal to, and not its hash, one that agrees with that."""
+        super().__init_subclass__(**options)
+        if "__eq__" in vars(cls) and vars(cls).get("__hash__") is None:
+            cls.__hash__ = _hash_of_class  # type: ignore[method-assign,assignment]
+
     @property
     def variable_class(self) -> Any:
         """The class of its variables; None for that of all."""
@@ -73,6 +79,10 @@ class Type:
         from symgrad.graph.variables import variable_class
 
         return variable_class(self)(self, name=name)
+
+
+def _hash_of_class(kind: Type) -> int:
+    return hash(type(kind))
 
 
 class TensorType(Type):

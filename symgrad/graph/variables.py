@@ -134,6 +134,10 @@ class Container:
     def __init__(self, value: np.ndarray) -> None:
         self.value = value
 
+    def __getstate__(self) -> tuple[None, dict[str, np.ndarray]]:
+        """Return what the newer protocols of pickle take by themselves, for the older ones."""
+        return None, {"value": self.value}
+
 
 class SharedVariable(Variable):
     """A variable that keeps its value between calls, and that compiled functions can update.

@@ -49,6 +49,10 @@ class StopGradient(Identity):
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         return [Disconnected("disconnected_grad stops the gradient")]
 
+    def connection_pattern(self, node: Any) -> list[list[bool]]:
+        """Say as Theano's ops do that the gradient of the output doesn't reach the operand."""
+        return [[False]]
+
     def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
         """The output counts as constant."""
         return [None]
@@ -181,6 +185,15 @@ class WithInputs(Identity):
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         first = _unless_discrete(inputs[0], cotangents[0])
         return [first, *[Disconnected("nothing is computed from it") for _ in inputs[1:]]]
+
+    def pushforward(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """The first operand's tangent; zero where only others change."""
+        from symgrad.ops.creation import zeros_like
+
+        x, tangent = inputs[0], tangents[0]
+        if tangent is None and not is_discrete(x.type.dtype) and any(other is not None for other in tangents[1:]):
+            return [zeros_like(x)]
+        return [tangent]
 
     @classmethod
     def samples(cls) -> Iterable[tuple[Op, Sample]]:

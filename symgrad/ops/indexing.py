@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.config import config
-from symgrad.errors import DTypeError, IndexingError, RankError, ShapeError
+from symgrad.errors import DTypeError, IndexDTypeError, IndexingError, RankError, ShapeError
 from symgrad.graph.op import user_error
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Fixed, FromArray, FromOperand, IndexEntry, Range
@@ -24,7 +24,8 @@ from symgrad.ops.subtensor import Subtensor
 
 def get_item(x: Any, key: Any) -> Any:
     """Return ``x[key]``: integers, slices, newaxis, ellipsis, integer scalars, arrays of positions, masks."""
-    entries = _expand_ellipsis([_parsed(entry) for entry in (key if isinstance(key, tuple) else (key,))], x.type.ndim)
+    is_key = isinstance(key, tuple) or (isinstance(key, list) and any(isinstance(entry, slice) for entry in key))
+    entries = _expand_ellipsis([_parsed(entry) for entry in (key if is_key else (key,))], x.type.ndim)
     if len(entries) == 1 and isinstance(entries[0], int) and _is_size(x, entries[0]):
         return x.owner.inputs[entries[0]]
     indices = [entry for entry in entries if entry is not None and entry is not Ellipsis]
@@ -48,7 +49,9 @@ def _parsed(entry: Any) -> Any:
         entry = np.zeros(np.shape(entry), "int64")
     variable = as_operand(entry)
     if not is_discrete(variable.type.dtype):
-        raise user_error(IndexingError, f"an index must be made of integers or bools, got {variable.type}", [variable])
+        raise user_error(
+            IndexDTypeError, f"an index must be made of integers or bools, got {variable.type}", [variable]
+        )
     if variable.type.ndim == 0 and variable.type.dtype != "bool" and variable.known is not None:
         return int(variable.known)
     return variable
@@ -101,6 +104,8 @@ def _index_of(entries: Sequence[Any]) -> tuple[Index, list[Any]]:
 
     def bound(value: Any) -> int | FromOperand | None:
         if value is None or (isinstance(value, int | np.integer) and not isinstance(value, bool)):
+            if value is not None and not -(2**63) <= value < 2**63:
+                raise user_error(IndexingError, f"the bound {value} of a slice doesn't fit into int64")
             return None if value is None else int(value)
         value = as_operand(value)
         if value.type.ndim or not is_discrete(value.type.dtype):

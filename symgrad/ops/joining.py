@@ -135,6 +135,8 @@ def join(axis: int, *tensors_list: Any) -> Any:
     """
     if len(tensors_list) == 1 and not isinstance(tensors_list[0], list | tuple):
         return as_operand(tensors_list[0])
+    if isinstance(axis, Variable) and axis.known is not None and axis.known.ndim == 0:  # as `T.constant(0)`
+        axis = axis.known.tolist()
     return concatenate(tensors_list[0] if len(tensors_list) == 1 else tensors_list, axis)
 
 

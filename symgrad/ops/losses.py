@@ -214,7 +214,7 @@ def crossentropy_categorical_1hot(coding_dist: Any, true_one_of_n: Any) -> Any:
     """
     name = "crossentropy_categorical_1hot"
     probabilities, labels = _matrix(coding_dist, name), _labels(true_one_of_n, name)
-    return -log(probabilities)[arange(size_of(labels, 0)), labels]
+    return -log(probabilities[arange(size_of(labels, 0)), labels])
 
 
 def crossentropy_categorical_1hot_grad(g_y: Any, coding_dist: Any, true_one_of_n: Any) -> Any:

@@ -129,7 +129,8 @@ def numpy_sample(
     state : uint32 vector of size 628
         As `symgrad.kernels.numpy_random.words_of` makes it.
     size : int, sequence of ints and integer scalars, integer vector, or None
-        How many draws along each axis. None takes the sizes to which the parameters broadcast.
+        How many draws along each axis. None takes the sizes to which the parameters broadcast, at least `ndim` of them;
+        a size of -1 is taken from there too.
     parameters : sequence of tensor or array_like
         The parameters, in order.
     dtype : str
@@ -142,7 +143,12 @@ def numpy_sample(
     variables = [as_operand(parameter) for parameter in parameters]
     if size is None:
         own = NumPySample(distribution, "float64", ())._own_axes(len(variables))
-        size = common_sizes(list(zip(variables, own, strict=True)), ndim)
+        size, ndim = common_sizes(list(zip(variables, own, strict=True)), ndim), None
+    elif isinstance(size, list | tuple) and any(isinstance(count, int) and count == -1 for count in size):
+        own = NumPySample(distribution, "float64", ())._own_axes(len(variables))
+        common = common_sizes(list(zip(variables, own, strict=True)), len(size))[-len(size) :]
+        size = [found if isinstance(given, int) and given == -1 else given
+                for given, found in zip(size, common, strict=True)]  # fmt: skip
     sizes, operands = split_sizes(sizes_of_vector(size, ndim), distribution)
     if ndim is not None and ndim != len(sizes):
         raise user_error(ShapeError, f"{distribution} got {len(sizes)} sizes and ndim={ndim}")

@@ -172,7 +172,9 @@ class SearchSorted(Op):
         if is_complex(x.type.dtype) or is_complex(v.type.dtype):
             raise InferenceError(DTypeError, "searchsorted doesn't take complex numbers, which have no order")
         for order in sorter:
-            if order.type.ndim != 1 or not is_discrete(order.type.dtype) or order.type.dtype == "bool":
+            if order.type.ndim != 1:
+                raise InferenceError(ShapeError, f"the sorter must be a vector of integers, got {order.type}")
+            if not is_discrete(order.type.dtype) or order.type.dtype == "bool":
                 raise InferenceError(DTypeError, f"the sorter must be a vector of integers, got {order.type}")
             if None not in (*order.type.shape, *x.type.shape) and order.type.shape != x.type.shape:
                 raise InferenceError(ShapeError, _sorter_fault(order.type.shape[0], x.type.shape[0]))

@@ -61,6 +61,7 @@ class In:
             raise TypeError(f"name must be a string! (got: {name!r:.60})")
         if mutable and borrow is False:
             raise AssertionError("mutable=True and borrow=False contradict each other: leave one of them out")
+        _check_update(variable, update)
         self.variable = variable
         self.name = name if name is not None or not autoname else getattr(variable, "name", None)
         self.value = value
@@ -75,6 +76,15 @@ class In:
 
     def __repr__(self) -> str:
         return f"In({self.variable} -> {self.update})" if self.update is not None else f"In({self.variable})"
+
+
+def _check_update(variable: Any, update: Any) -> None:
+    """Raise unless `update` can become the next value of `variable`."""
+    wanted, found = getattr(variable, "type", None), getattr(update, "type", None)
+    if not isinstance(wanted, TensorType) or not isinstance(found, TensorType):
+        return
+    if (wanted.dtype, wanted.ndim) != (found.dtype, found.ndim):
+        raise TypeError(f"the update of {variable} must be of its type, {wanted}, and is {found}")
 
 
 def Param(variable: Any, default: Any = None, name: str | None = None, **options: Any) -> In:
@@ -138,6 +148,8 @@ def function(
         raise TypeError(f"no_default_update should be either a boolean or a list, got {found}")
     if isinstance(outputs, Mapping) and not all(isinstance(key, str) for key in outputs):
         raise AssertionError(f"the keys of a dict of outputs must be strings, got {list(outputs)!r:.80}")
+    if isinstance(outputs, Mapping):
+        outputs = {key: outputs[key] for key in sorted(outputs)}
     declared = [_declared(entry) for entry in inputs]
     updates = _pairs(updates, "updates")
     for pair in updates:
@@ -211,11 +223,15 @@ def _declared_by_parts(parts: Sequence[Any]) -> In:
 
 
 def _states(declared: Sequence[In]) -> dict[In, SharedVariable]:
-    """Return a shared variable for each input that the function keeps and updates."""
+    """Return a shared variable for each input that the function updates, or shares with one that does."""
     states: dict[In, SharedVariable] = {}
     for entry in declared:
-        if entry.update is None:
+        if entry.update is None and not isinstance(getattr(entry.value, "storage", None), SharedVariable):
             continue
+        if isinstance(entry.variable, SharedVariable):
+            raise TypeError(
+                f"{entry.variable} is a shared variable, and can't be an input: pass its update to `updates`"
+            )
         if entry.value is None:
             raise ValueError(f"{entry.name or entry.variable} has an update, and needs a first value: In(x, value=...)")
         first = getattr(entry.value, "storage", entry.value)

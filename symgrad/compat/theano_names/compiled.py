@@ -160,8 +160,10 @@ class TheanoFunction(Function):
                 f"Too many parameter passed to {self._described()}: it takes {len(taken)}, got {len(args)}"
             )
 
-    def fn(self) -> list[np.ndarray]:
+    def fn(self, n_calls: int = 1) -> list[np.ndarray]:
         """Call the function with the values in `input_storage`; leave the results in `output_storage` too."""
+        for _ in range(n_calls - 1):
+            self.fn()
         results = self._run([np.asarray(storage.value) for storage in self.input_storage if not self._keeps(storage)])
         for cell, result in zip(self.output_storage, results, strict=True):
             cell[0] = result
@@ -275,6 +277,7 @@ class TheanoFunction(Function):
         for old, new in zip(self.input_storage, made.input_storage, strict=True):
             if not self._keeps(old):
                 new.value = old.value
+        made.trust_input = self.trust_input
         return made  # type: ignore[no-any-return]
 
     def __copy__(self) -> TheanoFunction:
@@ -289,14 +292,16 @@ class TheanoFunction(Function):
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = [None if self._keeps(storage) else storage.value for storage in self.input_storage]
-        said = (self.declared, self.return_none, self.states, self.maker.mode, self.profile is not None, values)
+        said = (self.declared, self.return_none, self.states, self.maker.mode, self.profile is not None, values,
+                self.trust_input)  # fmt: skip
         return _rebuild_described, (super().__reduce__(), said)
 
 
 def _rebuild_described(parts: Any, said: Any) -> TheanoFunction:
     rebuild, arguments = parts
-    declared, return_none, states, mode, profile, values = said
+    declared, return_none, states, mode, profile, values, trust_input = said
     made: TheanoFunction = rebuild(*arguments)
+    made.trust_input = trust_input
     made.describe(declared, None if return_none else made.outputs, states, mode, profile)
     for storage, value in zip(made.input_storage, values, strict=True):
         if value is not None:

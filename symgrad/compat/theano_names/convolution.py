@@ -12,6 +12,13 @@ from symgrad.graph.types import TensorType
 from symgrad.tensor import nnet
 
 bool_t = TensorType("bool")
+imported_scipy_signal = True
+
+
+def _listed_sizes(shape: Any) -> Any:
+    """Return sizes as a list if they are a constant of the graph."""
+    known = getattr(shape, "known", None)
+    return shape if known is None else known.tolist()
 
 
 def old_conv2d(
@@ -24,7 +31,8 @@ def old_conv2d(
     **options: Any,
 ) -> Any:
     """Return the convolution of images with flipped filters: ``theano.tensor.nnet.conv.conv2d``."""
-    return nnet.conv2d(input, filters, image_shape, filter_shape, border_mode, subsample)
+    image, window = [_listed_sizes(shape) for shape in (image_shape, filter_shape)]
+    return nnet.conv2d(input, filters, image, window, border_mode, subsample)
 
 
 def conv3D(V: Any, W: Any, b: Any, d: Any) -> Any:
@@ -42,6 +50,25 @@ def _pooled(size: Any, window: int, step: int, ignore_border: bool) -> Any:
     if ignore_border:
         return greater((size - window) // step + 1, 0)
     return (size - 1) // step + 1 if step >= window else greater((size - 1 - window + step) // step, 0) + 1
+
+
+def pool_along(ndim: int, x: Any, ws: Any, ignore_border: bool, stride: Any, pad: Any, mode: str) -> Any:
+    """Return images pooled along their last axis, their last two, or their last three.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> print(pool_along(1, np.array([[1.0, 5.0, 2.0, 3.0]]), (2,), True, None, None, "max").eval())
+    [[5. 3.]]
+    """
+    pads = (0,) * ndim if pad is None else pad
+    if ndim == 3:
+        return nnet.pool_3d(x, ws, ignore_border, stride, pads, mode)
+    if ndim == 2:
+        return nnet.pool_2d(x, ws, ignore_border, stride, pads, mode)
+    steps = None if stride is None else (*stride, 1)
+    columns = T.shape_padright(T.as_tensor_variable(x))
+    return nnet.pool_2d(columns, (*ws, 1), ignore_border, steps, (*pads, 0), mode)[..., 0]
 
 
 class DownsampleFactorMax:
@@ -97,7 +124,15 @@ class Pool(DownsampleFactorMax):
     """Pooling as an op: ``Pool(ignore_border, mode)(images, window)``."""
 
     def __init__(self, ignore_border: bool = False, mode: str = "max", ndim: int = 2, **options: Any) -> None:
-        super().__init__(None, ignore_border, None, (0, 0), mode)
+        super().__init__(None, ignore_border, None, (0,) * ndim, mode)
+        self._ndim = ndim
+
+    def __call__(self, input: Any, ws: Any = None, stride: Any = None, pad: Any = None) -> Any:
+        """Return pooled images."""
+        if self._ndim == 2:
+            return super().__call__(input, ws, stride, pad)
+        options = self._options
+        return pool_along(self._ndim, input, ws, options["ignore_border"], stride, pad, options["mode"])
 
 
 class ConvOp:
@@ -157,7 +192,7 @@ def get_conv_gradweights_shape(
     image_shape: Any, top_shape: Any, border_mode: Any, subsample: Any, filter_dilation: Any = None
 ) -> tuple[int | None, ...]:
     """Return the shape of the filters of which a convolution of images has the shape `top_shape`; steps must be 1."""
-    sizes = _inverted(image_shape[2:], top_shape[2:], border_mode, subsample, filter_dilation, _window_of)
+    sizes = _inverted(image_shape[2:], top_shape[2:], border_mode, subsample, filter_dilation, window_of)
     return (top_shape[1], image_shape[1], *sizes)
 
 
@@ -166,7 +201,7 @@ def get_conv_gradinputs_shape(
 ) -> tuple[int | None, ...]:
     """Return the shape of the images whose convolution with filters has the shape `top_shape`; steps must be 1."""
     count = len(subsample)
-    sizes = _inverted(kernel_shape[-count:], top_shape[2:], border_mode, subsample, filter_dilation, _image_of)
+    sizes = _inverted(kernel_shape[-count:], top_shape[2:], border_mode, subsample, filter_dilation, image_of)
     return (top_shape[0], kernel_shape[1], *sizes)
 
 
@@ -180,7 +215,7 @@ def _inverted(sizes: Any, tops: Any, border_mode: Any, subsample: Any, dilation:
     ]
 
 
-def _window_of(image: int, top: int, mode: Any, dilation: int) -> int:
+def window_of(image: int, top: int, mode: Any, dilation: int) -> int:
     """Return the size of a filter from those of image and result."""
     if mode == "full":
         return (top - image) // dilation + 1
@@ -190,7 +225,7 @@ def _window_of(image: int, top: int, mode: Any, dilation: int) -> int:
     return (image + pads - top) // dilation + 1
 
 
-def _image_of(kernel: int, top: int, mode: Any, dilation: int) -> int:
+def image_of(kernel: int, top: int, mode: Any, dilation: int) -> int:
     """Return the size of an image from those of filter and result."""
     window = (kernel - 1) * dilation + 1
     sides = {"valid": 0, "full": 2 * (window - 1), "half": 2 * (window // 2)}

@@ -28,6 +28,16 @@ def _asarray(a: Any, dtype: Any, order: Any = None) -> np.ndarray:
     return np.asarray(a, dtype=dtype_name(dtype), order=order)
 
 
+def python_int_bitwidth() -> int:
+    """Return how many bits a C ``long`` has, which is what a Python int is taken for."""
+    return np.dtype(np.long).itemsize * 8
+
+
+def local_bitwidth() -> int:
+    """Return how many bits an address has."""
+    return np.dtype(np.intp).itemsize * 8
+
+
 def sparse_grad(var: Any) -> Any:
     """Return `var`: the gradient of an index is as sparse as it can be anyway."""
     return var

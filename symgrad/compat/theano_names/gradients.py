@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from symgrad.compat.theano_names.modes import get_mode
+from symgrad.compat.theano_names.stand_ins import StandIn
+from symgrad.ops.identity import ClipGradient, ScaleGradient, StopGradient, UndefinedGradient, ZeroGradient
 
 
 def format_as(use_list: bool, use_tuple: bool, outputs: Any) -> Any:
@@ -95,4 +97,16 @@ class numeric_grad:
         return number, place, float(absolute), float(relative)
 
 
-__all__ = ["format_as", "get_mode", "mode_not_slow", "numeric_grad"]
+ConsiderConstant = StandIn("ConsiderConstant", ZeroGradient, ("ZeroGradient",))
+ZeroGrad = StandIn("ZeroGrad", ZeroGradient, ("ZeroGradient",))
+DisconnectedGrad = StandIn("DisconnectedGrad", StopGradient, ("StopGradient",))
+UndefinedGrad = StandIn("UndefinedGrad", UndefinedGradient, ("UndefinedGradient",))
+GradClip = StandIn("GradClip", ClipGradient, ("ClipGradient",))
+GradScale = StandIn("GradScale", ScaleGradient, ("ScaleGradient",))
+consider_constant_ = zero_grad_ = ZeroGradient()
+disconnected_grad_ = StopGradient()
+
+__all__ = [
+    "ConsiderConstant", "DisconnectedGrad", "GradClip", "GradScale", "UndefinedGrad", "ZeroGrad",
+    "consider_constant_", "disconnected_grad_", "format_as", "get_mode", "mode_not_slow", "numeric_grad", "zero_grad_",
+]  # fmt: skip

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import symgrad
 from symgrad import tensor as T
 from symgrad.compat.theano_names.stand_ins import StandIn, applying
+from symgrad.graph.absent import DisconnectedType
 from symgrad.tensor import linalg
 
 
@@ -22,6 +24,42 @@ class Cholesky:
     def __call__(self, a: Any) -> Any:
         """Return the triangle."""
         return linalg.cholesky(a, lower=self.lower, on_error=self.on_error)
+
+
+class CholeskyGrad:
+    """``CholeskyGrad(lower=True)(x, l, dz)``: the gradient of a matrix `x` from that of its Cholesky factor `l`."""
+
+    def __init__(self, lower: bool = True) -> None:
+        self.lower = lower
+
+    def __call__(self, x: Any, l: Any, dz: Any) -> Any:  # noqa: E741
+        """Return the gradient."""
+        x = T.as_tensor_variable(x)
+        return symgrad.Lop(linalg.cholesky(x, lower=self.lower), x, T.as_tensor_variable(dz))
+
+
+class EighGrad:
+    """``EighGrad(UPLO)(x, w, v, W, V)``: the gradient of a symmetric matrix from those of its eigen-pairs."""
+
+    def __init__(self, UPLO: str = "L") -> None:
+        self.UPLO = UPLO
+
+    def __call__(self, x: Any, w: Any, v: Any, W: Any, V: Any) -> Any:
+        """Return the gradient."""
+        x = T.as_tensor_variable(x)
+        return symgrad.Lop(list(linalg.eigh(x, self.UPLO)), x, [T.as_tensor_variable(W), T.as_tensor_variable(V)])
+
+
+class EigvalshGrad:
+    """``EigvalshGrad(lower=True)(a, b, gw)``: the gradients of `a` and `b` from that of their eigenvalues."""
+
+    def __init__(self, lower: bool = True) -> None:
+        self.lower = lower
+
+    def __call__(self, a: Any, b: Any, gw: Any) -> Any:
+        """Return both gradients."""
+        a, b = T.as_tensor_variable(a), T.as_tensor_variable(b)
+        return symgrad.Lop(linalg.eigvalsh(a, b, lower=self.lower), [a, b], T.as_tensor_variable(gw))
 
 
 class Solve:
@@ -44,7 +82,7 @@ class Solve:
         return self._solve(A, b)
 
 
-def eig(a: Any) -> tuple[Any, Any]:
+def _eig(a: Any) -> tuple[Any, Any]:
     """Return eigenvalues and eigenvectors; of a real matrix their real parts, as Theano does."""
     values, vectors = linalg.eig(a)
     if T.as_tensor_variable(a).type.dtype.startswith("complex"):
@@ -55,7 +93,8 @@ def eig(a: Any) -> tuple[Any, Any]:
 MatrixInverse = StandIn("MatrixInverse", applying(linalg.matrix_inverse), ("Inverse",))
 MatrixPinv = StandIn("MatrixPinv", applying(linalg.pinv), ("PseudoInverse",))
 Det = StandIn("Det", applying(linalg.det), ("Determinant",))
-Eig = StandIn("Eig", applying(eig), ("Eigen",))
+Eig = StandIn("Eig", applying(_eig), ("Eigen",))
+eig = Eig()
 Eigh = StandIn("Eigh", applying(linalg.eigh, "UPLO"), ("SymmetricEigen",))
 SVD = StandIn("SVD", applying(linalg.svd, "full_matrices", "compute_uv"), ("SingularVectors", "SingularValues"))
 QRFull = StandIn("QRFull", applying(linalg.qr, "mode"), ("QR",))
@@ -95,8 +134,15 @@ def spectral_radius_bound(X: Any, log2_exponent: int) -> Any:
     return linalg.trace(power) ** (2.0 ** (-log2_exponent))
 
 
+def _zero_disconnected(outputs: Any, grads: Any) -> list[Any]:
+    """Return gradients of outputs, zeros where an output has none."""
+    pairs = zip(outputs, grads, strict=True)
+    return [T.zeros_like(output) if isinstance(grad.type, DisconnectedType) else grad for output, grad in pairs]
+
+
 __all__ = [
-    "SVD", "Cholesky", "Det", "Eig", "Eigh", "Eigvalsh", "Expm", "MatrixInverse", "MatrixPinv", "QRFull",
+    "SVD", "Cholesky", "CholeskyGrad", "Det", "Eig", "Eigh", "EighGrad", "Eigvalsh", "EigvalshGrad", "Expm",
+    "MatrixInverse", "MatrixPinv", "QRFull",
     "QRIncomplete", "Solve", "TensorInv", "diag", "eig", "extract_diag", "hints", "lstsq", "psd",
     "spectral_radius_bound",
 ]  # fmt: skip

@@ -75,6 +75,32 @@ def _alloc_empty(dtype: str) -> Callable[..., Any]:
     return of
 
 
+def _cumulative(axis: Any = None, mode: str = "add") -> Any:
+    functions = {"add": T.cumsum, "mul": T.cumprod}
+    if mode not in functions:
+        raise ValueError(f"CumOp adds or multiplies (add, mul), got mode {mode!r}")
+    return applying(functions[mode], "axis")(axis=axis)
+
+
+def _product_without_zeros(x: Any, axis: Any = None, dtype: Any = None, acc_dtype: Any = None) -> Any:
+    x = T.as_tensor_variable(x)
+    return T.prod(T.switch(T.eq(x, 0), T.ones_like(x), x), axis, dtype=dtype, acc_dtype=acc_dtype)
+
+
+def _raveled(mode: str = "raise", order: str = "C") -> Any:
+    def of(*indices_and_dims: Any) -> Any:
+        return T.ravel_multi_index(list(indices_and_dims[:-1]), indices_and_dims[-1], mode, order)
+
+    return of
+
+
+def _prepended(val: Any = 0) -> Callable[[Any], Any]:
+    def of(mat: Any) -> Any:
+        return nnet.prepend_scalar_to_each_row(val, mat)
+
+    return of
+
+
 def _second(a: Any, b: Any) -> Any:
     return T.fill(a, b)
 
@@ -88,6 +114,7 @@ CAReduce = StandIn("CAReduce", _careduce, ("Reduction", "SumOfSquares"))
 CAReduceDtype = StandIn("CAReduceDtype", _careduce, ("Reduction", "SumOfSquares"), _is_reduction("sum", "prod"))
 Sum = StandIn("Sum", applying(T.sum, "axis", "dtype", "acc_dtype"), ("Reduction", "SumOfSquares"), _is_reduction("sum"))
 Prod = StandIn("Prod", applying(T.prod, "axis", "dtype", "acc_dtype"), ("Reduction",), _is_reduction("prod"))
+ProdWithoutZeros = StandIn("ProdWithoutZeros", applying(_product_without_zeros, "axis", "dtype", "acc_dtype"))
 Mean = StandIn("Mean", applying(T.mean, "axis"))
 All = StandIn("All", applying(T.all, "axis"), ("Reduction",), _is_reduction("all"))
 Any_ = StandIn("Any", applying(T.any, "axis"), ("Reduction",), _is_reduction("any"))
@@ -129,7 +156,7 @@ AdvancedIncSubtensor = StandIn("AdvancedIncSubtensor", _written, ("AdvancedIncSu
 AdvancedIncSubtensor1 = StandIn("AdvancedIncSubtensor1", _written, ("AdvancedIncSubtensor",))
 AdvancedBooleanIncSubtensor = StandIn("AdvancedBooleanIncSubtensor", _written, ("AdvancedIncSubtensor",))
 # ---- theano.tensor.extra_ops and sort ----
-CumOp = StandIn("CumOp", applying(T.cumsum, "axis"), ("Cumulative",))
+CumOp = StandIn("CumOp", _cumulative, ("Cumulative",))
 DiffOp = StandIn("DiffOp", applying(T.diff, "n", "axis"))
 RepeatOp = StandIn("RepeatOp", applying(T.repeat, "axis"), ("RepeatedPositions",))
 Bartlett = StandIn("Bartlett", applying(T.bartlett))
@@ -137,6 +164,8 @@ FillDiagonal = StandIn("FillDiagonal", applying(T.fill_diagonal))
 FillDiagonalOffset = StandIn("FillDiagonalOffset", applying(T.fill_diagonal_offset))
 SearchsortedOp = StandIn("SearchsortedOp", applying(T.searchsorted, "side"), ("SearchSorted",))
 Unique = StandIn("Unique", applying(T.unique, "return_index", "return_inverse", "return_counts", "axis"), ("Unique",))
+RavelMultiIndex = StandIn("RavelMultiIndex", _raveled, ("RavelMultiIndex",))
+UnravelIndex = StandIn("UnravelIndex", applying(T.unravel_index, "order"), ("UnravelIndex",))
 CpuContiguous = StandIn("CpuContiguous", applying(T.tensor_copy))
 SortOp = StandIn("SortOp", applying(T.sort), ("Sort",))
 ArgSortOp = StandIn("ArgSortOp", applying(T.argsort), ("ArgSort",))
@@ -167,6 +196,7 @@ CrossentropyCategorical1HotGrad = StandIn(
 Prepend_scalar_to_each_row = StandIn(
     "Prepend_scalar_to_each_row", applying(nnet.prepend_scalar_to_each_row)
 )
+Prepend_scalar_constant_to_each_row = StandIn("Prepend_scalar_constant_to_each_row", _prepended)
 Images2Neibs = StandIn("Images2Neibs", applying(nnet.images2neibs, "mode"))
 
 BASIC = (
@@ -174,13 +204,13 @@ BASIC = (
     "MaxAndArgmax Mean Nonzero PermuteRowElements Rebroadcast Reshape ScalarFromTensor Shape Shape_i SpecifyShape "
     "Split TensorFromScalar Tile Tri second"
 )
-ELEMWISE = "All CAReduce CAReduceDtype DimShuffle Elemwise Prod Sum"
+ELEMWISE = "All CAReduce CAReduceDtype DimShuffle Elemwise Prod ProdWithoutZeros Sum"
 INDEXING = (
     "AdvancedBooleanIncSubtensor AdvancedBooleanSubtensor AdvancedIncSubtensor AdvancedIncSubtensor1 AdvancedSubtensor "
     "AdvancedSubtensor1 IncSubtensor Subtensor"
 )
 EXTRA = (
-    "Bartlett CpuContiguous CumOp DiffOp FillDiagonal FillDiagonalOffset RepeatOp SearchsortedOp Unique SortOp "
-    "ArgSortOp TopKOp"
+    "Bartlett CpuContiguous CumOp DiffOp FillDiagonal FillDiagonalOffset RavelMultiIndex RepeatOp SearchsortedOp "
+    "Unique UnravelIndex SortOp ArgSortOp TopKOp"
 )
 __all__ = [*BASIC.split(), *ELEMWISE.split(), *INDEXING.split(), *EXTRA.split()]

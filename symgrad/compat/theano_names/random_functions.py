@@ -28,6 +28,10 @@ class RandomStateType(TensorType):
             return words_of(value)
         return super().convert(value, strict, allow_downcast)
 
+    def values_eq(self, a: Any, b: Any, force_same_dtype: bool = True) -> bool:
+        """Whether two generators, or their states as words, are in the same state."""
+        return bool(np.array_equal(self.convert(a), self.convert(b)))
+
     def __reduce__(self) -> tuple[Any, ...]:
         return RandomStateType, ()
 
@@ -110,6 +114,10 @@ def permutation(
     random_state: Any, size: Any = None, n: Any = 1, ndim: Any = None, dtype: Any = "int64"
 ) -> tuple[Any, Any]:
     """Return the next state, and permutations of ``0 .. n - 1`` along a last axis."""
+    if size is None or (isinstance(size, list | tuple) and not size):
+        if ndim not in (None, 0, 1):
+            raise TypeError(f"a permutation without a size has one axis, not {ndim}")
+        ndim = None
     return _draw("permutation", random_state, () if size is None else size, (n,), ndim, dtype)
 
 
@@ -123,6 +131,13 @@ def multinomial(
 ) -> tuple[Any, Any]:
     """Return the next state, and how often each category comes up in `n` trials, along a last axis."""
     return _draw("multinomial", random_state, size, (n, pvals), ndim, dtype)
+
+
+def permutation_helper(random_state: np.random.RandomState, n: Any, shape: Any) -> np.ndarray:
+    """Return permutations of ``0 .. n - 1`` along a last axis, drawn from NumPy's generator."""
+    shape = () if shape is None else tuple(int(size) for size in shape)
+    drawn = [random_state.permutation(int(n)) for _ in range(int(np.prod(shape)))]
+    return np.array(drawn, "int64").reshape(*shape, int(n))
 
 
 class RandomFunction:
@@ -152,6 +167,6 @@ class RandomFunction:
 
 
 __all__ = [
-    "RandomFunction", "RandomStateType", "binomial", "choice", "multinomial", "normal", "permutation", "poisson",
-    "random_integers", "random_state_type", "uniform",
+    "RandomFunction", "RandomStateType", "binomial", "choice", "multinomial", "normal", "permutation",
+    "permutation_helper", "poisson", "random_integers", "random_state_type", "uniform",
 ]  # fmt: skip

@@ -23,7 +23,9 @@ class RandomState(TensorSharedVariable):
 
     def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> Any:
         """Return a generator in the state that the stream has now."""
-        return generator_of(self.container.value)
+        generator = np.random.RandomState(0)
+        generator.set_state(generator_of(self.container.value).get_state())
+        return generator
 
     def set_value(self, new_value: Any, borrow: bool = False) -> None:
         """Take over the state of a generator; it is copied."""
@@ -144,7 +146,7 @@ class RandomStreams:
         from symgrad.tensor import permute_row_elements
 
         sizes = [input.shape[axis] for axis in range(input.ndim - 1)]
-        permutation = self.permutation(sizes or None, input.shape[input.ndim - 1], ndim=input.ndim - 1)
+        permutation = self.permutation(sizes or None, input.shape[input.ndim - 1], ndim=input.ndim - 1 or None)
         shuffled = permute_row_elements(input, permutation)
         shuffled.permutation = permutation
         return shuffled

@@ -9,7 +9,7 @@ GPU = """
 
 DEVICE_ROOMS: dict[str, str] = {
     "theano.sandbox": "",
-    "theano.sandbox.rng_mrg": "symgrad.random: MRG_RandomStreams",
+    "theano.sandbox.rng_mrg": "symgrad.random: MRG_RandomStreams\n.mrg: *",
     "theano.sandbox.softsign": "theano.tensor.nnet: softsign",
     "theano.sandbox.neighbours": "theano.tensor.nnet.neighbours: images2neibs neibs2images",
     "theano.sandbox.neighbourhoods": "",

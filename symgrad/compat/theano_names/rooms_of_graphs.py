@@ -34,9 +34,10 @@ GRAPH_ROOMS: dict[str, str] = {
     """,
     "theano.configdefaults": """
         .configuration: config=theano_config
+        .facts: python_int_bitwidth local_bitwidth
         theano.configparser: *
     """,
-    "theano.compat": ".python_versions: *",
+    "theano.compat": ".python_versions: *\nio: BytesIO",
     "theano.compat.python2x": ".python_versions: *",
     "theano.compat.six": ".python_versions: *",
     "theano.compat.six.moves": """
@@ -54,6 +55,7 @@ GRAPH_ROOMS: dict[str, str] = {
         .modes: predefined_modes predefined_linkers predefined_optimizers
         .compiled: Function=TheanoFunction
         .maker: FunctionMaker
+        .graph_walks: rebuild_collect_shared
         .sharing: SharedVariable
         symgrad.errors: UnusedInputError AliasedMemoryError=SymgradError
         theano.compile.ops: *
@@ -70,6 +72,7 @@ GRAPH_ROOMS: dict[str, str] = {
     "theano.compile.pfunc": """
         .calling: pfunc=function Param
         .sharing: shared
+        .graph_walks: rebuild_collect_shared
         theano.compile.sharedvalue: *
     """,
     "theano.compile.io": ".calling: In Out SymbolicInput=In SymbolicOutput=Out",
@@ -127,8 +130,11 @@ GRAPH_ROOMS: dict[str, str] = {
     "theano.gof.utils": """
         .utilities: MethodNotDefined TestValueError scratchpad=Scratchpad undef memoize uniq flatten=flattened
         .utilities: hash_from_code hash_from_file difference to_return_values from_return_values remove
+        .utilities: add_tag_trace simple_extract_stack give_variables_names type_guard deprecated hist
+        .utilities: toposort
+        .generic: object2
     """,
-    "theano.gof.opt": "symgrad.rewriting.engine: rule",
+    "theano.gof.opt": "symgrad.rewriting.engine: rule\n.internals_of_theano: check_stack_trace",
     "theano.gof.optdb": "",
     "theano.gof.toolbox": "symgrad.tools: is_same_graph",
     "theano.gof.link": "",
@@ -136,8 +142,10 @@ GRAPH_ROOMS: dict[str, str] = {
     # ---- derivatives ----
     "theano.gradient": """
         .gradients: numeric_grad format_as get_mode mode_not_slow
+        .gradients: ConsiderConstant DisconnectedGrad GradClip GradScale UndefinedGrad ZeroGrad
+        .gradients: consider_constant_ disconnected_grad_ zero_grad_
         symgrad: grad verify_grad
-        symgrad.custom: grad_not_implemented grad_undefined
+        symgrad.custom: grad_not_implemented grad_undefined disconnected_type
         symgrad.errors: GradientError
         symgrad.graph.absent: DisconnectedType NullType null_type
         symgrad.graph.test_values: get_debug_values
@@ -147,7 +155,7 @@ GRAPH_ROOMS: dict[str, str] = {
         symgrad.errors: DisconnectedInputError NullTypeGradError
     """,
     # ---- control ----
-    "theano.ifelse": "symgrad.control: ifelse IfElse",
+    "theano.ifelse": ".choices: ifelse IfElse",
     "theano.scan_module": """
         symgrad.control: scan map reduce foldl foldr until scan_checkpoints
         theano.updates: OrderedUpdates
@@ -159,6 +167,7 @@ GRAPH_ROOMS: dict[str, str] = {
     "theano.scan_module.scan_op": "symgrad.control: Scan",
     "theano.scan_module.scan_utils": """
         symgrad.control: until
+        .graph_walks: map_variables
         symgrad.tools: clone=clone_replace
         symgrad.tools: equal_computations
     """,
@@ -175,10 +184,14 @@ GRAPH_ROOMS: dict[str, str] = {
     "theano.d3viz.d3viz": ".printing: d3viz d3write",
     "theano.misc": "",
     "theano.misc.may_share_memory": "numpy: may_share_memory",
+    "theano.misc.ordered_set": ".collections_of_theano: OrderedSet",
+    "theano.misc.frozendict": ".collections_of_theano: frozendict FrozenOrderedDict",
+    "theano.misc.doubleop": ".collections_of_theano: DoubleOp",
     "theano.misc.safe_asarray": ".facts: _asarray",
     "theano.misc.pkl_utils": ".pickles: dump load",
     "theano.tests": "",
     "theano.gof.python25": ".python_versions: *",
-    "theano.tests.unittest_tools": ".test_tools: *",
+    "theano.tests.unittest_tools": ".test_tools: *\nunittest: SkipTest",
+    "theano.tests.test_rop": ".derivative_checks: *",
     "theano.tests.breakpoint": "symgrad.custom: PdbBreakpoint=Breakpoint",
 }

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 TENSOR_ROOMS: dict[str, str] = {
     "theano.tensor": """
+        symgrad.tensor: isnan_=isnan isinf_=isinf
+        theano: theano=
+        theano.compile: compile=
+        theano.gof: gof=
+        theano.tensor.basic: basic=
+        theano.tensor.elemwise: elemwise=
         .constructors: *
         .tensor_functions: *
         .ops: *
@@ -26,10 +32,17 @@ TENSOR_ROOMS: dict[str, str] = {
         theano.gradient: consider_constant disconnected_grad zero_grad grad_clip grad_scale
         symgrad.tensor: *
     """,
-    "theano.tensor.basic": "theano.tensor: *",
+    "theano.tensor.basic": """
+        .test_tools: _allclose=is_close
+        symgrad.tensor: _dot=dot isnan_=isnan isinf_=isinf
+        .casts: _convert_to_bool _convert_to_int8 _convert_to_int16 _convert_to_int32 _convert_to_int64
+        .casts: _convert_to_uint8 _convert_to_uint16 _convert_to_uint32 _convert_to_uint64 _convert_to_float16
+        .casts: _convert_to_float32 _convert_to_float64 _convert_to_complex64 _convert_to_complex128
+        theano.tensor: *
+    """,
     "theano.tensor.var": "symgrad.tensor.variable: _tensor_py_operators=TensorOperators\ntheano.tensor: *",
     "theano.tensor.type": ".types: *",
-    "theano.tensor.elemwise": ".ops: Elemwise DimShuffle CAReduce CAReduceDtype Sum Prod All Any=Any_",
+    "theano.tensor.elemwise": ".ops: Elemwise DimShuffle CAReduce CAReduceDtype Sum Prod ProdWithoutZeros All Any=Any_",
     "theano.tensor.subtensor": """
         .ops: Subtensor IncSubtensor AdvancedSubtensor AdvancedSubtensor1 AdvancedIncSubtensor AdvancedIncSubtensor1
         theano.tensor: *
@@ -39,7 +52,7 @@ TENSOR_ROOMS: dict[str, str] = {
         .sharing: SharedVariable
     """,
     "theano.tensor.shared_randomstreams": ".random_streams: RandomStreams RandomStateSharedVariable=RandomState",
-    "theano.tensor.raw_random": ".random_functions: *",
+    "theano.tensor.raw_random": "theano: theano= tensor config\nnumpy: np=\n.random_functions: *",
     "theano.tensor.randomstreams": ".random_streams: RandomStreams",
     "theano.tensor.extra_ops": """
         symgrad.tensor: cpu_contiguous=tensor_copy
@@ -53,12 +66,13 @@ TENSOR_ROOMS: dict[str, str] = {
     "theano.tensor.tests": "",
     "theano.tensor.tests.test_basic": ".arrays_for_tests: *",
     "theano.tensor.utils": ".utilities: hash_from_ndarray hash_from_dict shape_of_variables",
-    "theano.tensor.xlogx": "symgrad.tensor: xlogx xlogy0",
-    "theano.tensor.fft": "symgrad.tensor.fft: rfft=rfft_parts irfft=irfft_parts",
+    "theano.tensor.xlogx": "symgrad.tensor: xlogx xlogy0\n.scalars: XlogX XlogY0",
+    "theano.tensor.fft": "symgrad.tensor.fft: rfft=rfft_parts irfft=irfft_parts\n.fourier: *",
     "theano.tensor.fourier": "symgrad.tensor.fft: fft",
     "theano.tensor.nlinalg": """
         symgrad.tensor: alloc_diag
         .ops: ExtractDiag AllocDiag
+        .linear_algebra: _zero_disconnected
         .linear_algebra: *
         symgrad.tensor.linalg: *
     """,
@@ -73,6 +87,7 @@ TENSOR_ROOMS: dict[str, str] = {
     "theano.tensor.signal.pool": """
         symgrad.tensor.nnet: pool_2d pool_3d max_pool_2d=pool_2d max_pool_2d_same_size
         .convolution: bool_t Pool
+        .convolution_ops: PoolGrad MaxPoolGrad AveragePoolGrad DownsampleFactorMaxGradGrad MaxPoolRop
     """,
     "theano.tensor.signal.downsample": """
         theano.tensor.signal.pool: max_pool_2d max_pool_2d_same_size
@@ -84,23 +99,37 @@ TENSOR_ROOMS: dict[str, str] = {
         .softmax: softmax logsoftmax softmax_graph=softmax softmax_with_bias
         .ops: Softmax SoftmaxGrad SoftmaxWithBias LogSoftmax Prepend_scalar_to_each_row CrossentropyCategorical1Hot
         .ops: CrossentropySoftmaxArgmax1HotWithBias CrossentropySoftmax1HotWithBiasDx CrossentropyCategorical1HotGrad
-        .softmax: softmax_op=softmax
+        .ops: Prepend_scalar_constant_to_each_row
+        .softmax: softmax_op=softmax logsoftmax_op=logsoftmax
+        .inplace: sigmoid_inplace
         symgrad.tensor.nnet: *
         symgrad.tensor: sigmoid softplus relu
     """,
     "theano.tensor.nnet.nnet": "theano.tensor.nnet: *",
-    "theano.tensor.nnet.sigm": "theano.tensor.nnet: sigmoid hard_sigmoid ultra_fast_sigmoid softplus scalar_sigmoid",
-    "theano.tensor.nnet.conv": ".convolution: conv2d=old_conv2d ConvOp",
+    "theano.tensor.nnet.sigm": """
+        theano.tensor.nnet: sigmoid hard_sigmoid ultra_fast_sigmoid softplus scalar_sigmoid sigmoid_inplace
+        .internals_of_theano: compute_mul is_1pexp parse_mul_tree perform_sigm_times_exp
+        .internals_of_theano: register_local_1msigmoid simplify_mul
+    """,
+    "theano.tensor.nnet.conv": ".convolution: conv2d=old_conv2d ConvOp imported_scipy_signal",
     "theano.tensor.nnet.abstract_conv": """
+        .convolution_ops: BaseAbstractConv
+        .convolution_checks: assert_conv_shape assert_shape check_conv_gradinputs_shape
         .convolution: get_conv_output_shape get_conv_shape_1axis get_conv_gradweights_shape get_conv_gradinputs_shape
         symgrad.tensor.nnet: *
     """,
-    "theano.tensor.nnet.conv3d2d": "symgrad.tensor.nnet: conv3d=conv3d_of_signals",
+    "theano.tensor.nnet.corr": ".convolution_ops: CorrMM CorrMM_gradWeights CorrMM_gradInputs",
+    "theano.tensor.nnet.corr3d": ".convolution_ops: Corr3dMM Corr3dMM_gradWeights Corr3dMM_gradInputs",
+    "theano.tensor.nnet.conv3d2d": """
+        symgrad.tensor.nnet: conv3d=conv3d_of_signals
+        .internals_of_theano: DiagonalSubtensor IncDiagonalSubtensor get_diagonal_subtensor_view
+    """,
     "theano.tensor.nnet.Conv3D": ".convolution: conv3D",
     "theano.tensor.nnet.ConvTransp3D": "",
     "theano.tensor.nnet.ConvGrad3D": "",
     "theano.tensor.nnet.bn": """
         symgrad.tensor.nnet: batch_normalization batch_normalization_train batch_normalization_test
+        .normalization_ops: AbstractBatchNormTrain AbstractBatchNormInference AbstractBatchNormTrainGrad
         theano.tensor: add mul sub true_div
     """,
     "theano.tensor.nnet.neighbours": "symgrad.tensor.nnet: images2neibs neibs2images\n.ops: Images2Neibs",
@@ -109,6 +138,7 @@ TENSOR_ROOMS: dict[str, str] = {
     # ---- scalars ----
     "theano.scalar": """
         .scalars: *
+        .graph_walks: Composite
         .tensor_functions: autocast_float autocast_float_as autocast_int
         theano.tensor: *
     """,

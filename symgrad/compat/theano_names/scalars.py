@@ -16,7 +16,7 @@ from symgrad.compat.theano_names.scalar_ops import (
     upgrade_to_float,
     upgrade_to_float_no_complex,
 )
-from symgrad.compat.theano_names.stand_ins import StandIn
+from symgrad.compat.theano_names.stand_ins import StandIn, applying
 from symgrad.errors import DTypeError as ComplexError
 from symgrad.graph.types import TensorType
 from symgrad.ops.promotion import upcast
@@ -114,6 +114,7 @@ _FUNCTIONS = """
     EQ=eq NEQ=neq LT=lt LE=le GT=gt GE=ge IsNan=isnan IsInf=isinf AND=and_ OR=or_ XOR=xor Invert=invert
     Erf=erf Erfc=erfc Erfinv=erfinv Erfcinv=erfcinv Erfcx=erfcx Gamma=gamma TriGamma=tri_gamma Chi2SF=chi2sf
     J0=j0 J1=j1 I0=i0 I1=i1 ScalarSigmoid=sigmoid ScalarSoftplus=softplus Conj=conj Real=real Imag=imag Angle=angle
+    XlogX=xlogx XlogY0=xlogy0
 """
 
 
@@ -141,14 +142,16 @@ for _entry in _FUNCTIONS.split():
 globals().update(_CLASSES)
 
 Cast = StandIn("Cast", _class_of, ("Cast",))
+Identity = StandIn("Identity", applying(T.tensor_copy))
+identity = T.tensor_copy
 ints, floats, complexs = [several(word, kind) for word, kind in (("ints", int64), ("floats", float64),
                                                                  ("complexs", complex128))]  # fmt: skip
 
 __all__ = [
-    *_CLASSES, "BinaryScalarOp", "Cast", "ComplexError", "GammaLn", "Psi", "Scalar", "ScalarOp", "UnaryScalarOp",
-    "all_types", "as_scalar", "bool", "complexs", "complex64", "complex128", "complex_types", "continuous_dtypes",
-    "continuous_types", "discrete_dtypes", "discrete_types", "float16", "float32", "float64", "float_types", "floats",
-    "get_scalar_type", "int8", "int16", "int32", "int64", "int_types", "integer_types", "ints", "same_out",
-    "specific_out", "uint8", "uint16", "uint32", "uint64", "uint_types", "upcast", "upcast_out", "upgrade_to_float",
-    "upgrade_to_float64", "upgrade_to_float_no_complex",
+    *_CLASSES, "BinaryScalarOp", "Cast", "ComplexError", "GammaLn", "Identity", "Psi", "Scalar", "ScalarOp",
+    "UnaryScalarOp", "all_types", "as_scalar", "bool", "complexs", "complex64", "complex128", "complex_types",
+    "continuous_dtypes", "continuous_types", "discrete_dtypes", "discrete_types", "float16", "float32", "float64",
+    "float_types", "floats", "get_scalar_type", "identity", "int8", "int16", "int32", "int64", "int_types",
+    "integer_types", "ints", "same_out", "specific_out", "uint8", "uint16", "uint32", "uint64", "uint_types",
+    "upcast", "upcast_out", "upgrade_to_float", "upgrade_to_float64", "upgrade_to_float_no_complex",
 ]  # fmt: skip

@@ -6,6 +6,8 @@ that do the same work. Calling it with parameters returns a function of the oper
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,7 +44,8 @@ class StandIn(type):
         holds: Callable[[Any], bool] | None = None,
         base: type | None = None,
     ) -> Any:
-        made = super().__new__(mcs, name, (), {"__doc__": f"Theano's {name}."})
+        module = sys._getframe(1).f_globals["__name__"]  # pickles look for the class there
+        made = super().__new__(mcs, name, (), {"__doc__": f"Theano's {name}.", "__module__": module})
         made._make, made._names, made._base = staticmethod(make), names, base
         made._holds = staticmethod(holds) if holds else None
         return made
@@ -51,9 +54,14 @@ class StandIn(type):
         super().__init__(cls.__name__, (), {})
 
     def __call__(cls, *arguments: Any, **options: Any) -> Any:
-        return cls._make(*arguments, **options)
+        made = cls._make(*arguments, **options)
+        if isinstance(made, Applied):
+            made.kind = cls
+        return made
 
     def __instancecheck__(cls, op: Any) -> bool:
+        if isinstance(op, Applied):
+            return op.kind is cls
         if cls._base is not None and isinstance(op, cls._base):
             return True
         if not isinstance(op, Op) or type(op).__name__ not in cls._names:
@@ -62,6 +70,46 @@ class StandIn(type):
 
     def __subclasscheck__(cls, kind: type) -> bool:
         return kind is cls or kind in [registry.ops.get(name) for name in cls._names]
+
+
+class Applied:
+    """A function of operands, with the parameters that it was made with. Two with equal parameters are equal."""
+
+    kind: type | None = None
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        given: dict[str, Any],
+        parameters: tuple[Any, ...] = (),
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        self._function, self._given = function, given
+        self._made_with = (function, parameters, options or {})
+
+    def __call__(self, *operands: Any, return_list: bool = False) -> Any:
+        """Apply it; return a list, where that is asked for, of however many results."""
+        given = {name: value for name, value in self._given.items() if value is not None}
+        results = self._function(*operands, **given)
+        if return_list:
+            return list(results) if isinstance(results, list | tuple) else [results]
+        return results
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in self._given:
+            return self._given[name]
+        parameter = inspect.signature(self._function).parameters.get(name)
+        if parameter is None or parameter.default is parameter.empty:
+            raise AttributeError(name)
+        return parameter.default
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Applied) and (self.kind, self._made_with) == (other.kind, other._made_with)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, repr(self._made_with)))
 
 
 def applying(function: Callable[..., Any], *names: str) -> Callable[..., Callable[..., Any]]:
@@ -79,10 +127,6 @@ def applying(function: Callable[..., Any], *names: str) -> Callable[..., Callabl
     def make(*parameters: Any, **options: Any) -> Callable[..., Any]:
         given = dict(zip(names, parameters, strict=False))
         given.update((name, value) for name, value in options.items() if name in names)
-
-        def of(*operands: Any) -> Any:
-            return function(*operands, **{name: value for name, value in given.items() if value is not None})
-
-        return of
+        return Applied(function, given, parameters, options)
 
     return make

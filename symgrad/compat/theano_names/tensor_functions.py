@@ -117,7 +117,10 @@ def get_canonical_form_slice(theslice: Any, length: Any) -> tuple[Any, int]:
     if not isinstance(theslice, slice):
         index = T.as_tensor_variable(theslice)
         return T.switch(T.lt(index, 0), index + length, index), 1
-    step = 1 if theslice.step is None else int(T.extract_constant(theslice.step))
+    given = 1 if theslice.step is None else T.extract_constant(theslice.step)
+    if isinstance(given, Variable):
+        return _symbolic_form(theslice, length, given)
+    step = int(given)
     first, last = (0, length) if step > 0 else (length - 1, -1)
     start = first if theslice.start is None else _bounded(theslice.start, length, step)
     stop = last if theslice.stop is None else _bounded(theslice.stop, length, step)
@@ -125,6 +128,22 @@ def get_canonical_form_slice(theslice: Any, length: Any) -> tuple[Any, int]:
         return slice(T.as_tensor_variable(start), T.as_tensor_variable(T.maximum(stop, start)), step), 1
     count = T.maximum((start - stop - step - 1) // -step, 0)
     return slice(start + (count - 1) * step, start + 1, -step), -1
+
+
+def _symbolic_form(given: slice, length: Any, step: Any) -> tuple[slice, Any]:
+    """Return the same for a step of which only a call knows the sign."""
+    forward = T.gt(step, 0)
+    low, high = T.switch(forward, 0, -1), T.switch(forward, length, length - 1)
+
+    def place(bound: Any, default: Any) -> Any:
+        return default if bound is None else T.clip(T.switch(T.lt(bound, 0), bound + length, bound), low, high)
+
+    start = place(given.start, T.switch(forward, 0, length - 1))
+    stop = place(given.stop, T.switch(forward, length, -1))
+    sign = T.switch(forward, 1, -1)
+    count = T.maximum((stop - start + step - sign) // step, 0)
+    begin = T.switch(forward, start, start + (count - 1) * step)
+    return slice(begin, T.switch(forward, T.maximum(stop, start), start + 1), abs(step)), sign
 
 
 def _bounded(bound: Any, length: Any, step: int) -> Any:

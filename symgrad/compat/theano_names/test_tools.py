@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import unittest
 from collections.abc import Sequence
 from typing import Any
+from unittest import SkipTest
 
 import numpy as np
 
@@ -48,6 +50,12 @@ def str_diagnostic(expected: Any, value: Any, rtol: float, atol: float) -> str:
     return str(WrongValue(expected, value, rtol, atol))
 
 
+def custom_name_func(testcase_func: Any, param_num: Any, param: Any) -> str:
+    """Return a parameterized test's name: that of its function, and its arguments."""
+    arguments = "_".join(str(argument) for argument in param.args)
+    return f"{testcase_func.__name__}_{re.sub('[^a-zA-Z0-9_]+', '_', arguments)}"
+
+
 def assert_allclose(expected: Any, value: Any, rtol: float | None = None, atol: float | None = None) -> None:
     """Raise `WrongValue` unless two values are nearly equal."""
     a, b = np.asarray(expected), np.asarray(value)
@@ -56,6 +64,15 @@ def assert_allclose(expected: Any, value: Any, rtol: float | None = None, atol: 
     relative, absolute = (tolerance if given is None else given for given in (rtol, atol))
     if not np.allclose(a, b, relative, absolute, equal_nan=True):
         raise WrongValue(expected, value, relative, absolute)
+
+
+def is_close(a: Any, b: Any, rtol: float | None = None, atol: float | None = None) -> bool:
+    """Return whether two values are nearly equal."""
+    try:
+        assert_allclose(a, b, rtol, atol)
+    except WrongValue:
+        return False
+    return True
 
 
 class InferShapeTester(unittest.TestCase):
@@ -190,7 +207,7 @@ class MockRandomState:
 
 
 __all__ = [
-    "AttemptManyTimes", "InferShapeTester", "MockRandomState", "TestOptimizationMixin", "WrongValue",
-    "assertFailure_fast", "assert_allclose", "attr", "fetch_seed",
+    "AttemptManyTimes", "InferShapeTester", "MockRandomState", "SkipTest", "TestOptimizationMixin", "WrongValue",
+    "assertFailure_fast", "assert_allclose", "attr", "custom_name_func", "fetch_seed",
     "seed_rng", "str_diagnostic", "verify_grad", "verify_grad_with",
 ]  # fmt: skip

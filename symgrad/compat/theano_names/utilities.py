@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
@@ -119,3 +121,75 @@ def shape_of_variables(fgraph: Any, input_shapes: Mapping[Any, tuple[int, ...]])
     shapes = function(fgraph.inputs, [v.shape for v in variables], on_unused_input="ignore")
     arrays = [np.zeros(input_shapes[variable], variable.type.dtype) for variable in fgraph.inputs]
     return {v: tuple(int(size) for size in found) for v, found in zip(variables, shapes(*arrays), strict=True)}
+
+
+# ---- what programs that look into graphs use ----
+
+
+def add_tag_trace(thing: Any, user_line: int | None = None) -> Any:
+    """Return `thing`: variables know the line that made them anyway."""
+    return thing
+
+
+def simple_extract_stack(f: Any = None, limit: int | None = None, skips: Iterable[str] = ()) -> list[Any]:
+    """Return the lines that are being run, without files whose names contain one of `skips`."""
+    import traceback
+
+    left_out = list(skips)
+    frames = [frame for frame in traceback.extract_stack(f) if not any(skip in frame.filename for skip in left_out)]
+    return frames if limit is None else frames[-limit:]
+
+
+def give_variables_names(variables: Iterable[Any]) -> list[str]:
+    """Give each variable a name that no other of them has, and return the names."""
+    names: dict[str, None] = {}
+    for number, variable in enumerate(variables):
+        name = str(variable) if variable.name is None else variable.name
+        variable.name = name if name not in names else f"{name}_{number}"
+        names[variable.name] = None
+    return list(names)
+
+
+def toposort(prereqs_d: Mapping[Any, Iterable[Any]]) -> list[Any]:
+    """Return the keys of a mapping in an order in which each comes behind all that it needs.
+
+    Examples
+    --------
+    >>> toposort({3: [2], 2: [1], 1: []})
+    [1, 2, 3]
+    """
+    from graphlib import TopologicalSorter
+
+    return list(TopologicalSorter(prereqs_d).static_order())
+
+
+def type_guard(type1: type) -> Callable[[Any], bool]:
+    """Return what tells whether something is of a type."""
+
+    def is_one(value: Any) -> bool:
+        return isinstance(value, type1)
+
+    return is_one
+
+
+def hist(items: Iterable[Any]) -> dict[Any, int]:
+    """Return how often each item comes up."""
+    return dict(Counter(items))
+
+
+def deprecated(filename: str, msg: str = "") -> Callable[[Any], Any]:
+    """Return a decorator of functions that one shouldn't use any longer: the first call warns."""
+
+    def decorate(function: Any) -> Any:
+        told: list[str] = []
+
+        @wraps(function)
+        def telling(*args: Any, **kwargs: Any) -> Any:
+            if not told:
+                told.append(filename)
+                warnings.warn(f"{filename}: {function.__name__} is deprecated. {msg}", DeprecationWarning, stacklevel=2)
+            return function(*args, **kwargs)
+
+        return telling
+
+    return decorate
