@@ -264,7 +264,9 @@ def _condition(condition: Any) -> Any:
 def _check_alike(one: Any, other: Any) -> None:
     if not (isinstance(one.type, TensorType) and isinstance(other.type, TensorType)):
         if one.type != other.type:
-            raise user_error(DTypeError, f"the sides of ifelse are {one.type} and {other.type}", [one, other])
+            raise user_error(
+                DTypeError, f"the sides of ifelse are {one.type} and {other.type}", [one, other], "Convert one of them."
+            )
         return
     if one.type.dtype != other.type.dtype:
         raise user_error(
