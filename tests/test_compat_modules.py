@@ -55,6 +55,17 @@ def test_the_page_of_names_is_up_to_date_and_none_is_missing(monkeypatch: pytest
     assert (DOCS / "theano_names.md").read_text() == page, "python docs/make_theano_table.py"
 
 
+def test_the_numbers_that_other_pages_quote_are_those_of_the_page() -> None:
+    page = (DOCS / "theano_names.md").read_text()
+    found = re.search(r"Of (\d+) names and arguments, \*\*(\d+) are supported\*\*", page)
+    assert found is not None
+    total, supported = map(int, found.groups())
+    readme = " ".join((DOCS.parent / "README.md").read_text().split())
+    assert f"Of {total} names that programs use, [{100 * supported / total:.0f} % are supported]" in readme
+    changelog = " ".join((DOCS.parent / "CHANGELOG.md").read_text().split())
+    assert f"Of {total} names, {supported} are supported" in changelog
+
+
 def test_names_that_nobody_has_are_ordinary_errors(theano: Any) -> None:
     with pytest.raises(AttributeError, match="no attribute 'telepathy'"):
         theano.tensor.telepathy

@@ -17,7 +17,7 @@ from symgrad.ops.conv_pool import (
 )
 from symgrad.ops.pool import MaxPoolGradient, Pool2d
 from symgrad.rewriting.engine import Context, rule
-from symgrad.rewriting.patterns import made_by
+from symgrad.rewriting.patterns import is_plain_convolution, made_by
 
 # The copied pixels and the outputs of one block of images should stay in the cache. Where a single image takes more
 # than the limit, kernels that go by parts of images are better; where a row of all images in a block has fewer outputs
@@ -56,7 +56,7 @@ def gradients_of_a_convolution_take_window_positions_apart(node: Apply, context:
     """Both gradients of a convolution, with respect to filters and images, of a cotangent that is made of windows."""
     images = made_by(node.inputs[1], ImagesOfWindows)
     first, output, op = _type(node.inputs[0]), _type(node.outputs[0]), node.op
-    if images is None or not _is_plain(op) or not (_is_static(first) and _is_static(output)):
+    if images is None or not is_plain_convolution(op) or not (_is_static(first) and _is_static(output)):
         return None
     (windows,) = images.inputs
     shape = _type(windows).shape
@@ -100,10 +100,6 @@ def _type(variable: Variable) -> Any:
     return variable.type
 
 
-def _is_plain(op: Any) -> bool:
-    return bool(op.stride == (1, 1) and op.dilation == (1, 1) and op.groups == 1)
-
-
 def _is_static(kind: Any) -> bool:
     return bool(kind.dtype in ("float32", "float64") and kind.is_static and 0 not in kind.shape)
 
@@ -112,7 +108,7 @@ def _windowed(convolution: Apply, window: tuple[int, int]) -> Any:
     """Return a convolution's output as windows, or None if its kernels can't make them (well)."""
     op: Any = convolution.op
     image, filters = (_type(variable) for variable in convolution.inputs)
-    if not _is_plain(op) or not (_is_static(image) and _is_static(filters)) or image.dtype != filters.dtype:
+    if not is_plain_convolution(op) or not (_is_static(image) and _is_static(filters)) or image.dtype != filters.dtype:
         return None
     count, filter_count, rows, columns = _type(convolution.outputs[0]).shape
     _, channels, taps_down, taps_across = filters.shape

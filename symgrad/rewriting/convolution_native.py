@@ -21,7 +21,7 @@ from symgrad.ops.pool import MaxPoolGradient, Pool2d
 from symgrad.ops.reduction_op import Reduction
 from symgrad.ops.sizes import Size, size_of
 from symgrad.rewriting.engine import Context, rule
-from symgrad.rewriting.patterns import made_by, made_by_function
+from symgrad.rewriting.patterns import is_plain_convolution, made_by, made_by_function
 
 NATIVE = ("native",)
 MOST_PLACES = 16
@@ -33,7 +33,7 @@ MOST_PLACES = 16
 def max_pooling_of_a_convolution_keeps_places(node: Apply, context: Context) -> Any:
     """``pool(conv2d(x, w))``, also with bias and activation inside, if nothing else needs the large images."""
     images = _images(node.inputs[0])
-    if images is None or not _is_plain(images.convolution.op) or not _is_plain_pooling(node):
+    if images is None or not is_plain_convolution(images.convolution.op) or not _is_plain_pooling(node):
         return None
     op: Any = node.op
     if isinstance(op, Pool2d):
@@ -69,7 +69,7 @@ def gradients_of_a_convolution_take_values_at_places(node: Apply, context: Conte
     """Both gradients of a convolution, with respect to filters and images, of a cotangent behind max pooling."""
     op: Any = node.op
     dense = made_by(node.inputs[1], AtPlaces)
-    if dense is None or not _is_plain(op) or not _is_float(node.inputs[0]):
+    if dense is None or not is_plain_convolution(op) or not _is_float(node.inputs[0]):
         return None
     gradient = ConvPoolFilterGradient if isinstance(op, Conv2dFilterGradient) else ConvPoolInputGradient
     made = gradient(op.padding, op.flip, dense.op.window)  # type: ignore[attr-defined]
@@ -93,7 +93,7 @@ def bias_joins_a_convolution(node: Apply, context: Context) -> Any:
     images = _images(node.outputs[0])
     if images is None or images.bias is None or context.uses(images.convolution.outputs[0]) > 1:
         return None
-    is_pooled = _is_plain(images.convolution.op) and _is_pooled(node.outputs[0], context)
+    is_pooled = is_plain_convolution(images.convolution.op) and _is_pooled(node.outputs[0], context)
     return None if is_pooled else ConvBias(images.convolution.op)(*images.inputs)  # type: ignore[arg-type]
 
 
@@ -148,10 +148,6 @@ def _type(variable: Variable) -> Any:
 
 def _is_float(variable: Variable) -> bool:
     return _type(variable).dtype in ("float32", "float64")
-
-
-def _is_plain(op: Any) -> bool:
-    return bool(op.stride == (1, 1) and op.dilation == (1, 1) and op.groups == 1)
 
 
 @dataclass(frozen=True)

@@ -68,3 +68,8 @@ def call(function: str, *operands: Any) -> Any:
 def number_like(value: float, variable: Any) -> Any:
     """Return a scalar constant of the dtype of `variable`."""
     return scalar_constant(value, variable.type.dtype)
+
+
+def is_plain_convolution(op: Any) -> bool:
+    """Whether a convolution takes every window, of neighbouring elements, over all channels."""
+    return bool(op.stride == (1, 1) and op.dilation == (1, 1) and op.groups == 1)
