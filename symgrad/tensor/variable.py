@@ -69,10 +69,10 @@ class TensorOperators(ArithmeticOperators, FunctionMethods):
         return reduction.prod(self.shape)
 
     def __bool__(self) -> bool:
-        raise TypeError(
-            "Variables do not support boolean operations. The value isn't known while the graph is built: "
-            "use T.switch(condition, a, b), or T.and_, T.or_, T.eq."
-        )
+        raise user_error(
+            TypeError, "Variables do not support boolean operations.", [self],
+            "The value isn't known while the graph is built: use T.switch(condition, a, b), or T.and_, T.or_, T.eq.",
+        )  # fmt: skip
 
     # ---- indexing and iteration ----
 
@@ -277,7 +277,7 @@ class TensorSharedVariable(TensorOperators, SharedVariable):  # type: ignore[mis
         try:
             value = self.type.convert(new_value, self.strict, self.allow_downcast)
         except (DTypeError, ShapeError) as error:
-            raise type(error)(f"{self} can't be set: {error}") from None
+            raise user_error(type(error), f"{self} can't be set: {error}", [self]) from None
         self.container.value = _owned(value, new_value, borrow)
 
     def _duplicate(self) -> Any:
