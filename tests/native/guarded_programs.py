@@ -32,9 +32,9 @@ from random_programs import WITH_KERNELS, random_program, rebuilt
 from test_conformance import SUBJECTS, Derivatives, describe, differentiable, good, outputs_of, variables_for
 
 import symgrad
+from symgrad.backends.layouts import bytes_of
 from symgrad.backends.native import program as programs
 from symgrad.backends.native import table as tables
-from symgrad.backends.native.layouts import bytes_of
 from symgrad.backends.native.objects import api_table
 from symgrad.backends.native.program import NativeProgram
 from symgrad.backends.native.records import Api

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from symgrad.backends.matrices import Layout, problem_of
 from symgrad.backends.native.kernel import NativeKernel
 from symgrad.backends.native.llvm.jit import load
 from symgrad.backends.native.llvm.text import module_text
 from symgrad.backends.native.products.kernels import product_kernels, ways
-from symgrad.backends.native.products.layout import Layout, problem_of
 from symgrad.backends.native.products.tiles import Numbers
 from symgrad.ops.fused_products import MatrixStep
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from symgrad.backends.base import Backend, Program, Turn, UnsupportedError
-from symgrad.backends.native.layouts import Layouts
+from symgrad.backends.layouts import Layouts
 from symgrad.backends.native.making import has_kernel, making_of, schedule
 from symgrad.backends.native.objects import is_supported
 from symgrad.backends.native.program import NativeProgram

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from symgrad.backends.base import UnsupportedError
+from symgrad.backends.layouts import Location
 from symgrad.backends.native.emit import emit_kernel
 from symgrad.backends.native.kernel import NativeKernel
-from symgrad.backends.native.layouts import Location
 from symgrad.backends.native.llvm.host import host
 from symgrad.backends.native.scalars import ELEMENTS
 from symgrad.kernels.ir.builder import KernelBuilder, Memory, Term

@@ -20,8 +20,8 @@ from symgrad.config import config
 from symgrad.lowering.parts import in_parts
 
 if TYPE_CHECKING:
+    from symgrad.backends.layouts import Layouts
     from symgrad.backends.native.kernel import NativeKernel
-    from symgrad.backends.native.layouts import Layouts
     from symgrad.graph.closed import ClosedGraph
     from symgrad.lowering.open_sizes import OpenSizes
     from symgrad.lowering.plan import Plan

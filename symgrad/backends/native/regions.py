@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from symgrad.backends.base import UnsupportedError
+from symgrad.backends.layouts import Layouts, bytes_of, contiguous
 from symgrad.backends.native.calls import Call, Label, Temporary
-from symgrad.backends.native.layouts import Layouts, bytes_of, contiguous
 from symgrad.backends.native.records import Move, StepKind
 from symgrad.backends.native.records import Step as Record
 from symgrad.graph.variables import Variable

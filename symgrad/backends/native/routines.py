@@ -7,15 +7,15 @@ from functools import lru_cache
 from math import prod
 from typing import Any
 
+from symgrad.backends.layouts import Layouts, bytes_of
+from symgrad.backends.matrices import Layout
 from symgrad.backends.native.calls import Call, Temporary
 from symgrad.backends.native.convolutions import NAMES, convolution_kernel
 from symgrad.backends.native.copies import copy_kernel
 from symgrad.backends.native.kernel import NativeKernel
-from symgrad.backends.native.layouts import Layouts, bytes_of
 from symgrad.backends.native.llvm.host import Processor, host
 from symgrad.backends.native.mrg import mrg_kernel
 from symgrad.backends.native.products.kernels import PRODUCTS, product_kernels
-from symgrad.backends.native.products.layout import Layout
 from symgrad.backends.native.randomness import random_kernel
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Library

@@ -9,12 +9,12 @@ from functools import lru_cache
 from typing import Any
 
 from symgrad.backends.base import UnsupportedError
+from symgrad.backends.layouts import Layouts
 from symgrad.backends.native.calls import Call
 from symgrad.backends.native.copies import copy_kernel
 from symgrad.backends.native.emit import emit_kernel
 from symgrad.backends.native.equal_steps import work_key
 from symgrad.backends.native.kernel import NativeKernel
-from symgrad.backends.native.layouts import Layouts
 from symgrad.backends.native.llvm.host import host
 from symgrad.backends.native.llvm.text import module_text
 from symgrad.backends.native.regions import region_copies

@@ -11,9 +11,9 @@ from weakref import finalize
 import numpy as np
 
 from symgrad.backends.base import UnsupportedError
+from symgrad.backends.layouts import Layouts, Location, bytes_of, contiguous
 from symgrad.backends.native.calls import Call, Label, Temporary
 from symgrad.backends.native.kernel import SINGLE_THREAD_WORK, NativeKernel
-from symgrad.backends.native.layouts import Layouts, Location, bytes_of, contiguous
 from symgrad.backends.native.objects import drop_reference, slot_offset
 from symgrad.backends.native.records import (
     WORD,

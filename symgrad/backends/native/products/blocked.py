@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from symgrad.backends.matrices import Problem
 from symgrad.backends.native.kernel import NativeKernel, kernel_function
 from symgrad.backends.native.llvm.text import Value, index
 from symgrad.backends.native.products.copies import copy_into
-from symgrad.backends.native.products.layout import Problem
 from symgrad.backends.native.products.tiles import Numbers, at, broadcast_tile, over_tiles, scaled
 from symgrad.backends.native.products.units import Buffers, tile_cycles
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from symgrad.backends.matrices import Matrix
 from symgrad.backends.native.llvm.text import Function, Value, index
-from symgrad.backends.native.products.layout import Matrix
 from symgrad.backends.native.products.tiles import Numbers, at, over_tiles, scaled
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from symgrad.backends.matrices import Problem
 from symgrad.backends.native.kernel import NativeKernel, kernel_function
 from symgrad.backends.native.llvm.text import Value, index
 from symgrad.backends.native.products.copies import copy_into
-from symgrad.backends.native.products.layout import Problem
 from symgrad.backends.native.products.targets import put_sums, put_tile
 from symgrad.backends.native.products.tiles import (
     Numbers,

@@ -8,6 +8,7 @@ from math import prod
 from operator import itemgetter
 from typing import Any
 
+from symgrad.backends.matrices import Layout, Matrix, Problem, matrix_of, problem_of
 from symgrad.backends.native.kernel import NativeKernel
 from symgrad.backends.native.products.blocked import blocked_kernel, is_large
 from symgrad.backends.native.products.direct import (
@@ -20,7 +21,6 @@ from symgrad.backends.native.products.direct import (
     inner_product_kernel,
     packs,
 )
-from symgrad.backends.native.products.layout import Layout, Matrix, Problem, matrix_of, problem_of
 from symgrad.backends.native.products.tiles import Numbers
 from symgrad.backends.native.products.update import is_suited, update_kernel
 

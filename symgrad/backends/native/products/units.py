@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from math import prod
 
+from symgrad.backends.matrices import Matrix, Problem
 from symgrad.backends.native.kernel import buffer_pointer
 from symgrad.backends.native.llvm.text import Function, Value, index
-from symgrad.backends.native.products.layout import Matrix, Problem
 from symgrad.backends.native.products.targets import Target
 from symgrad.backends.native.products.tiles import Numbers, scaled
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from symgrad.backends.matrices import Matrix, Problem
 from symgrad.backends.native.kernel import NativeKernel, buffer_pointer, kernel_function
 from symgrad.backends.native.llvm.text import Value, index
-from symgrad.backends.native.products.layout import Matrix, Problem
 from symgrad.backends.native.products.targets import Target, put_sums
 from symgrad.backends.native.products.tiles import Numbers, at, broadcast_tile, dot_tile, over_tiles, scaled
 from symgrad.backends.native.products.units import Buffers, choose_tile, over_units, row_load, tile_cycles
