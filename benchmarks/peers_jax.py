@@ -220,7 +220,7 @@ FUNCTIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
-def _gradient(function: Callable[[jax.Array], jax.Array]) -> Callable[..., jax.Array]:
+def gradient_of(function: Callable[[jax.Array], jax.Array]) -> Callable[..., jax.Array]:
     """Return the gradient of sum(function(x) * c), where c may be left out."""
 
     def total(x: jax.Array, c: float | jax.Array = 1.0) -> jax.Array:
@@ -232,7 +232,7 @@ def _gradient(function: Callable[[jax.Array], jax.Array]) -> Callable[..., jax.A
 def _expression_step(expression: Expression) -> ExpressionStep:
     """Return an expression as one jitted function; where it works in place, the last result is donated."""
     function = FUNCTIONS[expression.function]
-    compute = _gradient(function) if expression.gradient else function
+    compute = gradient_of(function) if expression.gradient else function
     arrays = [jnp.asarray(array) for array in expression.arrays()]
     if not expression.in_place:
         compiled = jax.jit(compute)

@@ -62,14 +62,18 @@ def _converted(parameter: torch.Tensor) -> torch.Tensor:
 class TorchStep(TrainingStep):
     """What both steps share: the resident data set and the parameters."""
 
+    device = "cpu"
+    """Where everything is."""
+
     def __init__(self, workload: Workload, images: np.ndarray, labels: np.ndarray) -> None:
         self._workload = workload
-        self._images = torch.from_numpy(images)
+        self._images = torch.from_numpy(images).to(self.device)
         if workload.image_shape:
             self._images = self._images.view(-1, *workload.image_shape)
-        self._labels = torch.from_numpy(labels)
+        self._labels = torch.from_numpy(labels).to(self.device)
         self._l2_factor = workload.l2_factor(len(images))
-        self._parameters = [self._place(_converted(torch.from_numpy(p))) for p in workload.initial_parameters()]
+        initial = [torch.from_numpy(value).to(self.device) for value in workload.initial_parameters()]
+        self._parameters = [self._place(_converted(value)) for value in initial]
 
     def _place(self, parameter: torch.Tensor) -> torch.Tensor:
         """Return a parameter of the step that starts with these values."""
@@ -83,7 +87,7 @@ class TorchStep(TrainingStep):
 
     def parameters(self) -> list[np.ndarray]:
         """Return copies of the parameters."""
-        return [_converted(parameter.detach()).numpy().copy() for parameter in self._parameters]
+        return [_converted(parameter.detach()).cpu().numpy().copy() for parameter in self._parameters]
 
 
 class EagerStep(TorchStep):
@@ -101,9 +105,12 @@ class EagerStep(TorchStep):
 
     def step(self, index: int) -> torch.Tensor:
         """Run one step on minibatch `index` and return its cost."""
+        start, stop = index * self._workload.batch_size, (index + 1) * self._workload.batch_size
+        return self.train_on(self._images[start:stop], self._labels[start:stop])
+
+    def train_on(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Run one step on a minibatch and return its cost."""
         workload, parameters = self._workload, self._parameters
-        start, stop = index * workload.batch_size, (index + 1) * workload.batch_size
-        images, labels = self._images[start:stop], self._labels[start:stop]
         likelihood = _negative_log_likelihood(workload, parameters, images, labels)
         gradients = torch.autograd.grad(likelihood, parameters)
         with torch.no_grad():
@@ -121,23 +128,28 @@ class EagerStep(TorchStep):
         return cost
 
 
+def functional_cost(workload: Workload, l2_factor: float) -> Callable[..., torch.Tensor]:
+    """Return the cost as a function of parameters, images and labels, penalties included."""
+
+    def cost_of(parameters: list[torch.Tensor], images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        cost = _negative_log_likelihood(workload, parameters, images, labels)
+        weights = workload.weights(parameters)
+        if l2_factor:
+            cost = cost + l2_factor * sum((w * w).sum() for w in weights)
+        if workload.l1:
+            cost = cost + workload.l1 * sum(w.abs().sum() for w in weights)
+        return cost
+
+    return cost_of
+
+
 class CompiledStep(TorchStep):
     """Selection, forward, backward and update in one compiled graph."""
 
     def __init__(self, workload: Workload, images: np.ndarray, labels: np.ndarray) -> None:
         super().__init__(workload, images, labels)
-        batch_size, eta, l1, l2_factor = workload.batch_size, workload.eta, workload.l1, self._l2_factor
-
-        def cost_of(parameters: list[torch.Tensor], images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-            cost = _negative_log_likelihood(workload, parameters, images, labels)
-            weights = workload.weights(parameters)
-            if l2_factor:
-                cost = cost + l2_factor * sum((w * w).sum() for w in weights)
-            if l1:
-                cost = cost + l1 * sum(w.abs().sum() for w in weights)
-            return cost
-
-        gradient_and_cost = torch.func.grad_and_value(cost_of)
+        batch_size, eta = workload.batch_size, workload.eta
+        gradient_and_cost = torch.func.grad_and_value(functional_cost(workload, self._l2_factor))
 
         def train(
             parameters: list[torch.Tensor], images: torch.Tensor, labels: torch.Tensor, index: int
@@ -160,10 +172,13 @@ class CompiledStep(TorchStep):
 class SequenceStep(TrainingStep):
     """PyTorch's own LSTM, autograd, in-place foreach updates; of its two biases, one stays zero."""
 
+    device = "cpu"
+    """Where everything is."""
+
     def __init__(self, workload: SequenceWorkload) -> None:
-        self._inputs, self._targets = map(torch.from_numpy, workload.sequences())
+        self._inputs, self._targets = [torch.from_numpy(array).to(self.device) for array in workload.sequences()]
         self._eta = workload.eta
-        self._network = torch.nn.LSTM(workload.n_in, workload.hidden)
+        self._network = torch.nn.LSTM(workload.n_in, workload.hidden, device=self.device)
         torch.nn.init.zeros_(self._network.bias_hh_l0).requires_grad_(False)
         network = self._network
         self._parameters = [network.weight_ih_l0, network.weight_hh_l0, network.bias_ih_l0]
@@ -177,12 +192,16 @@ class SequenceStep(TrainingStep):
 
     def parameters(self) -> list[np.ndarray]:
         """Return copies of the parameters."""
-        return [_converted(parameter.detach()).numpy().copy() for parameter in self._parameters]
+        return [_converted(parameter.detach()).cpu().numpy().copy() for parameter in self._parameters]
 
     def step(self, index: int) -> torch.Tensor:
         """Run one step on minibatch `index` and return its cost."""
-        outputs, _ = self._network(self._inputs[index])
-        cost = functional.mse_loss(outputs, self._targets[index])
+        return self.train_on(self._inputs[index], self._targets[index])
+
+    def train_on(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Run one step on a minibatch and return its cost."""
+        outputs, _ = self._network(inputs)
+        cost = functional.mse_loss(outputs, targets)
         gradients = torch.autograd.grad(cost, self._parameters)
         with torch.no_grad():
             torch._foreach_add_(self._parameters, gradients, alpha=-self._eta)
@@ -201,7 +220,7 @@ FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-def _eager_expression(expression: Expression) -> Callable[..., torch.Tensor]:
+def eager_expression(expression: Expression) -> Callable[..., torch.Tensor]:
     """Return an expression as a function of its arrays, through autograd if it is a gradient."""
     function = FUNCTIONS[expression.function]
     if not expression.gradient:
@@ -215,7 +234,7 @@ def _eager_expression(expression: Expression) -> Callable[..., torch.Tensor]:
     return gradient
 
 
-def _functional_expression(expression: Expression) -> Callable[..., torch.Tensor]:
+def functional_expression(expression: Expression) -> Callable[..., torch.Tensor]:
     """Return an expression as a function that the compiler can trace."""
     function = FUNCTIONS[expression.function]
     if not expression.gradient:
@@ -247,7 +266,7 @@ def _expression_step(
     return ExpressionStep(lambda: compiled(resident, *arrays))
 
 
-def _as_it_is(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+def as_it_is(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     """Return the function: nothing compiles it."""
     return function
 
@@ -274,7 +293,7 @@ class TorchEagerPeer(Peer):
 
     def build_expression(self, expression: Expression) -> ExpressionStep:
         """Return the step of `expression`."""
-        return _expression_step(expression, _eager_expression(expression), _as_it_is)
+        return _expression_step(expression, eager_expression(expression), as_it_is)
 
 
 class TorchCompilePeer(TorchEagerPeer):
@@ -298,4 +317,4 @@ class TorchCompilePeer(TorchEagerPeer):
     def build_expression(self, expression: Expression) -> ExpressionStep:
         """Return the step of `expression`."""
         torch._dynamo.reset()
-        return _expression_step(expression, _functional_expression(expression), partial(torch.compile, fullgraph=True))
+        return _expression_step(expression, functional_expression(expression), partial(torch.compile, fullgraph=True))

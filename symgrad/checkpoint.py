@@ -28,7 +28,7 @@ import numpy.typing as npt
 from symgrad.errors import CheckpointError, MissingLibraryError, render
 
 _INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-_DTYPES = ("bool", *_INTEGERS, "float16", "float32", "float64")
+_DTYPES = ("bool", *_INTEGERS, "float16", "bfloat16", "float32", "float64")
 _FORMAT = "symgrad checkpoint 1"
 _ABANDONED_AFTER = 3600.0  # seconds after which a temporary file can't belong to a save that still runs
 _OTHER_FILE = "Give the path of a file that save_checkpoint wrote."
@@ -45,7 +45,7 @@ def save_checkpoint(
     path : str or path
         The file; an old checkpoint there stays as it is until the new one is complete on the disk.
     arrays : mapping of str to array
-        Any shape, contiguous or not; dtype bool, integers of 8 to 64 bits, float16, float32 or float64.
+        Any shape, contiguous or not; dtype bool, integers of 8 to 64 bits, float16, bfloat16, float32 or float64.
         The bits are kept; the byte order becomes little-endian.
     header : mapping of str to JSON
         None, bool, int, float, str, and lists and dicts (with str keys) of these; tuples come back as lists.
@@ -96,7 +96,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, npt.NDArray
     CheckpointError
         When the file is missing, not a safetensors file, truncated, damaged, or a safetensors file of another program.
     MissingLibraryError
-        When safetensors isn't installed (``pip install symgrad[train]``).
+        When safetensors isn't installed (``pip install symgrad[train]``), or ml_dtypes, where an array is of bfloat16
+        (``pip install symgrad[half]``).
 
     Examples
     --------
@@ -115,6 +116,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, npt.NDArray
         with safetensors.safe_open(source, framework="numpy") as file:
             metadata = file.metadata() or {}
             header = _decode_header(source, metadata)
+            if any(file.get_slice(name).get_dtype() == "BF16" for name in file.keys()):  # noqa: SIM118
+                _import("ml_dtypes", "bfloat16 needs the package ml_dtypes", "half")
             arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except (safetensors.SafetensorError, TypeError) as failure:  # TypeError: a dtype that NumPy lacks
         headline = f"{source.name} is not a complete safetensors file: {failure}"
@@ -182,7 +185,7 @@ def _checksum(arrays: Mapping[str, npt.NDArray[Any]], header: str) -> int:
     for name in sorted(arrays):
         array = arrays[name]
         value = zlib.crc32(f"{name} {array.dtype.name} {array.shape}".encode(), value)
-        value = zlib.crc32(array.data, value)
+        value = zlib.crc32(array.view("uint16").data if array.dtype.name == "bfloat16" else array.data, value)
     return value
 
 
@@ -244,12 +247,16 @@ def _remove_abandoned(target: Path) -> None:
 
 
 def _import_safetensors() -> ModuleType:
+    _import("safetensors.numpy", "checkpoints need safetensors", "train")
+    return importlib.import_module("safetensors")
+
+
+def _import(module: str, need: str, extra: str) -> None:
     try:
-        importlib.import_module("safetensors.numpy")
-        return importlib.import_module("safetensors")
+        importlib.import_module(module)
     except ImportError as failure:
-        headline = "checkpoints need safetensors, which isn't installed"
-        raise MissingLibraryError(render(headline, remedy="Install it: pip install symgrad[train]")) from failure
+        remedy = f"Install it: pip install symgrad[{extra}]"
+        raise MissingLibraryError(render(f"{need}, which isn't installed", remedy=remedy)) from failure
 
 
 def _fail(path: Path, headline: str, remedy: str, cause: Exception | None = None) -> NoReturn:

@@ -149,14 +149,27 @@ def _examine() -> int:
     rows += [(f"BLAS of {name}", _blas(name)) for name in ("numpy", "scipy")]
     rows.append(("floatX", f"{config.floatX}   ({config.source_of('floatX')})"))
     rows.append(("device", f"{config.device}   ({config.source_of('device')})"))
-    for device in ("cpu", "cuda"):
-        rows.append((f"  {device}", device_problem(device) or "available"))
+    rows.append(("  cpu", "available"))
+    rows += _gpu()
     _print_columns(rows)
     problem = "" if config.device == "auto" else device_problem(config.device)
     if problem:
-        print(f"\ndevice={config.device} isn't available: {problem}. Set device=cpu.", file=sys.stderr)
+        print(f"\ndevice={config.device} isn't available: {problem}. Or set device=cpu.", file=sys.stderr)
         return 1
     return 0
+
+
+def _gpu() -> list[tuple[str, str]]:
+    """Return what each step finds on the way to the GPU of the settings, or to the first one."""
+    from symgrad.backends.cupy.doctor import examine
+
+    number = int(config.device.removeprefix("cuda") or 0) if config.device.startswith("cuda") else 0
+    findings = list(examine(number))
+    missing = any(finding.problem and not finding.optional for finding in findings)
+    rows = [(f"  cuda{number}", "CUDA can't be used here" if missing else "available")]
+    for finding in findings:
+        rows.append((f"    {finding.step}", finding.fact or f"{finding.problem}. {finding.remedy}"))
+    return rows
 
 
 def _version(distribution: str) -> str:

@@ -186,6 +186,10 @@ class DeviceError(SymgradError, RuntimeError):
     """A device that was asked for isn't available."""
 
 
+class DeviceMemoryError(SymgradError, MemoryError):
+    """A GPU has no room for what a call or a value needs."""
+
+
 class MissingLibraryError(SymgradError, ImportError, RuntimeError):
     """An optional library is needed and isn't installed."""
 

@@ -151,6 +151,17 @@ MISTAKES = {
         with symgrad.config.change_flags(device='cuda'):
             symgrad.function([], T.constant(1.0))
     """,
+    "shared_on_a_device_that_is_not_there": """
+        w = symgrad.shared(np.zeros((784, 30), 'float32'), 'w', target='cuda1')
+    """,
+    "target_that_is_no_device": """
+        x = T.fmatrix('x')
+        y = x.transfer('gpu')
+    """,
+    "transfer_to_a_device_that_is_not_there": """
+        x = T.fmatrix('x')
+        symgrad.function([x], T.exp(x).transfer('cuda0'))
+    """,
     "unknown_mode": """
         x = T.fvector('x')
         symgrad.function([x], x, mode='FASTER_RUN')

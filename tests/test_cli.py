@@ -47,9 +47,15 @@ def test_doctor(capsys):
     out = capsys.readouterr().out
     for word in ("Python", "numpy", "scipy", "BLAS of numpy", "floatX", "CUDA"):
         assert word in out
-    with config.change_flags(device="cuda0"):
+
+
+def test_doctor_fails_for_a_device_that_is_not_there(capsys, monkeypatch):
+    monkeypatch.setattr("symgrad.config.devices._examine", [lambda number: (f"no device {number}", "Get one.")])
+    with config.change_flags(device="cuda3"):
         assert main(["doctor"]) == 1
-    assert "device=cuda0 isn't available" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "device=cuda3 isn't available: no device 3. Get one. Or set device=cpu." in captured.err
+    assert "  cuda3 " in captured.out
 
 
 def test_the_command_without_words_helps_and_fails(capsys):

@@ -154,7 +154,7 @@ def test_a_misspelt_flag_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["gpu", "gpu0", "cuda", "cuda1"])
 def test_a_device_that_is_not_there_cannot_be_set(theano: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("symgrad.config.devices.device_problem", lambda name: "there is none")
+    monkeypatch.setattr("symgrad.config.devices._examine", [lambda number: ("there is none", "Get one.")])
     with pytest.raises(DeviceError, match="device=cpu"):
         theano.config.device = name
     assert theano.config.device == "cpu" == symgrad.config.device

@@ -41,6 +41,9 @@ VALUES = {  # a few valid values of each setting, as a program writes them
     "exception_verbosity": ["low", "high"],
     "threads": [1, 2, 64],
     "fusion": [True, False],
+    "allow_tf32": [True, False],
+    "memory_limit": [0, 1, 4096],
+    "sync": [True, False],
     "cpu_features": ["auto", "avx512", "avx2", "sse2", "neon"],
     "cache_dir": ["", os.path.abspath("cache")],
     "cache_size": [0, 1, 512],
@@ -287,7 +290,7 @@ def test_threads_takes_whole_numbers_only(fresh, value):
 @given(st.text(max_size=12) | st.integers() | st.none() | st.booleans() | st.floats() | st.binary(max_size=4))
 def test_no_value_is_accepted_by_accident(value):
     made = Config(load_settings(None, None, {}))
-    for name in set(SETTINGS) - {"data", "threads", "debug", "device", "cache_dir", "cache_size"}:
+    for name in set(SETTINGS) - {"data", "threads", "debug", "device", "cache_dir", "cache_size", "memory_limit"}:
         if value not in VALUES[name] and not (isinstance(value, str) and value.lower() in ("none", "true", "false")):
             assert f"{name} can't be" in error_of(setattr, made, name, value)
 
@@ -390,28 +393,46 @@ def test_text_of_the_object(fresh):
 # ---- devices ----
 
 
-def test_cpu_is_cpu_and_auto_says_once_what_it_chose(capsys, monkeypatch):
+@pytest.fixture
+def examined(monkeypatch):
+    """Say what the examination of a GPU finds."""
+
+    def say(problem, remedy):
+        monkeypatch.setattr(devices, "_examine", [lambda number: (problem and f"{problem} {number}", remedy)])
+
+    return say
+
+
+def test_cpu_is_cpu_and_auto_says_once_what_it_chose(capsys, monkeypatch, examined):
     monkeypatch.setattr(devices, "_said", set())
+    examined("there is no GPU", "Buy one.")
     assert resolve_device("cpu") == "cpu"
     assert capsys.readouterr().err == ""
     assert resolve_device("auto") == resolve_device("auto") == "cpu"
-    assert capsys.readouterr().err == f"symgrad: device=auto chose cpu: {device_problem('cuda')}\n"
+    assert capsys.readouterr().err == "symgrad: device=auto chose cpu: there is no GPU 0. Buy one\n"
+    examined("", "")
+    assert resolve_device("auto") == resolve_device("auto") == "cuda0"
+    assert capsys.readouterr().err == "symgrad: device=auto chose cuda0: this GPU can be used\n"
 
 
-@pytest.mark.parametrize("name", ["cuda", "cuda0", "cuda3"])
-@pytest.mark.parametrize(
-    ("cupy", "reason"), [(None, "CuPy isn't installed, and"), (object(), "CuPy is installed, but")]
-)
-def test_a_device_that_is_not_there_says_why_and_what_to_do(monkeypatch, name, cupy, reason):
-    monkeypatch.setattr("importlib.util.find_spec", lambda module: cupy)
+@pytest.mark.parametrize(("name", "meaning"), [("cuda", "cuda0"), ("cuda0", "cuda0"), ("cuda3", "cuda3")])
+def test_a_device_that_is_there_is_what_its_name_says(examined, name, meaning):
+    examined("", "")
+    assert resolve_device(name) == meaning and device_problem(name) == ""
+
+
+@pytest.mark.parametrize(("name", "number"), [("cuda", 0), ("cuda0", 0), ("cuda3", 3)])
+def test_a_device_that_is_not_there_says_why_and_what_to_do(examined, name, number):
+    examined("there is no GPU", "Buy one.")
     with config.change_flags(device=name):  # the name is fine; whether it is there is asked when it is used
         with pytest.raises(DeviceError) as caught:
             resolve_device()
         source = config.source_of("device")
     assert str(caught.value) == (
-        f"device={name} isn't available: {reason} this version of symgrad has no CUDA backend yet\n"
+        f"device={name} isn't available: there is no GPU {number}\n"
         f"  set by {source}\n"
-        "  Set device=cpu: symgrad.config.device = 'cpu', or SYMGRAD_FLAGS=device=cpu in the environment."
+        "  Buy one.\n"
+        "  Or set device=cpu: symgrad.config.device = 'cpu', or SYMGRAD_FLAGS=device=cpu in the environment."
     )
 
 

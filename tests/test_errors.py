@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import linecache
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -212,6 +212,20 @@ def text_of(name: str) -> str:
     pytest.fail(f"the program {name} raises nothing")
 
 
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the machine be one without CuPy and without a driver, whatever it has."""
+    from symgrad.backends.cupy import doctor
+
+    monkeypatch.setattr(doctor, "distributions", lambda: [])
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    monkeypatch.setattr(doctor, "driver_version", lambda: 0)
+    doctor.find_problem.cache_clear()
+    yield
+    doctor.find_problem.cache_clear()
+
+
+@pytest.mark.usefixtures("no_gpu")
 @pytest.mark.parametrize("name", [*PROGRAMS, *MISTAKES])
 def test_text_of_an_error(name: str, golden: Callable[[str, str], None]) -> None:
     golden(f"errors/{name}.txt", text_of(name))

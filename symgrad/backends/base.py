@@ -62,6 +62,10 @@ class Program(Protocol):
     """A plan made executable, for fixed sizes of inputs and shared variables."""
 
     @property
+    def device(self) -> Any:
+        """The device that shared variables have to be on; None is the host."""
+
+    @property
     def source(self) -> str:
         """The program as text."""
 

@@ -129,6 +129,9 @@ class Layouts:
             location = _seen_otherwise(how, source, shape)
         self.found[output] = location
 
+    def starts_late(self, variable: Variable) -> bool:
+        """Whether only the call knows where a variable starts in its memory."""
+        return self.of(variable).memory in self.starts
 
     def _number(self, variable: Variable) -> int | Variable:
         """Return an operand of a view as a number, if it is known once sizes are."""

@@ -45,6 +45,10 @@ class Stopwatch(Protocol):
     def clock(self) -> Clock:
         """What ticks mean."""
 
+    @property
+    def remark(self) -> str:
+        """How the program runs, if there is something to say."""
+
     def read(self) -> Sequence[int]:
         """Return a reading."""
 
@@ -62,6 +66,8 @@ class PythonStopwatch:
     restore : callable
         Makes the program run as before.
     """
+
+    remark = ""
 
     def __init__(self, kernels: Sequence[TimedKernel], restore: Callable[[], None]) -> None:
         self.kernels = kernels
@@ -122,6 +128,8 @@ class TimedKernel:
         How many threads run it.
     inside : Inside or None
         The programs that it calls.
+    device : str
+        Where it runs: ``cpu``, or the name of a GPU.
     """
 
     name: str
@@ -130,6 +138,7 @@ class TimedKernel:
     bytes: int = 0
     threads: int = 1
     inside: Inside | None = None
+    device: str = "cpu"
 
 
 def lines_of(step: Step | None) -> list[Source]:

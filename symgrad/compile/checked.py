@@ -77,6 +77,8 @@ class CheckedProgram:
     in which a slice is shorter than what its bounds say.
     """
 
+    device = None
+
     def __init__(
         self,
         checks: str,

@@ -18,7 +18,7 @@ from symgrad.compile.explaining import explain
 from symgrad.compile.modes import Mode
 from symgrad.compile.pipeline import Compiled, compile_graph, program_for
 from symgrad.compile.repeating import repeat
-from symgrad.config import config
+from symgrad.config import config, resolve_device
 from symgrad.debug.profiles import Profile
 from symgrad.debug.recording import Recorder
 from symgrad.errors import (
@@ -31,6 +31,7 @@ from symgrad.errors import (
 )
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import describe_operands
+from symgrad.graph.residence import adopted, find_device, on_device, placed
 from symgrad.graph.source import current_source
 from symgrad.graph.types import NUMPY_DTYPES, TensorType
 from symgrad.graph.variables import Container, SharedVariable
@@ -69,6 +70,8 @@ class Function:
         What is computed.
     name : str or None
         A name for people.
+    places : sequence of (str or None)
+        For each output, the GPU that it is returned on, or None for the host; empty if all go to the host.
     """
 
     noun: ClassVar[str] = "symgrad function"
@@ -82,10 +85,11 @@ class Function:
     name: str | None = None
     containers: Sequence[Container] | None = None
     _compiled: Compiled | None = None
+    places: Sequence[str | None] = ()
 
     def __post_init__(self) -> None:
         if self._compiled is None:
-            self._compiled = compile_graph(self.graph, self.mode, str(self), find_backend(config.backend))
+            self._compiled = compile_graph(self.graph, self.mode, str(self), find_backend(config.backend, resolve_device()))
         shared = self.rewritten.shared()
         if self.containers is None:
             self.containers = [variable.container for variable in shared]
@@ -153,13 +157,24 @@ class Function:
             if found is None:
                 found = self._bind(key) if self._recorder is None else self._recorder.bind(key)
             self._fast = self._entry(found[1])
+            arrays[count:] = [container.at(found[1].device) for container in self.containers or ()]
             try:
                 self._turn.take()
-                return found[1].run(*arrays)  # type: ignore[no-any-return]
+                results = found[1].run(*arrays)
+                return self._at_places(results) if self.places else results  # type: ignore[no-any-return]
             except Exception as error:
                 explain(error, self.inputs, arrays[:count])
             finally:
                 self._turn.give_back()
+
+    def _at_places(self, results: Sequence[Any]) -> tuple[Any, ...]:
+        """Return results where they are wanted; those on a device are the caller's to use there at once."""
+        devices = [None if place is None else find_device(place) for place in self.places]
+        found = tuple([placed(result, device) for result, device in zip(results, devices, strict=True)])
+        for device in devices:
+            if device is not None:
+                device.lend()
+        return found
 
     def _entry(self, program: Any) -> Any:
         """Return what answers the next call, if its arguments are like those of this one."""
@@ -234,6 +249,9 @@ class Function:
             if array is not None:
                 return array  # type: ignore[no-any-return]
         try:
+            if on_device(value):
+                device = getattr(self._compiled.backend, "device", None) if self._compiled else None
+                return adopted(spec.variable.type, value, device, spec.strict, spec.allow_downcast)  # type: ignore[no-any-return]
             return spec.variable.type.convert(value, spec.strict, spec.allow_downcast)  # type: ignore[no-any-return]
         except (DTypeError, ShapeError) as error:
             kind = CallError if isinstance(error, DTypeError) else CallShapeError
@@ -395,7 +413,7 @@ class Function:
         ]
         return type(self)(
             self.graph, self.inputs, self.mode, self.keys, self.single, name or self.name, containers,
-            self._compiled.apart(),
+            self._compiled.apart(), self.places,
         )  # fmt: skip
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -403,7 +421,7 @@ class Function:
         specs = [(spec.name, spec.default, spec.strict, spec.allow_downcast) for spec in self.inputs]
         shared = list(zip(self._shared, self.containers or (), strict=True))
         mode = self.mode.rewrites, self.mode.checks
-        return _rebuild, (type(self), roots, specs, mode, self.keys, self.single, self.name, shared)
+        return _rebuild, (type(self), roots, specs, mode, self.keys, self.single, self.name, shared, self.places)
 
 
 _TAKING_FLOATS: WeakSet[Function] = WeakSet()
@@ -448,11 +466,13 @@ def _numbers_for(spec: InputSpec) -> Number:
 
 
 def _rebuild(
-    kind: type[Function], roots: Any, specs: Any, mode: Any, keys: Any, single: bool, name: str | None, shared: Any
+    kind: type[Function], roots: Any, specs: Any, mode: Any, keys: Any, single: bool, name: str | None, shared: Any,
+    places: Sequence[str | None] = (),
 ) -> Function:
     graph = ClosedGraph(*roots)
     inputs = [InputSpec(variable, *spec) for variable, spec in zip(graph.inputs, specs, strict=True)]
     function = kind(graph, inputs, Mode(*mode), keys, single, name)
+    function.places = places
     known = dict(shared)
     function.containers = [known.get(variable, variable.container) for variable in function._shared]
     return function

@@ -11,11 +11,15 @@ from symgrad.compile.executable import Function, InputSpec
 from symgrad.compile.modes import find_mode
 from symgrad.config import SETTINGS, config
 from symgrad.config.devices import resolve_device
+from symgrad.errors import DeviceError
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.garbage import no_garbage_collection
 from symgrad.graph.op import user_error
+from symgrad.graph.residence import HOST
+from symgrad.graph.source import current_source
 from symgrad.graph.traversal import substitute
 from symgrad.graph.variables import Variable
+from symgrad.ops.identity import Transfer
 from symgrad.ops.promotion import as_operand
 from symgrad.rewriting.engine import RULES
 
@@ -176,9 +180,10 @@ def compile_as(
     no_default_updates: bool | Sequence[Any],
 ) -> _Function:
     """Compile a function of a class of functions; see `function`."""
-    resolve_device(config.device)
+    device = resolve_device()
     specs = [_input(entry, allow_input_downcast) for entry in _as_sequence(inputs)]
     variables, keys, single = _outputs(outputs)
+    places = _places(variables, device)
     with no_garbage_collection():
         graph = close_graph(
             [spec.variable for spec in specs], variables, updates, givens,
@@ -186,7 +191,29 @@ def compile_as(
         )  # fmt: skip
     if any(spec.variable.owner is not None for spec in specs):
         graph, specs = _with_leaves(graph, specs)
-    return kind(graph, specs, find_mode(mode), keys, single, name)
+    compiled = kind(graph, specs, find_mode(mode), keys, single, name)
+    compiled.places = places
+    return compiled
+
+
+def _places(outputs: Sequence[Any], device: str) -> tuple[str | None, ...]:
+    """Return for each output the GPU that it is to be returned on, or None; nothing if there are none such.
+
+    Raises
+    ------
+    DeviceError
+        If there is one, and the function runs on the CPU.
+    """
+    targets = [v.owner.op.target if v.owner is not None and isinstance(v.owner.op, Transfer) else HOST for v in outputs]
+    if set(targets) <= {HOST}:
+        return ()
+    if device == HOST:
+        output, target = next((v, t) for v, t in zip(outputs, targets, strict=True) if t != HOST)
+        raise user_error(
+            DeviceError, f"an output is transferred to {target}, and the function runs on the CPU", [output],
+            f"Set symgrad.config.device = {target!r} before the function is compiled, or return it without transfer.",
+        )  # fmt: skip
+    return tuple([None if target == HOST else resolve_device(target, str(current_source() or "")) for target in targets])
 
 
 def _with_leaves(graph: ClosedGraph, specs: list[InputSpec]) -> tuple[ClosedGraph, list[InputSpec]]:

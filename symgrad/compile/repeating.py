@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import CallError
+from symgrad.graph.residence import on_host
 
 
 def repeat(function: Any, sequences: Sequence[Any]) -> Any:
@@ -46,7 +47,7 @@ def _rows(function: Any, sequences: Sequence[Any]) -> list[np.ndarray]:
     rows = []
     for position, (sequence, spec) in enumerate(zip(sequences, function.inputs, strict=True)):
         kind = spec.variable.type
-        array = np.asarray(sequence)
+        array = np.asarray(on_host(sequence))
         if array.ndim != kind.ndim + 1:
             raise CallError(
                 f"sequence {position} of repeat needs {kind.ndim + 1} axes, one more than its input {spec.variable}, "
@@ -60,7 +61,7 @@ def _rows(function: Any, sequences: Sequence[Any]) -> list[np.ndarray]:
         rows.append(array)
     if len({len(array) for array in rows}) > 1:
         raise CallError(f"sequences of repeat differ in length: {', '.join(str(len(array)) for array in rows)}")
-    stored = [container.value for container in function.containers]
+    stored = [container.value for container in function.containers if isinstance(container.value, np.ndarray)]
     return [row.copy() if any(np.may_share_memory(row, value) for value in stored) else row for row in rows]
 
 
@@ -68,8 +69,8 @@ def _call(function: Any, rows: Sequence[np.ndarray], number: int) -> list[np.nda
     """Return the results of one step, called from Python."""
     results = function(*[row[number, ...] for row in rows])
     if function.single:
-        return [results]
-    return list(results.values()) if function.keys is not None else list(results)
+        return [on_host(results)]
+    return [on_host(result) for result in (results.values() if function.keys is not None else results)]
 
 
 def _without_steps(function: Any) -> list[np.ndarray]:

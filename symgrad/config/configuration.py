@@ -61,6 +61,9 @@ class Config:
     exception_verbosity: str
     threads: int
     fusion: bool
+    allow_tf32: bool
+    memory_limit: int
+    sync: bool
     cpu_features: str
     cache_dir: str
     cache_size: int

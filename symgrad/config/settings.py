@@ -179,6 +179,27 @@ _ROWS = (
         used_by="the native backend",
     ),
     Setting(
+        "allow_tf32",
+        Boolean(),
+        False,
+        "Whether float32 products on a GPU may round their factors to 10 bits, and be several times as fast.",
+        used_by="the CUDA backend",
+    ),
+    Setting(
+        "memory_limit",
+        WholeNumber(),
+        0,
+        "How many MiB of each GPU's memory this process may take; 0 for all that there is.",
+        used_by="the CUDA backend",
+    ),
+    Setting(
+        "sync",
+        Boolean(),
+        False,
+        "Whether the host waits for each kernel on a GPU, so that an error comes from the very one that failed.",
+        used_by="the CUDA backend",
+    ),
+    Setting(
         "cpu_features",
         Choice(("auto", "avx512", "avx2", "sse2", "neon")),
         "auto",

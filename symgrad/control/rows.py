@@ -12,7 +12,7 @@ from symgrad.kernels.grammar import Evaluate
 from symgrad.rewriting.engine import Context, rule
 
 
-@rule("canonicalize", RowByRow, backends=("native",),
+@rule("canonicalize", RowByRow, backends=("native", "cuda"),
       reason="an op that has a kernel needn't run in Python, row by row")  # fmt: skip
 def rows_are_rounds_of_a_loop(node: Apply, context: Context) -> Any:
     op: Any = node.op

@@ -47,6 +47,18 @@ def machine_peak(threads: int) -> Peak:
     return Peak(_product_speed(threads), _copy_speed(threads))
 
 
+def peak_of(device: str, threads: int) -> Peak:
+    """Return the peak of so many threads of this machine, or of a GPU as a whole."""
+    return machine_peak(threads) if device == "cpu" else _gpu_peak(device)
+
+
+@cache
+def _gpu_peak(device: str) -> Peak:
+    from symgrad.backends.cupy.peaks import gpu_speeds
+
+    return Peak(*gpu_speeds(device))
+
+
 def _product_speed(threads: int) -> float:
     left = np.full((MATRIX_SIZE, MATRIX_SIZE), 0.5, np.float32)
     result = np.empty_like(left)

@@ -42,6 +42,8 @@ class ProfileRow:
         How many threads ran it.
     lines : tuple of str
         The user's lines that it came from.
+    device : str
+        Where it runs: ``cpu``, or the name of a GPU.
     """
 
     name: str
@@ -52,6 +54,7 @@ class ProfileRow:
     bytes: float = 0
     threads: int = 1
     lines: tuple[str, ...] = ()
+    device: str = "cpu"
 
     @property
     def microseconds(self) -> float:
@@ -70,17 +73,20 @@ class ProfileRow:
 
     @property
     def arithmetic_fraction(self) -> float:
-        """Its operations a second, as a part of what a large matrix product of float32 reaches on as many threads."""
-        from symgrad.debug.peaks import machine_peak
+        """Its operations a second, as a part of what a large matrix product of float32 reaches on as many threads.
 
-        return self.gigaflops * 1e9 / machine_peak(self.threads).flops
+        On a GPU: on all of it.
+        """
+        from symgrad.debug.peaks import peak_of
+
+        return self.gigaflops * 1e9 / peak_of(self.device, self.threads).flops
 
     @property
     def memory_fraction(self) -> float:
         """Its bytes a second, as a part of what a large copy reaches; more than 1 where caches hold the data."""
-        from symgrad.debug.peaks import machine_peak
+        from symgrad.debug.peaks import peak_of
 
-        return self.gigabytes * 1e9 / machine_peak(self.threads).bandwidth
+        return self.gigabytes * 1e9 / peak_of(self.device, self.threads).bandwidth
 
 
 @dataclass(eq=False)
@@ -163,6 +169,12 @@ class Profile:
         return max((program.memory for program in programs), default=0)
 
     @property
+    def remarks(self) -> list[str]:
+        """How the programs run, where there is something to say: why one isn't a CUDA graph."""
+        programs = self._recorder.stopwatches.values() if self._recorder else ()
+        return list(dict.fromkeys(stopwatch.remark for stopwatch in programs if stopwatch.remark))
+
+    @property
     def rows(self) -> list[ProfileRow]:
         """The kernels, the slowest first; nothing if no call was profiled."""
         if not self.calls:
@@ -184,7 +196,7 @@ class Profile:
         lines = tuple(dict.fromkeys(map(str, kernel.lines)))
         return ProfileRow(
             kernel.name, found.calls, seconds, self._share(seconds), found.flops / found.calls,
-            found.bytes / found.calls, kernel.threads, lines,
+            found.bytes / found.calls, kernel.threads, lines, kernel.device,
         )  # fmt: skip
 
     def _share(self, seconds: float) -> float:
@@ -208,6 +220,7 @@ class Profile:
             f"{self.function}: {self.calls} calls, {self.seconds * 1e3:.3f} ms, {each:.2f} us a call; "
             f"{size_text(self.memory)} of memory"
         )
+        yield from self.remarks
         rows, left_out = _worth_showing(self.rows)
         cells = [HEADINGS, *map(_cells, rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

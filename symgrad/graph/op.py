@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, ClassVar, NamedTuple
 from weakref import WeakSet
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from symgrad.config import config
 from symgrad.errors import DTypeError, Float64Warning, GradientError, OperandDescription, SymgradError, render
+from symgrad.graph.dtypes import HALVES, is_half
 from symgrad.graph.source import Source, attributed_to, current_source, operand_texts
 from symgrad.graph.test_values import note_test_values
 from symgrad.graph.traversal import applies_before
@@ -168,9 +170,37 @@ registry = _Registry()
 
 
 def register(op_class: type[Op]) -> type[Op]:
-    """Class decorator: enter an op into the registry that the conformance suite and the reference pages read."""
+    """Class decorator: enter an op into the registry that the conformance suite and the reference pages read.
+
+    On floats of 16 bits its `evaluate` computes in float32, and rounds each result once; ops that take any type (they
+    compute nothing themselves) get them as they are.
+    """
     registry.ops[op_class.__name__] = op_class
+    if not op_class.takes_any_type:
+        op_class.evaluate = computed_in_float32(op_class.evaluate)  # type: ignore[method-assign]
     return op_class
+
+
+def computed_in_float32(evaluate: Callable[..., Sequence[np.ndarray]]) -> Callable[..., Sequence[np.ndarray]]:
+    """Return a method like `Op.evaluate` that computes on floats of 16 bits in float32."""
+    if hasattr(evaluate, "on_halves_themselves"):
+        return evaluate
+
+    @wraps(evaluate)
+    def run(op: Op, *inputs: np.ndarray) -> Sequence[np.ndarray]:
+        if not any(map(is_half, inputs)):
+            return evaluate(op, *inputs)
+        results = evaluate(op, *[array.astype("float32") if is_half(array) else array for array in inputs])
+        kinds = op.infer(*[Operand(TensorType(array.dtype, array.shape)) for array in inputs])
+        rounded = [isinstance(kind, TensorType) and kind.dtype in HALVES for kind in kinds]
+        with np.errstate(all="ignore"):
+            return [
+                np.asarray(result).astype(kind.dtype) if is_rounded else result  # type: ignore[attr-defined]
+                for result, kind, is_rounded in zip(results, kinds, rounded, strict=True)
+            ]
+
+    run.on_halves_themselves = evaluate  # type: ignore[attr-defined]
+    return run
 
 
 def apply_op(op: Op, inputs: Sequence[Variable]) -> Apply:

@@ -111,7 +111,7 @@ def _own_value(variable: Variable) -> Any:
             text = f"the test value of {variable} doesn't have its type: {error}"
             raise type(error)(render(text, str(variable.source or ""))) from None
     if isinstance(variable, SharedVariable):
-        return variable.container.value
+        return variable.container.on_host()
     return None
 
 

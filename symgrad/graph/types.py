@@ -10,13 +10,9 @@ import numpy as np
 
 from symgrad.config import config
 from symgrad.errors import DTypeError, RankError, ShapeError, render
+from symgrad.graph.dtypes import BFLOAT16, DTYPES, NUMPY_DTYPES, kind_of
 from symgrad.graph.source import current_source
 
-DTYPES = (
-    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
-    "float16", "float32", "float64", "complex64", "complex128",
-)  # fmt: skip
-NUMPY_DTYPES = {name: np.dtype(name) for name in DTYPES}
 _NAMES = {dtype: name for name, dtype in NUMPY_DTYPES.items()}
 
 
@@ -34,6 +30,7 @@ def dtype_name(dtype: Any) -> str:
     ('float32', 'int8')
     """
     if isinstance(dtype, str) and dtype in NUMPY_DTYPES:
+        NUMPY_DTYPES[dtype]  # which says it where a dtype's package is missing
         return dtype
     if isinstance(dtype, np.dtype) and dtype in _NAMES:
         return _NAMES[dtype]
@@ -44,10 +41,11 @@ def dtype_name(dtype: Any) -> str:
     except (TypeError, ValueError):
         name = str(dtype)
     if name not in NUMPY_DTYPES:
-        near = difflib.get_close_matches(name, DTYPES, n=1)
+        near = difflib.get_close_matches(name, (*DTYPES, BFLOAT16), n=1)
         meant = f"Did you mean {near[0]!r}? " if near else ""
         headline = f"{name!r} isn't a dtype that symgrad knows"
-        raise DTypeError(render(headline, str(current_source() or ""), (), f"{meant}It knows {', '.join(DTYPES)}."))
+        remedy = f"{meant}It knows {', '.join((*DTYPES, BFLOAT16))}."
+        raise DTypeError(render(headline, str(current_source() or ""), (), remedy))
     return name
 
 
@@ -289,11 +287,12 @@ def _is_configured_float(dtype: str) -> bool:
 
 def _fits(array: np.ndarray, converted: np.ndarray, target: np.dtype, allow_downcast: bool | None) -> bool:
     """Whether Python numbers may become `target`: exactly, or a float becoming the configured float."""
-    if array.dtype.kind == "f" and target.kind in "fc":
+    kind, target_kind = kind_of(array.dtype), kind_of(target)
+    if kind == "f" and target_kind in "fc":
         if target.itemsize >= array.dtype.itemsize or bool(np.array_equal(converted, array, equal_nan=True)):
             return True
         return allow_downcast is None and _is_configured_float(target.name)
-    if array.dtype.kind in "fc" and target.kind in "iub":
+    if kind in "fc" and target_kind in "iub":
         return False
     return bool(np.array_equal(converted, array))
 

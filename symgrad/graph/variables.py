@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from symgrad.config import config
+from symgrad.graph.residence import Device, on_host, placed
 from symgrad.graph.source import Source, current_source
 from symgrad.graph.types import TensorType, Type
 
@@ -127,16 +128,34 @@ class Constant(Variable):
 
 
 class Container:
-    """The storage of a shared variable: functions that share memory hold the same container."""
+    """The storage of a shared variable: functions that share memory hold the same container.
+
+    Attributes
+    ----------
+    value : ndarray, array of a device, or what else the variable's type holds
+        The value, where it was put or used last.
+    """
 
     __slots__ = ("value",)
 
-    def __init__(self, value: np.ndarray) -> None:
+    def __init__(self, value: Any) -> None:
         self.value = value
 
-    def __getstate__(self) -> tuple[None, dict[str, np.ndarray]]:
-        """Return what the newer protocols of pickle take by themselves, for the older ones."""
-        return None, {"value": self.value}
+    def on_host(self) -> Any:
+        """Return the value as it is on the host: a new array if it lies on a device, else the storage itself."""
+        value = self.value
+        return value if type(value) is np.ndarray else on_host(value)
+
+    def at(self, device: Device | None) -> Any:
+        """Return the value where `device` is, None being the host; one that lies elsewhere moves there."""
+        value = self.value
+        if device is not None or type(value) is not np.ndarray:
+            self.value = value = placed(value, device)
+        return value
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        """Return the value as it is on the host: files are read where there may be no device."""
+        return None, {"value": self.on_host()}
 
 
 class SharedVariable(Variable):
@@ -153,7 +172,7 @@ class SharedVariable(Variable):
 
     __slots__ = ("container", "default_update")
 
-    def __init__(self, type: Type, value: np.ndarray, name: str | None = None) -> None:
+    def __init__(self, type: Type, value: Any, name: str | None = None) -> None:
         super().__init__(type, name=name)
         self.container = Container(value)
         self.default_update: Variable | None = None

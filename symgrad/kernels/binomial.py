@@ -36,7 +36,7 @@ REJECTION_DRAWS = range(2, 255)
 _ELEMENTS_PER_CHUNK = 1 << 14
 
 # log k! - ((k + 1/2) log(k + 1) - (k + 1) + log(2 pi) / 2) for k = 0 to 9.
-_STIRLING_CORRECTIONS = np.array(
+STIRLING_CORRECTIONS = np.array(
     [
         0.08106146679532726,
         0.0413406959554093,
@@ -244,5 +244,5 @@ def _stirling_correction(values: NDArray[np.float64]) -> NDArray[np.float64]:
     following = values + 1.0
     square = following * following
     series = (1.0 / 12 - (1.0 / 360 - (1.0 / 1260) / square) / square) / following
-    table = _STIRLING_CORRECTIONS[np.minimum(values, len(_STIRLING_CORRECTIONS) - 1).astype(np.int64)]
-    return np.where(values < len(_STIRLING_CORRECTIONS), table, series)
+    table = STIRLING_CORRECTIONS[np.minimum(values, len(STIRLING_CORRECTIONS) - 1).astype(np.int64)]
+    return np.where(values < len(STIRLING_CORRECTIONS), table, series)

@@ -21,7 +21,7 @@ from symgrad.kernels.random_parameters import Shape, allocate, flat_parameter, r
 
 CATEGORY_DRAW = 255  # binomial counts, which rows of several trials are made of, use the draws below
 
-_SUM_TOLERANCE = 1e-3
+SUM_TOLERANCE = 1e-3
 _ROWS_PER_CHUNK = 1 << 12
 
 
@@ -236,7 +236,7 @@ def _require_distribution(name: str, weights: NDArray[np.float64]) -> None:
     """Raise ValueError unless every row is non-negative and adds up to one."""
     require(f"{name} must be finite and not negative", weights, (weights >= 0) & (weights < np.inf))
     sums = weights.sum(axis=-1)
-    require(f"{name} must add up to 1 along the last axis", sums, np.abs(sums - 1) <= _SUM_TOLERANCE)
+    require(f"{name} must add up to 1 along the last axis", sums, np.abs(sums - 1) <= SUM_TOLERANCE)
 
 
 def _one_hot_rows(state: Lanes, rows: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,7 @@ class Map(Kernel):
 
 @dataclass(frozen=True)
 class Reduction(Kernel):
-    """``output = function`` accumulated along `axes`, in `dtype`."""
+    """``output = function`` accumulated along `axes`, in `dtype`; floats of 16 bits in float32, and rounded once."""
 
     function: ScalarFunction
     axes: tuple[int, ...]
@@ -266,7 +266,19 @@ class Branch(Kernel):
 
 @dataclass(frozen=True)
 class Evaluate(Kernel):
-    """An op without a kernel: `evaluate` computes new output arrays."""
+    """An op without a kernel: `evaluate` computes new output arrays.
+
+    Parameters
+    ----------
+    name : str
+        The op's name.
+    evaluate : callable
+        Its NumPy meaning.
+    attributes : tuple of (str, value)
+        ``"op"``, the op's class with its module, and the op's own fields: by these a backend finds a function of its own
+        that computes the same. `evaluate` alone says what the kernel means, so they aren't compared.
+    """
 
     name: str
     evaluate: Callable[..., Sequence[np.ndarray]]
+    attributes: tuple[tuple[str, Any], ...] = field(default=(), compare=False, repr=False)

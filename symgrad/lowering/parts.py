@@ -5,12 +5,13 @@ The parts depend on sizes only, so the result is the same for every number of th
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from symgrad.graph.dtypes import HALVES
 from symgrad.graph.op import Operand
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Variable
@@ -26,34 +27,63 @@ _ADD = ScalarFunction("add", np.add)
 _SQUARE = ScalarFunction("sqr", np.square)
 
 
-def in_parts(steps: Sequence[Step], types: MutableMapping[Variable, Operand]) -> list[Step]:
+Choice = Callable[[Sequence[int], Sequence[int]], tuple[int, int]]
+"""``choose(shape, axes)`` returns along which of the reduced axes to cut a total, and into how many parts; 1 is none."""
+
+
+def by_rows(shape: Sequence[int], axes: Sequence[int]) -> tuple[int, int]:
+    """Cut large totals along the first axis, into parts that a thread takes some microseconds for."""
+    if prod(shape) < LEAST_ELEMENTS or (tuple(axes) != tuple(range(len(shape))) and tuple(axes) != (0,)):
+        return 0, 1
+    wanted = prod(shape) // PART
+    best = nearest_divisor(shape[0], wanted)
+    return 0, best if 4 * best >= min(wanted, 16) else 1
+
+
+def nearest_divisor(size: int, wanted: int) -> int:
+    """Return the divisor of a size that is nearest to a number of parts.
+
+    Examples
+    --------
+    >>> nearest_divisor(60, 7), nearest_divisor(13, 5)
+    (6, 1)
+    """
+    divisors = [count for count in range(1, min(size, 8 * max(wanted, 1)) + 1) if size % count == 0]
+    return min(divisors, key=lambda count: abs(count - wanted))
+
+
+def in_parts(
+    steps: Sequence[Step], types: MutableMapping[Variable, Operand], choose: Choice = by_rows
+) -> list[Step]:
     """Return steps in which large totals are taken in parts; `types` gets those of new variables."""
     found: list[Step] = []
     known: dict[Any, Variable] = {}
     for step in steps:
-        found.extend(_parts_of(step, types, known))
+        found.extend(_parts_of(step, types, known, choose))
     return found
 
 
-def _parts_of(step: Step, types: MutableMapping[Variable, Operand], known: dict[Any, Variable]) -> list[Step]:
+def _parts_of(
+    step: Step, types: MutableMapping[Variable, Operand], known: dict[Any, Variable], choose: Choice
+) -> list[Step]:
     """Return the steps of a large total; `known` are the parts' totals that are there already."""
     kernel = step.kernel
     is_square = isinstance(kernel, Library) and kernel.name == "sum_of_squares"
     if not is_square and not isinstance(kernel, Reduction):
         return [step]
     kind: Any = types[step.inputs[0]].type
-    if not kind.is_static or prod(kind.shape) < LEAST_ELEMENTS:
-        return [step]
     axes = kernel.axes if isinstance(kernel, Reduction) else tuple(range(kind.ndim))
-    parts = _number_of_parts(kind.shape, axes)
+    if not kind.is_static or not axes or 0 in kind.shape or kind.dtype in HALVES:  # these are rounded once, at the end
+        return [step]
+    cut_axis, parts = choose(kind.shape, axes)
     if parts == 1:
         return [step]
     writer = _Writer(step, types)
     reduction = kernel if isinstance(kernel, Reduction) else Reduction(_ADD, axes, False, kind.dtype)
     function, dtype = reduction.function, reduction.dtype
     key = step.inputs[0], is_square, function, axes, dtype
-    shape = (parts, kind.shape[0] // parts, *kind.shape[1:])
-    inner = tuple([axis + 1 for axis in axes])
+    shape = (*kind.shape[:cut_axis], parts, kind.shape[cut_axis] // parts, *kind.shape[cut_axis + 1 :])
+    inner = tuple([axis + (axis >= cut_axis) for axis in axes])
     rest = [size for axis, size in enumerate(shape) if axis not in inner]
     if key not in known:
         operand = step.inputs[0]
@@ -61,24 +91,15 @@ def _parts_of(step: Step, types: MutableMapping[Variable, Operand], known: dict[
             operand = writer.add(Map(_SQUARE), operand, kind.shape, dtype)
         cut = writer.add(View(Reshape(shape)), operand, shape, kind.dtype)
         known[key] = writer.add(Reduction(function, inner, False, dtype), cut, rest, dtype)
-    total = Reduction(function, (0,), False, dtype)
+    place = sum(axis not in axes for axis in range(cut_axis))
+    total = Reduction(function, (place,), False, dtype)
     if not reduction.keepdims:
         writer.finish(total, known[key])
         return writer.steps
-    whole = writer.add(total, known[key], rest[1:], dtype)
+    whole = writer.add(total, known[key], [*rest[:place], *rest[place + 1 :]], dtype)
     kept: Any = types[step.outputs[0]].type
     writer.finish(View(Reshape(tuple(kept.shape))), whole)
     return writer.steps
-
-
-def _number_of_parts(shape: Sequence[int], axes: Sequence[int]) -> int:
-    """Return how many parts the first axis falls into: a divisor of it that gives parts of a good size; 1 if none."""
-    if tuple(axes) != tuple(range(len(shape))) and tuple(axes) != (0,):
-        return 1
-    wanted = prod(shape) // PART
-    divisors = [part for part in range(1, min(shape[0], 8 * wanted) + 1) if shape[0] % part == 0]
-    best = min(divisors, key=lambda part: abs(part - wanted))
-    return best if 4 * best >= min(wanted, 16) else 1
 
 
 class _Writer:

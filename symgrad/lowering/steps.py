@@ -92,4 +92,11 @@ def lower(graph: ClosedGraph) -> list[Step]:
 
 def _kernel(node: Apply) -> Kernel:
     kernel: Kernel | None = node.op.lower(node)
-    return Evaluate(node.op.name, node.op.evaluate) if kernel is None else kernel
+    return Evaluate(node.op.name, node.op.evaluate, _attributes(node.op)) if kernel is None else kernel
+
+
+def _attributes(op: Any) -> tuple[tuple[str, Any], ...]:
+    """Return by what a backend knows an op that has no kernel."""
+    kind = type(op)
+    fields = getattr(op, "__dataclass_fields__", ())
+    return (("op", f"{kind.__module__}.{kind.__qualname__}"), *[(name, getattr(op, name)) for name in fields])

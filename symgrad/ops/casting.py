@@ -10,8 +10,9 @@ import numpy as np
 
 from symgrad.config import config
 from symgrad.errors import DTypeError
+from symgrad.graph.dtypes import HALVES, NUMPY_DTYPES, is_half, kind_of
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, preparing_operands, register
-from symgrad.graph.types import NUMPY_DTYPES, TensorType, dtype_name
+from symgrad.graph.types import TensorType, dtype_name
 from symgrad.graph.variables import Apply, Constant, make_constant
 from symgrad.kernels.grammar import Map, ScalarFunction
 from symgrad.ops.promotion import as_operand, float_of, is_complex, is_discrete
@@ -30,13 +31,13 @@ class Cast(Op):
         return f"cast_{self.dtype}"
 
     def infer(self, x: Any) -> list[TensorType]:
-        if NUMPY_DTYPES[x.type.dtype].kind == "c" and NUMPY_DTYPES[self.dtype].kind != "c":
+        if kind_of(x.type.dtype) == "c" and kind_of(self.dtype) != "c":
             raise InferenceError(DTypeError, f"a complex tensor can't be cast to {self.dtype}")
         return [x.type.with_dtype(self.dtype)]
 
     def evaluate(self, x: np.ndarray) -> list[np.ndarray]:
         with np.errstate(all="ignore"):
-            return [x.astype(self.dtype)]
+            return [_CastFunction(self.dtype)(x)]
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         (x,) = inputs
@@ -71,11 +72,16 @@ class Cast(Op):
 
 @dataclass(frozen=True)
 class _CastFunction:
+    """NumPy's ``astype``; to and from floats of 16 bits by way of float32, as on all backends."""
+
     dtype: str
 
     def __call__(self, x: Any, out: Any = None) -> Any:
+        x = np.asarray(x)
+        if self.dtype in HALVES or is_half(x):
+            x = x.astype("float32", copy=False)
         if out is None:
-            return np.asarray(x).astype(self.dtype)
+            return x.astype(self.dtype)
         np.copyto(out, x, casting="unsafe")
         return out
 

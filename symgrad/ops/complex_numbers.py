@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.graph.dtypes import widened
 from symgrad.kernels.special_functions import given
 from symgrad.ops.casting import cast
 from symgrad.ops.creation import zeros_like
@@ -29,8 +30,7 @@ from symgrad.ops.promotion import (
 
 def made_of_reals(*dtypes: str) -> tuple[tuple[str, ...], str]:
     """Operands meet in a common float, and the result is complex."""
-    common = float_of(upcast(*dtypes))
-    common = "float32" if common == "float16" else common
+    common = widened(float_of(upcast(*dtypes)))
     return (common,) * len(dtypes), complex_of(common)
 
 

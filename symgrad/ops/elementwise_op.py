@@ -11,8 +11,9 @@ import numpy as np
 
 from symgrad.config import config
 from symgrad.errors import DTypeError, GradientError, ShapeError
+from symgrad.graph.dtypes import NUMPY_DTYPES, kind_of
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, Undefined, register, user_error
-from symgrad.graph.types import NUMPY_DTYPES, TensorType
+from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels.checks import mismatch
 from symgrad.kernels.grammar import Map, ScalarFunction
@@ -124,7 +125,7 @@ def _result_type(
     """Return the type of a function's result; deep graphs ask for the same over and over. The settings decide too."""
     dtypes = [kind.dtype for kind in types]
     for dtype in dtypes:
-        if NUMPY_DTYPES[dtype].kind not in kinds:
+        if kind_of(dtype) not in kinds:
             raise InferenceError(DTypeError, f"{name} doesn't take {dtype}")
     return TensorType(rule(*dtypes)[1], *broadcast_shapes(name, types))
 
@@ -205,7 +206,7 @@ class Elementwise(Op):
     def samples(cls) -> Iterable[tuple[Elementwise, Sample]]:
         for name, row in rows.items():
             for dtype in NUMPY_DTYPES:
-                error = None if NUMPY_DTYPES[dtype].kind in row.kinds else DTypeError
+                error = None if kind_of(dtype) in row.kinds else DTypeError
                 operands = _operands(row, dtype, [(2, 3)] * row.arity)
                 yield cls(name), Sample(operands, error, row.differentiable)
             dtype = next(
@@ -373,7 +374,7 @@ def call_row(row: Row, *operands: Any) -> Any:
 
 
 def _accepts(row: Row, dtypes: Sequence[str]) -> bool:
-    return all(NUMPY_DTYPES[dtype].kind in row.kinds for dtype in dtypes)
+    return all(kind_of(dtype) in row.kinds for dtype in dtypes)
 
 
 def elementwise(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from symgrad.errors import DTypeError, RangeError, ShapeError
+from symgrad.graph.dtypes import widened
 from symgrad.graph.op import user_error
 from symgrad.graph.variables import Variable
 from symgrad.ops.axes import checked_axis, swapaxes
@@ -34,8 +35,7 @@ def _scale(norm: str | None, is_inverse: bool, where: str) -> str:
 def _numbers(x: Any) -> Any:
     """Return numbers of a dtype that transforms know."""
     x = as_operand(x)
-    dtype = float_of(x.type.dtype)
-    return cast(x, "float32" if dtype == "float16" else dtype)
+    return cast(x, widened(float_of(x.type.dtype)))
 
 
 def _of_size(x: Any, axis: int, size: Any) -> Any:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import DTypeError, ShapeError
+from symgrad.graph.dtypes import kind_of
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
-from symgrad.graph.types import NUMPY_DTYPES, TensorType
+from symgrad.graph.types import TensorType
 from symgrad.ops.comparison import eq, or_
 from symgrad.ops.creation import arange
 from symgrad.ops.elementwise import switch
@@ -167,7 +168,7 @@ class InverseRealFourier(OnStacks):
 
     def infer(self, x: Any, size: Any) -> list[TensorType]:
         _check_axes("irfft", x, [max(x.type.ndim - 1, 0)])
-        if not is_complex(x.type.dtype) or NUMPY_DTYPES[size.type.dtype].kind not in "iu" or size.type.ndim:
+        if not is_complex(x.type.dtype) or kind_of(size.type.dtype) not in "iu" or size.type.ndim:
             raise InferenceError(DTypeError, f"irfft takes complex numbers and a size, got {x.type} and {size.type}")
         last = None if size.known is None else int(size.known)
         half = x.type.shape[-1]

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.config import SETTINGS
 from symgrad.errors import RangeError
 from symgrad.graph.op import Disconnected, Op, Sample, Undefined, register, user_error
+from symgrad.graph.source import current_source
 from symgrad.graph.types import Type
 from symgrad.graph.variables import Apply
 from symgrad.kernels.grammar import Same, View
@@ -201,6 +203,26 @@ class WithInputs(Identity):
         yield cls(), Sample((spread(2, 0, dtype="int8"),))
 
 
+@register
+@dataclass(frozen=True)
+class Transfer(Identity):
+    """The operand itself; as an output of a function, it is returned where `target` is."""
+
+    target: str
+
+    @property
+    def name(self) -> str:
+        return "transfer"
+
+    def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        return [_unless_discrete(inputs[0], cotangents[0])]
+
+    @classmethod
+    def samples(cls) -> Iterable[tuple[Op, Sample]]:
+        yield cls("cpu"), Sample((spread(2, 3),))
+        yield cls("cuda0"), Sample((spread(2, 0, dtype="int8"),))
+
+
 def _unless_discrete(x: Any, cotangent: Any) -> Any:
     return Disconnected(f"{x} is {x.type.dtype}") if is_discrete(x.type.dtype) else cotangent
 
@@ -333,6 +355,40 @@ def grad_clip(x: Any, lower_bound: float, upper_bound: float) -> Any:
     return ClipGradient(low, high)(as_operand(x))
 
 
+def transfer(x: Any, target: str | None) -> Any:
+    """Return `x`, which as an output of a function is returned on a device: as an array of that GPU, not of NumPy.
+
+    Inside an expression it changes nothing: where values are computed is decided when a function is compiled.
+
+    Parameters
+    ----------
+    x : tensor
+        Any dtype and shape.
+    target : str or None
+        ``cpu``, ``cuda0``, ``cuda1``; None leaves `x` as it is.
+
+    Raises
+    ------
+    ConfigError
+        If there is no device of that name.
+
+    Notes
+    -----
+    Keeps the behaviour of Theano's ``transfer``. A function that runs on the CPU, with an output that is transferred to
+    a GPU, is a `DeviceError` when it is compiled.
+
+    Examples
+    --------
+    >>> import symgrad, symgrad.tensor as T
+    >>> x = T.dscalar('x')
+    >>> print(symgrad.function([x], T.transfer(x * 2, 'cpu'))(3.0))
+    6.0
+    """
+    if target is None:
+        return as_operand(x)
+    return Transfer(str(SETTINGS["device"].parse(target, current_source() or "")))(as_operand(x))
+
+
 def _number(value: Any, where: str) -> float:
     """Return a bound or factor, which the graph must know."""
     data = getattr(value, "data", value)
@@ -343,5 +399,5 @@ def _number(value: Any, where: str) -> float:
 
 
 __all__ = [
-    "consider_constant", "disconnected_grad", "grad_clip", "grad_scale", "undefined_grad", "zero_grad",
+    "consider_constant", "disconnected_grad", "grad_clip", "grad_scale", "transfer", "undefined_grad", "zero_grad",
 ]  # fmt: skip

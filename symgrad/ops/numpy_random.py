@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import DTypeError, RangeError, ShapeError
+from symgrad.graph.dtypes import kind_of
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register, user_error
-from symgrad.graph.types import NUMPY_DTYPES, TensorType, dtype_name
+from symgrad.graph.types import TensorType, dtype_name
 from symgrad.kernels.numpy_random import DRAWS, WORDS, draw, words_of
 from symgrad.kernels.random_sample import sample_sizes
 from symgrad.ops.promotion import as_operand, known_integer
@@ -54,7 +55,7 @@ class NumPySample(Op):
         if state.type.dtype != STATE_TYPE.dtype or state.type.ndim != 1 or state.type.shape[0] not in (WORDS, None):
             raise InferenceError(DTypeError, f"the state of a random stream is {STATE_TYPE}, got {state.type}")
         for operand in operands:
-            if NUMPY_DTYPES[operand.type.dtype].kind not in "iufb":
+            if kind_of(operand.type.dtype) not in "iufb":
                 raise InferenceError(DTypeError, f"{self.distribution} takes real numbers, got {operand.type.dtype}")
         given = iter(gaps)
         sizes = [known_integer(next(given)) if size is None else size for size in self.sizes]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import DTypeError, ShapeError
+from symgrad.graph.dtypes import kind_of
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register, user_error
-from symgrad.graph.types import NUMPY_DTYPES, TensorType
+from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
 from symgrad.kernels import reference_pooling as reference
 from symgrad.kernels.grammar import Kernel, Library
@@ -83,7 +84,7 @@ class Pool2d(_Pooling):
         return f"pool_2d_{self.mode}"
 
     def infer(self, x: Any) -> list[TensorType]:
-        kind = NUMPY_DTYPES[x.type.dtype].kind
+        kind = kind_of(x.type.dtype)
         refused = {"max": "c", "sum": "b"}.get(self.mode, "iub")
         if kind in refused:
             raise InferenceError(DTypeError, f"{self.name} doesn't take {x.type.dtype}", "Cast it first.")

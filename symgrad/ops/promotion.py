@@ -15,8 +15,8 @@ import numpy as np
 
 from symgrad.config import config
 from symgrad.errors import DTypeError
+from symgrad.graph.dtypes import BFLOAT16, HALVES, NUMPY_DTYPES, kind_of
 from symgrad.graph.op import user_error
-from symgrad.graph.types import NUMPY_DTYPES
 from symgrad.graph.variables import Variable, make_constant
 
 _INTEGERS = ("int8", "int16", "int32", "int64")
@@ -24,12 +24,12 @@ _INTEGERS = ("int8", "int16", "int32", "int64")
 
 def is_float(dtype: str) -> bool:
     """Whether `dtype` is a real floating-point dtype."""
-    return dtype.startswith("float")
+    return dtype.startswith("float") or dtype == BFLOAT16
 
 
 def is_discrete(dtype: str) -> bool:
     """Whether `dtype` is an integer or bool: no gradient flows through such a variable."""
-    return NUMPY_DTYPES[dtype].kind in "iub"
+    return kind_of(dtype) in "iub"
 
 
 def is_continuous(dtype: str) -> bool:
@@ -55,16 +55,20 @@ def complex_of(dtype: str) -> str:
     >>> complex_of("float32"), complex_of("float64"), complex_of("complex64")
     ('complex64', 'complex128', 'complex64')
     """
-    return dtype if is_complex(dtype) else "complex64" if dtype in ("float16", "float32") else "complex128"
+    return dtype if is_complex(dtype) else "complex64" if dtype in (*HALVES, "float32") else "complex128"
 
 
 def upcast(*dtypes: str) -> str:
     """Return the dtype that holds the result of arithmetic on `dtypes`.
 
+    float16 and bfloat16 meet in float32: neither holds the other's numbers.
+
     Examples
     --------
     >>> upcast("float32", "int32"), upcast("int8", "int16"), upcast("bool", "int8")
     ('float32', 'int16', 'int8')
+    >>> upcast("bfloat16", "int32"), upcast("bfloat16", "float16")
+    ('bfloat16', 'float32')
     """
     if dtypes.count(dtypes[0]) == len(dtypes):
         return dtypes[0]
@@ -81,6 +85,10 @@ def _numpy_promotion(dtypes: Iterable[str]) -> str:
     dtypes = list(dtypes)
     if all(dtype == dtypes[0] for dtype in dtypes):
         return dtypes[0]
+    if BFLOAT16 in dtypes:  # as float16, where it doesn't meet that
+        others = [dtype for dtype in dtypes if dtype != BFLOAT16]
+        promoted = _numpy_promotion([*others, "float32" if "float16" in others else "float16"])
+        return BFLOAT16 if promoted == "float16" else promoted
     return np.result_type(*[NUMPY_DTYPES[dtype] for dtype in dtypes]).name
 
 

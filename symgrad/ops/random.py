@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import DTypeError, RangeError, ShapeError, render
+from symgrad.graph.dtypes import kind_of
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, describe_operands, register
 from symgrad.graph.source import current_source
-from symgrad.graph.types import NUMPY_DTYPES, TensorType, dtype_name, shape_text
+from symgrad.graph.types import TensorType, dtype_name, shape_text
 from symgrad.graph.variables import Apply, Constant, Variable, make_constant
 from symgrad.kernels.grammar import Kernel, Library
 from symgrad.kernels.philox import initial_state
@@ -93,7 +94,7 @@ class RandomSample(Op):
             choices = ", ".join(self.declared.dtypes)
             raise InferenceError(DTypeError, f"{self.name} can't be {self.dtype}; it can be {choices}")
         for declared, operand in zip(self.declared.parameters, parameters, strict=True):
-            if NUMPY_DTYPES[operand.type.dtype].kind not in declared.kinds:
+            if kind_of(operand.type.dtype) not in declared.kinds:
                 wanted = "an integer" if declared.kinds == WHOLE else "a real number"
                 raise InferenceError(
                     DTypeError, f"{declared.name} of {self.name} must be {wanted}, got {operand.type.dtype}"

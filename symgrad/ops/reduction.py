@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import DTypeError
+from symgrad.graph.dtypes import kind_of, widened
 from symgrad.graph.op import user_error
-from symgrad.graph.types import NUMPY_DTYPES, dtype_name
+from symgrad.graph.types import dtype_name
 from symgrad.ops.axes import checked_axes, dimshuffle
 from symgrad.ops.casting import cast
 from symgrad.ops.comparison import isinf, neq
@@ -37,7 +38,7 @@ def _sum_dtype(dtype: str, wanted: str | None) -> str:
     """Sums and products of integers are int64 (unsigned: uint64), as in Theano."""
     if wanted is not None:
         return dtype_name(wanted)
-    kind = NUMPY_DTYPES[dtype].kind
+    kind = kind_of(dtype)
     return {"b": "int64", "i": "int64", "u": "uint64"}.get(kind, dtype)
 
 
@@ -94,7 +95,7 @@ def prod(
 def _accumulated(function: str, x: Any, axis: Any, dtype: str | None, keepdims: bool, acc_dtype: Any) -> Any:
     x = as_operand(x)
     result = _sum_dtype(x.type.dtype, dtype)
-    in_dtype = dtype_name(acc_dtype or ("float32" if result == "float16" else result))
+    in_dtype = dtype_name(acc_dtype or widened(result))
     if is_complex(x.type.dtype) and not is_complex(in_dtype):
         raise user_error(DTypeError, f"{function} of complex numbers can't be accumulated in {in_dtype}", [x])
     return cast(_reduce(function, x, axis, keepdims, in_dtype), result)
@@ -167,7 +168,7 @@ def mean(x: Any, axis: Any = None, dtype: str | None = None, keepdims: bool = Fa
     x = as_operand(x)
     axis = checked_axes(axis, x, "mean")
     result = dtype_name(dtype or (x.type.dtype if is_continuous(x.type.dtype) else float_of("int64")))
-    wide = "float32" if result == "float16" else result  # the sum may be out of its range
+    wide = widened(result)  # the sum may be out of its range
     total = sum(x, axis, dtype=wide, keepdims=keepdims, acc_dtype=acc_dtype)
     count = _count(x, axis)
     return cast(total / (scalar_constant(count, wide) if isinstance(count, int) else cast(count, wide)), result)

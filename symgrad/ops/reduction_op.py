@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import DTypeError, ShapeError
+from symgrad.graph.dtypes import widened
 from symgrad.graph.op import Disconnected, InferenceError, Op, Sample, register
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Apply
@@ -50,7 +51,7 @@ class Reduction(Op):
     keepdims : bool
         Whether they stay, with size 1.
     dtype : str
-        Of the result, in which it is accumulated.
+        Of the result, in which it is accumulated; float16 and bfloat16 are in float32, and rounded at the end.
     """
 
     function: str
@@ -76,9 +77,10 @@ class Reduction(Op):
         ufunc: Any = FUNCTIONS[self.function].numpy
         if self.function in ("max", "min") and 0 in [x.shape[axis] for axis in self.axes]:
             raise ShapeError(f"{self.function} of an empty axis has no value: shape {x.shape}")
-        options = {} if ufunc in (np.logical_and, np.logical_or) else {"dtype": self.dtype}
+        options = {} if ufunc in (np.logical_and, np.logical_or) else {"dtype": widened(self.dtype)}
         with np.errstate(all="ignore"):
-            return [np.asarray(ufunc.reduce(x, axis=self.axes, keepdims=self.keepdims, **options))]
+            result = ufunc.reduce(x, axis=self.axes, keepdims=self.keepdims, **options)
+            return [np.asarray(result).astype(self.dtype, copy=False)]
 
     def gradient(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         (x,), (output,), (cotangent,) = inputs, outputs, cotangents

@@ -20,6 +20,7 @@ from symgrad.ops.identity import (
     Identity,
     ScaleGradient,
     StopGradient,
+    Transfer,
     UndefinedGradient,
     WithInputs,
     ZeroGradient,
@@ -27,6 +28,7 @@ from symgrad.ops.identity import (
 from symgrad.ops.linalg import Dot
 from symgrad.ops.pool import MaxPoolGradient
 from symgrad.ops.promotion import scalar_constant
+from symgrad.ops.rounding import RoundedGradient
 from symgrad.ops.shape import BroadcastTo, ReshapeTo
 from symgrad.ops.sizes import MakeVector, Size, SpecifyShape, size_of
 from symgrad.ops.softmax import LogSoftmax, Softmax, SoftmaxGradient
@@ -139,6 +141,7 @@ SIZE_ANSWERS: dict[type[Op], Callable[[Apply, int], Any]] = {
 
 
 @rule("canonicalize", StopGradient, ZeroGradient, UndefinedGradient, ScaleGradient, ClipGradient, WithInputs,
+      RoundedGradient, Transfer,
       reason="when a function is compiled, its gradients have been taken")  # fmt: skip
 def what_changes_only_the_gradient_is_its_operand(node: Apply, context: Context) -> Any:
     return node.inputs[0]

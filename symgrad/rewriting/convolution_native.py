@@ -23,7 +23,7 @@ from symgrad.ops.sizes import Size, size_of
 from symgrad.rewriting.engine import Context, rule
 from symgrad.rewriting.patterns import is_plain_convolution, made_by, made_by_function
 
-NATIVE = ("native",)
+NATIVE = ("native", "cuda")
 MOST_PLACES = 16
 """Larger windows have more places than a kernel has registers."""
 

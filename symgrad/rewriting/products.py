@@ -24,7 +24,7 @@ MOST_READERS = 32
 """A matrix that more nodes read is some recurrence's: one reader more or less makes no difference."""
 
 
-@rule("specialize", Gemm, Dot, SumOfSquares, backends=("native",),
+@rule("specialize", Gemm, Dot, SumOfSquares, backends=("native", "cuda"),
       reason="weights that take a step, pass the gradient on and are penalised are read once")  # fmt: skip
 def other_readers_of_a_matrix_join_its_step(node: Apply, context: Context) -> Any:
     """``gemm(c, alpha, a, b, beta)``, ``dot(b, c.T)`` and the sum of the squares of c are one op."""

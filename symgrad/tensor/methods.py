@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from symgrad.ops import complex_numbers, cumulative, elementwise, numeric, reduction, sorting
+from symgrad.ops import complex_numbers, cumulative, elementwise, identity, numeric, reduction, sorting
 
 _numbers = count()
 _automatic_names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
@@ -42,9 +42,9 @@ class FunctionMethods:
     def _duplicate(self) -> Any:
         return self.type(self.name)  # type: ignore[attr-defined]
 
-    def transfer(self, target: str) -> Any:
-        """Return this variable: where a value is kept is decided when a function is compiled."""
-        return self
+    def transfer(self, target: str | None) -> Any:
+        """`symgrad.tensor.transfer`."""
+        return identity.transfer(self, target)
 
     # ---- elementwise functions ----
 

@@ -10,6 +10,16 @@ import numpy as np
 from symgrad.config import config
 from symgrad.errors import DTypeError, ShapeError
 from symgrad.graph.op import user_error
+from symgrad.graph.residence import (
+    Device,
+    adopted,
+    chosen_device,
+    device_of,
+    lent,
+    on_device,
+    on_host,
+    replaced,
+)
 from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Constant, SharedVariable, Variable, set_tensor_classes
 from symgrad.ops import (
@@ -248,9 +258,25 @@ class TensorSharedVariable(TensorOperators, SharedVariable):  # type: ignore[mis
 
     __slots__ = ("__dict__",)  # programs and libraries put attributes of their own on variables
 
-    def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> np.ndarray:
-        """Return the value: a copy, or with `borrow` the storage itself, which later calls may change."""
+    def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> Any:
+        """Return the value.
+
+        Parameters
+        ----------
+        borrow : bool
+            Whether it may be the storage itself, which later calls may change, in place of a copy.
+        return_internal_type : bool
+            Whether a value that lies on a GPU is returned as an array of that GPU (of CuPy's), not as a NumPy array.
+
+        Examples
+        --------
+        >>> import symgrad
+        >>> symgrad.shared([1., 2.]).get_value()
+        array([1., 2.])
+        """
         value = self.container.value
+        if on_device(value):
+            return lent(value, borrow) if return_internal_type else on_host(value)
         return value if borrow else value.copy()
 
     strict: bool = False
@@ -265,20 +291,26 @@ class TensorSharedVariable(TensorOperators, SharedVariable):  # type: ignore[mis
         Parameters
         ----------
         new_value : array_like
-            Of this variable's dtype and number of axes; sizes may differ unless they were declared.
+            Of this variable's dtype and number of axes; sizes may differ unless they were declared. It goes to the
+            device that the old value lies on.
         borrow : bool
-            Whether an array may become the storage itself, without a copy.
+            Whether a NumPy array may become the storage itself, without a copy.
 
         Raises
         ------
         DTypeError, ShapeError
             If the value doesn't fit; the old value stays.
         """
+        old = self.container.value
+        place = device_of(old) if on_device(old) else None
         try:
-            value = self.type.convert(new_value, self.strict, self.allow_downcast)
+            if on_device(new_value):
+                value = adopted(self.type, new_value, place, self.strict, self.allow_downcast)
+            else:
+                value = self.type.convert(new_value, self.strict, self.allow_downcast)
         except (DTypeError, ShapeError) as error:
             raise user_error(type(error), f"{self} can't be set: {error}", [self]) from None
-        self.container.value = _owned(value, new_value, borrow)
+        self.container.value = _owned(value, new_value, borrow) if place is None else replaced(old, value)
 
     def _duplicate(self) -> Any:
         """Return another variable of the same storage."""
@@ -288,7 +320,8 @@ class TensorSharedVariable(TensorOperators, SharedVariable):  # type: ignore[mis
 
     def zero(self, borrow: bool = False) -> None:
         """Set every element to 0."""
-        self.container.value = np.zeros_like(self.container.value)
+        old = self.container.value
+        self.container.value = replaced(old, np.zeros(old.shape, old.dtype))
 
 
 def _owned(value: np.ndarray, given: Any, borrow: bool) -> np.ndarray:
@@ -296,6 +329,13 @@ def _owned(value: np.ndarray, given: Any, borrow: bool) -> np.ndarray:
     if borrow and value.flags.writeable and value.flags.c_contiguous:
         return value
     return np.array(value, order="C", copy=None if value is not given and value.base is None else True)
+
+
+def _stored(kind: TensorType, array: Any, given: Any, borrow: bool, device: Device | None) -> Any:
+    """Return the storage of a new shared variable, on a device or on the host."""
+    if device is None:
+        return _owned(kind.convert(array), given, borrow)
+    return device.copy(adopted(kind, array, device)) if on_device(array) else device.hold(kind.convert(array))
 
 
 shared_variables: list[tuple[Callable[[Any], bool], Callable[..., Any]]] = []
@@ -311,6 +351,7 @@ def shared(
     shape: tuple[int | None, ...] | None = None,
     broadcastable: tuple[bool, ...] | None = None,
     dtype: str | None = None,
+    target: str | None = None,
 ) -> TensorSharedVariable:
     """Return a shared variable: a tensor that keeps its value between calls, and that functions can update.
 
@@ -333,10 +374,19 @@ def shared(
         Axes that have size 1 now and always, and therefore stretch.
     dtype : str, optional
         Another dtype than the value's.
+    target : str, optional
+        The device that the value lies on: ``cpu``, ``cuda0``, ``cuda1``; by default that of the setting ``device``.
 
     Returns
     -------
     TensorSharedVariable
+
+    Raises
+    ------
+    DeviceError
+        If the device can't be used.
+    DeviceMemoryError
+        If there is no room for the value.
 
     Examples
     --------
@@ -353,7 +403,10 @@ def shared(
             return make(value, name, strict, allow_downcast, borrow)  # type: ignore[no-any-return]
     if hasattr(value, "tocsr"):
         raise TypeError("shared got a sparse matrix: import symgrad.sparse first")
-    array = np.asarray(value)
+    device = chosen_device(target)
+    if on_device(value):
+        value = on_host(value) if device is None or dtype is not None else device.borrow(value)
+    array = value if on_device(value) else np.asarray(value)
     if dtype is not None:
         array = array.astype(dtype)
     elif isinstance(value, float) and not isinstance(value, np.generic):
@@ -362,7 +415,7 @@ def shared(
     if broadcastable is not None and shape is None:
         sizes = [1 if ones else None for ones in broadcastable]
     kind = TensorType(array.dtype, sizes)
-    made = TensorSharedVariable(kind, _owned(kind.convert(array), value, borrow), name)
+    made = TensorSharedVariable(kind, _stored(kind, array, value, borrow, device), name)
     if strict or allow_downcast is not None:
         made.strict, made.allow_downcast = strict, allow_downcast
     return made

@@ -19,8 +19,9 @@ Operands and outputs are C-contiguous unless the kernel was asked for with strid
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from symgrad.backends.cupy.prelude import TYPES
 
@@ -116,3 +117,12 @@ def kernel_text(name: str, parameters: Sequence[tuple[str, str]], body: str, thr
 def element(dtype: str) -> str:
     """Return the C++ type of a dtype's elements in memory."""
     return TYPES[dtype]
+
+
+def unguarded(kernel: CudaKernel) -> CudaKernel:
+    """Return the same kernel without its look at the status word, for where it may write whatever happened before."""
+    text = kernel.text.replace("    GUARD\n", "")
+    if text == kernel.text:
+        return kernel
+    name = f"{kernel.name}_unguarded"
+    return replace(kernel, name=name, text=re.sub(rf"\b{kernel.name}", name, text))

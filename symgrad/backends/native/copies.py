@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from symgrad.backends.base import UnsupportedError
+from symgrad.backends.copying import copy_ir
 from symgrad.backends.layouts import Location
 from symgrad.backends.native.emit import emit_kernel
 from symgrad.backends.native.kernel import NativeKernel
 from symgrad.backends.native.llvm.host import host
 from symgrad.backends.native.scalars import ELEMENTS
-from symgrad.kernels.ir.builder import KernelBuilder, Memory, Term
 
 
 def copy_kernel(location: Location, dtype: str) -> NativeKernel:
@@ -28,25 +28,5 @@ def copy_kernel(location: Location, dtype: str) -> NativeKernel:
     """
     if dtype not in ELEMENTS:
         raise UnsupportedError(f"no native kernel copies {dtype}")
-    axes = [(size, step) for size, step in zip(location.shape, location.strides, strict=True) if size != 1] or [(1, 1)]
-    shape, strides = tuple(size for size, _ in axes), tuple(step for _, step in axes)
-    words = "x".join(str(size) for size in shape), "x".join(str(step) for step in strides).replace("-", "m")
-    builder = KernelBuilder(f"copy_{dtype}_{words[0]}_by_{words[1]}")
-    source = builder.input("source", dtype, shape, strides)
-    target = builder.output("target", dtype, shape)
-    if 0 not in shape:
-        _copy_axes(builder, source, target, shape, ())
     processor = host()
-    return emit_kernel(builder.kernel(), processor.vector_bytes, processor.masked)
-
-
-def _copy_axes(
-    builder: KernelBuilder, source: Memory, target: Memory, shape: tuple[int, ...], indices: tuple[Term, ...]
-) -> None:
-    axis = len(indices)
-    if axis == len(shape):
-        target[indices] = source[indices]
-        return
-    last = axis == len(shape) - 1
-    with (builder.vector if last else builder.parallel if axis == 0 else builder.serial)(shape[axis]) as loop:
-        _copy_axes(builder, source, target, shape, (*indices, loop.index))
+    return emit_kernel(copy_ir(location, dtype), processor.vector_bytes, processor.masked)

@@ -43,6 +43,8 @@ class NativeProgram:
         Returns the NumPy backend's program of the same graph and sizes: it explains what native code only detects.
     """
 
+    device = None
+
     def __init__(
         self,
         plan: Plan,

@@ -17,6 +17,7 @@ from symgrad.backends.native.llvm.host import Processor, host
 from symgrad.backends.native.mrg import mrg_kernel
 from symgrad.backends.native.products.kernels import PRODUCTS, product_kernels
 from symgrad.backends.native.randomness import random_kernel
+from symgrad.graph.dtypes import HALVES
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Library
 from symgrad.lowering.steps import Step
@@ -56,6 +57,8 @@ def _kernels(kernel: Library, described: tuple[Layout, ...], count: int, process
 
     Long graphs repeat themselves.
     """
+    if any(layout.dtype in HALVES for layout in described):
+        return None
     attributes, vector_bytes = dict(kernel.attributes), processor.vector_bytes
     if kernel.name in PRODUCTS:
         registers = processor.registers

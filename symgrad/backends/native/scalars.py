@@ -3,7 +3,8 @@
 In registers a bool is i1, an integer or unsigned integer of n bits is in, float32 is float and float64 double. Results
 equal NumPy's: integers wrap around, dividing one by zero gives zero, quotients are rounded towards minus infinity,
 nan wins over every number in `maximum`; elementary functions are within 2 units in the last place, and the same for
-every vector width and in every lane. float16 and complex numbers have no native code.
+every vector width and in every lane. float16 and bfloat16 have casts to and from float32 only (float16, where the
+processor has them); complex numbers have no native code.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from symgrad.backends.native.llvm.host import host
 from symgrad.backends.native.llvm.text import Function, Value
 from symgrad.backends.native.mathematics.arithmetic import Arithmetic
 from symgrad.backends.native.mathematics.basic import RULES, Rule
 from symgrad.backends.native.mathematics.casts import ELEMENTS, KINDS, emit_cast
 from symgrad.backends.native.mathematics.table import FUNCTIONS, Formula
+from symgrad.graph.dtypes import HALVES
 
 __all__ = ["ELEMENTS", "emit_cast", "emit_scalar", "is_supported"]
 
@@ -42,9 +45,17 @@ for _name, _formula in FUNCTIONS.items():
 
 def is_supported(name: str, dtypes: Sequence[str], dtype: str) -> bool:
     """Whether `emit_scalar` can write function `name` of operands of `dtypes` with a result of `dtype`."""
-    if dtype not in ELEMENTS or any(operand not in ELEMENTS for operand in dtypes):
+    found = {dtype, *dtypes}
+    if not found <= ELEMENTS.keys() or ("float16" in found and not _converts_float16()):
         return False
+    if not found.isdisjoint(HALVES):
+        return name in ("cast_float32", *[f"cast_{half}" for half in HALVES]) and "float32" in found
     return name == f"cast_{dtype}" or _rule(name, dtypes, dtype) is not None
+
+
+def _converts_float16() -> bool:
+    """Whether the processor has instructions for it: without, LLVM calls a function that isn't there."""
+    return host().vector_bytes > 16 or host().architecture in ("aarch64", "arm64")
 
 
 def emit_scalar(

@@ -22,6 +22,7 @@ from symgrad.backends.native.routines import ROUTINES, routine_calls
 from symgrad.backends.native.scalars import ELEMENTS, is_supported
 from symgrad.backends.native.traits import in_place, may_fail
 from symgrad.graph.closed import ClosedGraph
+from symgrad.graph.dtypes import HALVES
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import (
     Branch,
@@ -34,6 +35,7 @@ from symgrad.kernels.grammar import (
 )
 from symgrad.lowering.fusion import grouped, kernel_ir, share_nest, work_of
 from symgrad.lowering.fusion.axes import UnfusableError
+from symgrad.lowering.fusion.building import supports
 from symgrad.lowering.fusion.copying import copies
 from symgrad.lowering.fusion.library import EXPANSIONS
 from symgrad.lowering.open_sizes import OpenSizes
@@ -109,13 +111,14 @@ def has_kernel(step: Step) -> bool:
         dtypes = [kind.dtype for kind in kinds[: len(step.inputs)]]
         return _has_function(kernel.function.name, dtypes, kinds[-1].dtype)
     if isinstance(kernel, Library):
-        return kernel.name in ROUTINES or kernel.name in EXPANSIONS or copies(step)
+        has_halves = any(kind.dtype in HALVES for kind in kinds)
+        return (kernel.name in ROUTINES and not has_halves) or kernel.name in EXPANSIONS or copies(step)
     return not isinstance(kernel, Evaluate | Loop | Branch) or copies(step)
 
 
 def _has_function(name: str, dtypes: Sequence[str], dtype: str) -> bool:
     """Whether kernels can have a scalar function, and hold its operands and results in memory."""
-    return all(found in ELEMENTS for found in (*dtypes, dtype)) and is_supported(name, dtypes, dtype)
+    return all(found in ELEMENTS for found in (*dtypes, dtype)) and supports(is_supported, name, dtypes, dtype)
 
 
 def calls_of(

@@ -76,6 +76,8 @@ class NativeStopwatch:
         The program's records.
     """
 
+    remark = ""
+
     def __init__(self, table: Table) -> None:
         self._header = table.words
         if table.times is None:

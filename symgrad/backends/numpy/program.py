@@ -17,6 +17,7 @@ import numpy as np
 
 from symgrad.backends.base import WRITTEN_PROGRAMS, Program, PythonsTurn, Turn
 from symgrad.backends.numpy.convolution import Workspace
+from symgrad.backends.numpy.halves import in_float32
 from symgrad.backends.numpy.library import ROUTINES, gemm_calls
 from symgrad.backends.numpy.threads import BlasThreads
 from symgrad.backends.numpy.timing import timed_lines
@@ -24,6 +25,7 @@ from symgrad.backends.numpy.views import make_view, view_text
 from symgrad.backends.timing import PythonStopwatch
 from symgrad.config import config
 from symgrad.graph.closed import ClosedGraph
+from symgrad.graph.dtypes import HALVES, widened
 from symgrad.graph.variables import Constant, Container, Variable
 from symgrad.kernels.checks import same_sizes
 from symgrad.kernels.grammar import Evaluate, Kernel, Library, Map, Reduction, View
@@ -83,6 +85,8 @@ class NumpyProgram:
     """
 
     llvm = ""
+
+    device = None
 
     def __init__(self, plan: Plan, containers: Sequence[Container]) -> None:
         writer = _Writer(plan, containers)
@@ -158,6 +162,7 @@ class _Writer:
         self.names: dict[Variable, str] = {}
         self.positions = {shared: number for number, shared in enumerate(plan.shared)}
         self.functions: dict[Kernel, str] = {}
+        self.widened: dict[tuple[str, int, str], Callable[..., Any]] = {}
         self.fixed: dict[Variable, np.ndarray] = {}
         self.body: list[tuple[str, Step | None]] = []
         self.steps_by_line: dict[int, Step] = {}
@@ -216,6 +221,7 @@ class _Writer:
             results = ", ".join(self._new_name(output) for output in step.outputs)
             self._line(f"{results}, = {function}({', '.join(operands)})", step)
             return
+        function = self._for_halves(function, step)
         (output,), (home,), (place,) = step.outputs, action.homes, action.places
         if home is Home.ARENA and place is not None:
             name = self._make_fixed(output, self._in_arena(output, place))
@@ -226,6 +232,17 @@ class _Writer:
         if kind.is_static and takes_out(step.kernel):
             operands.append(f"out=empty({kind.shape}, {kind.dtype!r})")
         self._line(f"{name} = {function}({', '.join(operands)})", step)
+
+    def _for_halves(self, function: str, step: Step) -> str:
+        """Return the name of a function that computes in float32, where operands or output are floats of 16 bits."""
+        (output,) = step.outputs
+        dtypes = [getattr(v.type, "dtype", "") for v in (*step.inputs, output)]
+        if set(dtypes).isdisjoint(HALVES):
+            return function
+        key = function, len(step.inputs), dtypes[-1]
+        if key not in self.widened:
+            self.widened[key] = in_float32(self.namespace[function], *key[1:])
+        return self._function(f"{function}_{dtypes[-1]}", self.widened[key])
 
     def _kernel_function(self, kernel: Kernel) -> str:
         """Return the name under which the program calls a kernel; equal kernels share one."""
@@ -307,7 +324,7 @@ class _Writer:
         step = action.step
         operands = [self.names[variable] for variable in step.inputs]
         if isinstance(step.kernel, Map):
-            function = self._kernel_function(step.kernel)
+            function = self._for_halves(self._kernel_function(step.kernel), step)
             return f"({function}, {', '.join(operands)}, {target})"
         self._line(f"u{index} = gemm_calls({', '.join(operands)})", step)
         return f"*u{index}"
@@ -351,7 +368,7 @@ class _Reducer:
         self.reduce: Any = kernel.function.numpy.reduce  # type: ignore[attr-defined]
         self.axes = kernel.axes
         self.keepdims = kernel.keepdims
-        self.dtype = None if kernel.dtype == "bool" else kernel.dtype
+        self.dtype = None if kernel.dtype == "bool" else widened(kernel.dtype)
 
     def __call__(self, x: np.ndarray, out: np.ndarray | None = None) -> Any:
         return self.reduce(x, self.axes, self.dtype, out, self.keepdims)

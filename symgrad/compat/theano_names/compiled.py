@@ -36,7 +36,7 @@ class Storage:
     def value(self) -> Any:
         """The value that the next call takes if none is passed."""
         if isinstance(self.storage, SharedVariable):
-            return self.storage.container.value.copy()
+            return self.storage.get_value()  # type: ignore[attr-defined]
         return self.storage[0]
 
     @value.setter
@@ -285,7 +285,7 @@ class TheanoFunction(Function):
         fresh: dict[Any, Any] = {}
         for state in self.states.values():
             kind: Any = state.type
-            fresh[state] = shared(state.container.value, state.name, shape=kind.shape)
+            fresh[state] = shared(state.container.on_host(), state.name, shape=kind.shape)
         made: Any = super().copy(False, fresh, self.name)
         states = {entry: fresh[state] for entry, state in self.states.items()}
         return self._described_as(made, states, self.profile is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -181,6 +182,21 @@ def _set_device(values: Mapping[str, Any]) -> None:
 
 def _device_meant(name: str) -> str:
     return "cuda" + name.removeprefix("gpu") if name.startswith("gpu") else name
+
+
+def symgrad_device(target: str | None) -> str | None:
+    """Return what Theano's name of a device or a context means: ``gpu1`` and ``dev1`` are cuda1.
+
+    Examples
+    --------
+    >>> symgrad_device("gpu"), symgrad_device("dev1"), symgrad_device("cpu"), symgrad_device(None)
+    ('cuda', 'cuda1', 'cpu', None)
+    """
+    if target is None:
+        return None
+    given = dict([pair.split("->") for pair in str(theano_config.contexts).split(";") if "->" in pair])
+    name = given.get(target, target)
+    return "cuda" + name.removeprefix("dev") if re.fullmatch("dev[0-9]+", name) else _device_meant(name)
 
 
 def _set_mode(values: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from symgrad.compat.theano_names.configuration import theano_config
+from symgrad.compat.theano_names.tensor_functions import transfer
 from symgrad.config import config, device_problem
 
 
@@ -53,12 +54,12 @@ def gpu_contiguous(x: Any) -> Any:
 
 
 def gpu_from_host(x: Any, context_name: str | None = None) -> Any:
-    """Return `x`: values are where functions run."""
-    return x
+    """Return `x`, which as an output stays on the GPU; on the CPU it is as any other."""
+    return x if config.device == "cpu" else transfer(x, context_name or config.device)
 
 
 def host_from_gpu(x: Any) -> Any:
-    """Return `x`: values are where functions run."""
+    """Return `x`: as an output it comes to the host anyhow."""
     return x
 
 

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.compat.theano_names.configuration import symgrad_device
 from symgrad.compat.theano_names.errors import NotKeptAttributeError
 from symgrad.graph.op import Op
 from symgrad.graph.types import TensorType, Type
 from symgrad.graph.variables import Apply, Constant, Container, SharedVariable, Variable
+from symgrad.ops import identity
 from symgrad.ops.elementwise_op import ElementwiseFunction
 from symgrad.ops.promotion import as_operand
 from symgrad.ops.sizes import addbroadcast, unbroadcast
+from symgrad.tensor.methods import FunctionMethods
 
 # ---- types ----
 
@@ -194,13 +197,18 @@ def _is_same_function(function: Any, other: Any) -> bool:
 
 
 def _stored(container: Any) -> Any:
-    """The value that is stored."""
-    return container.value
+    """The value that is stored, on the host."""
+    return container.on_host()
 
 
 def _cell(container: Any) -> list[Any]:
-    """The value that is stored, in a list."""
-    return [container.value]
+    """The value that is stored, on the host, in a list."""
+    return [container.on_host()]
+
+
+def _transfer(x: Any, target: str | None) -> Any:
+    """Return `x`, for a device by Theano's name."""
+    return identity.transfer(x, symgrad_device(target))
 
 
 def _refusal(name: str, advice: str) -> property:
@@ -262,4 +270,5 @@ def add_methods() -> None:
             if not hasattr(owner, name):
                 setattr(owner, name, member)
     ElementwiseFunction.__eq__ = _is_same_function  # type: ignore[assignment, method-assign]
+    FunctionMethods.transfer = _transfer  # type: ignore[method-assign]
     ElementwiseFunction.__hash__ = object.__hash__  # type: ignore[assignment, method-assign]

@@ -40,7 +40,7 @@ class MonitoredFunction(TheanoFunction):
         given = [np.array(array) for array in arrays]
         cells: dict[Variable, list[Any]] = {v: [array] for v, array in zip(graph.inputs, given, strict=True)}
         for variable, container in zip(self._shared, self.containers or (), strict=True):
-            cells[variable] = [container.value.copy()]
+            cells[variable] = [container.at(None).copy()]
         cells.update({leaf: [leaf.data] for leaf in graph.leaves() if isinstance(leaf, Constant)})
         with np.errstate(all="ignore"):
             for number, node in enumerate(graph.order):

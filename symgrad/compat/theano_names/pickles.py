@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.graph.variables import SharedVariable
+from symgrad.graph.residence import on_device
+from symgrad.graph.variables import Container, SharedVariable
 
 OBJECT = "pkl"
 
@@ -22,6 +23,7 @@ class _ArrayPickler(pickle.Pickler):
         self._archive = archive
         self._names: dict[int, str] = {}
         self._kept: list[Any] = []
+        self._arrived: list[Any] = []
 
     def persistent_id(self, value: Any) -> str | None:
         """Return the member that holds an array; None leaves other objects in the pickle."""
@@ -36,6 +38,16 @@ class _ArrayPickler(pickle.Pickler):
                 np.lib.format.write_array(file, value, allow_pickle=False)
             self._kept.append(value)
         return member
+
+    def reducer_override(self, value: Any) -> Any:
+        """Bring what lies on a device to the host under the name of its variable; leave the rest as it is."""
+        if not isinstance(value, Container) or not on_device(value.value):
+            return NotImplemented
+        host = value.on_host()
+        self._arrived.append(host)  # an id is good for as long as its array lives
+        if id(value.value) in self._names:
+            self._names[id(host)] = self._names[id(value.value)]
+        return Container, (host,)
 
     def _member(self, value: np.ndarray) -> str:
         written = {id(array): number for number, array in enumerate(self._kept)}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.compat.theano_names.configuration import symgrad_device
 from symgrad.compat.theano_names.generic import generic
 from symgrad.graph import variables
 from symgrad.graph.variables import Variable
@@ -52,8 +53,9 @@ def shared(
         Whether an array may become the storage itself.
     broadcastable : sequence of bool, optional
         Axes that have size 1 for ever, and stretch.
-    target
-        Accepted: there is one place for values, that of the setting ``device``.
+    target : str, optional
+        The device that an array lies on: ``cpu``, ``gpu0``, ``cuda1``, ``dev1``; by default that of the setting
+        ``device``.
 
     Examples
     --------
@@ -73,7 +75,8 @@ def shared(
     if not isinstance(value, int | float | complex | np.ndarray | np.generic) or _dtype(value).kind not in "iufcb":
         return GenericSharedVariable(generic, value, name)
     dtype = "float64" if isinstance(value, float) and not isinstance(value, np.generic) else None
-    return variable.shared(value, name, strict, allow_downcast, borrow, None, broadcastable, dtype)
+    place = symgrad_device(target)
+    return variable.shared(value, name, strict, allow_downcast, borrow, None, broadcastable, dtype, place)
 
 
 def _dtype(value: Any) -> np.dtype:

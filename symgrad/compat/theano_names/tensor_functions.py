@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from symgrad import tensor as T
+from symgrad.compat.theano_names.configuration import symgrad_device
 from symgrad.compat.theano_names.errors import NotKeptError
 from symgrad.compat.theano_names.generic import Generic
 from symgrad.errors import NotScalarConstantError, SymgradError
@@ -173,9 +174,9 @@ def makeKeepDims(x: Any, y: Any, axis: Any) -> Any:
     return T.dimshuffle(y, *["x" if position in reduced else next(kept) for position in range(variable.ndim)])
 
 
-def transfer(var: Any, target: str) -> Any:
-    """Return `var`: values are where functions run, see the setting ``device``."""
-    return var
+def transfer(var: Any, target: str | None) -> Any:
+    """Return `var`, which as an output is returned on a device: ``cpu``, ``gpu``, ``cuda1``, ``dev0``."""
+    return T.transfer(var, symgrad_device(target))
 
 
 def setdefault(x: Any, default: Any) -> Any:

@@ -45,7 +45,7 @@ ASSOCIATIVE = ("add", "multiply", "maximum", "minimum", "and", "or")
 
 DTYPES = {
     "bool": 1, "int8": 1, "int16": 2, "int32": 4, "int64": 8, "uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8,
-    "float16": 2, "float32": 4, "float64": 8,
+    "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8,
 }  # fmt: skip
 """The dtypes of kernel IR, and the bytes that an element takes."""
 

@@ -20,7 +20,8 @@
 kept in lanes and combined at the end), UNROLLED (a fixed, small extent) or SERIAL. `combine` names an associative
 function of two operands (add, multiply, maximum, minimum, and, or): in a PARALLEL or VECTOR loop each Carry must be
 ``combine(Ref(name), something)``, and nothing else in the loop may read the name. After the loop the name stands for
-the last value. Names are unique in a kernel; all integers that count or index are int64; no two rounds of a PARALLEL or
+the last value. float16 and bfloat16 are only loaded, stored and cast to and from float32: kernels compute nothing in
+them. Names are unique in a kernel; all integers that count or index are int64; no two rounds of a PARALLEL or
 VECTOR loop write one element. Nothing here knows about lanes, threads or caches.
 """
 

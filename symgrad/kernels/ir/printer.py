@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from symgrad.graph.dtypes import kind_of
 from symgrad.kernels.ir.grammar import (
     Call,
     Carry,
@@ -71,7 +72,7 @@ def _literal(literal: Literal) -> str:
 
 
 def _number(literal: Literal) -> str:
-    if literal.dtype.startswith("float"):
+    if kind_of(literal.dtype) == "f":
         return repr(float(literal.value))
     return str(bool(literal.value) if literal.dtype == "bool" else int(literal.value))
 

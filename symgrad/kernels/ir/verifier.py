@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from symgrad.graph.dtypes import HALVES
 from symgrad.kernels.ir.affine import Polynomial, polynomial, value_range
 from symgrad.kernels.ir.functions import ASSOCIATIVE, DTYPES, result_dtype
 from symgrad.kernels.ir.grammar import (
@@ -230,6 +231,8 @@ class _Verifier:
             if len(operands) != 1 or DTYPES.get(call.dtype) != DTYPES[operands[0]]:
                 self.fail(f"the bits of {', '.join(operands)} aren't those of {call.dtype}")
             return call.dtype
+        if not set(operands).isdisjoint(HALVES):
+            self.fail(f"{call.function} of {', '.join(operands)}: kernels compute nothing in floats of 16 bits")
         try:
             found = result_dtype(call.function, operands)
         except ValueError as error:

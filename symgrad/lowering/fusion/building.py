@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.graph.dtypes import HALVES, widened
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import Constant, Variable
 from symgrad.kernels.grammar import (
@@ -48,6 +49,30 @@ COMBINATIONS = {
     "add": "add", "multiply": "multiply", "maximum": "maximum", "minimum": "minimum", "logical_and": "and",
     "logical_or": "or",
 }  # fmt: skip
+
+
+def supports(is_supported: IsSupported, name: str, dtypes: Sequence[str], dtype: str) -> bool:
+    """Whether kernels can have a scalar function; of floats of 16 bits, it takes casts, and the function in float32.
+
+    Parameters
+    ----------
+    is_supported : callable
+        ``is_supported(name, dtypes, dtype)``: whether the backend has the function; it is asked about floats of 16 bits
+        for casts to and from float32 only.
+    name : str
+        The function.
+    dtypes : sequence of str
+        Its operands'.
+    dtype : str
+        Its result's.
+    """
+    for half in {found for found in (*dtypes, dtype) if found in HALVES}:
+        if not (is_supported("cast_float32", (half,), "float32") and is_supported(f"cast_{half}", ("float32",), half)):
+            return False
+    wide, result = [widened(found) for found in dtypes], widened(dtype)
+    if name.startswith("cast_"):
+        return wide == [result] or is_supported(f"cast_{result}", wide, result)
+    return is_supported(name, wide, result)
 
 
 class Facts:
@@ -94,10 +119,8 @@ class Facts:
         key = name, dtypes, dtype
         found = self._allowed.get(key)
         if found is None:
-            found = self.is_supported(name, dtypes, dtype) and (
-                name.startswith("cast_") or (name in FUNCTIONS and _result(name, dtypes) == dtype)
-            )
-            self._allowed[key] = found
+            is_word = name.startswith("cast_") or (name in FUNCTIONS and _result(name, dtypes) == dtype)
+            found = self._allowed[key] = is_word and supports(self.is_supported, name, dtypes, dtype)
         return found
 
     def shape(self, variable: Variable) -> Shape:
@@ -146,6 +169,7 @@ class Builder:
         self.reductions: list[Reduce] = []
         self.checks: list[Node] = []
         self.step: Step | None = None
+        self.widens = False
 
     # ---- steps ----
 
@@ -168,7 +192,10 @@ class Builder:
 
             if kernel.name not in EXPANSIONS:
                 raise UnfusableError(f"{kernel.name} is no loop nest")
+            self.widens = kernel.name != "take"  # which moves elements, and computes nothing
             term = EXPANSIONS[kernel.name](self, step, dict(kernel.attributes))
+            self.widens = False
+            term = Term(self.cast(term.node, self._dtype(step)), term.axes)
         else:
             raise UnfusableError(f"{step.name} has no kernel")
         self.terms[step.outputs[0]] = term
@@ -178,6 +205,10 @@ class Builder:
 
     def term(self, variable: Variable) -> Term:
         """Return what a variable is: computed, a view, a constant, or an operand."""
+        term = self._term(variable)
+        return Term(self.wide(term.node), term.axes) if self.widens and term.node.dtype in HALVES else term
+
+    def _term(self, variable: Variable) -> Term:
         found = self.terms.get(variable)
         if found is not None:
             return found
@@ -227,6 +258,8 @@ class Builder:
         """Apply a scalar function to scalars."""
         if name.startswith("cast_"):
             return self.cast(nodes[0], name[5:])
+        if dtype in HALVES or any(node.dtype in HALVES for node in nodes):
+            return self.cast(self.call(name, [self.wide(node) for node in nodes], widened(dtype)), dtype)
         dtypes = tuple([node.dtype for node in nodes])
         if not self.facts.allows(name, dtypes, dtype):
             raise UnfusableError(f"{name} of {', '.join(dtypes)} isn't supported")
@@ -235,10 +268,16 @@ class Builder:
         node: Node = self.noted(Apply(name, nodes, dtype))
         return node
 
+    def wide(self, node: Node) -> Node:
+        """Return a scalar in the dtype in which kernels compute: float32 for floats of 16 bits."""
+        return self.cast(node, widened(node.dtype))
+
     def cast(self, node: Node, dtype: str) -> Node:
-        """Convert a scalar."""
+        """Convert a scalar; to and from floats of 16 bits by way of float32."""
         if node.dtype == dtype:
             return node
+        if (dtype in HALVES and node.dtype != "float32") or (node.dtype in HALVES and dtype != "float32"):
+            return self.cast(self.cast(node, "float32"), dtype)
         if not self.facts.allows(f"cast_{dtype}", (node.dtype,), dtype):
             raise UnfusableError(f"casts from {node.dtype} to {dtype} aren't supported")
         if isinstance(node, Number) and not isinstance(node.value, str):
@@ -281,7 +320,8 @@ class Builder:
         reduced = [operand.axes[axis] for axis in kernel.axes]
         if function in ("maximum", "minimum"):
             self.refuse_empty(reduced)
-        node = self.reduce(function, self.cast(operand.node, kernel.dtype), reduced)
+        total = self.reduce(function, self.cast(operand.node, widened(kernel.dtype)), reduced)
+        node = self.cast(total, kernel.dtype)
         axes = [
             () if axis in kernel.axes else found
             for axis, found in enumerate(operand.axes) if kernel.keepdims or axis not in kernel.axes

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.graph.dtypes import HALVES, widened
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Evaluate, Fixed, FromArray, FromOperand, Library, Range
 from symgrad.kernels.ir import grammar as ir
@@ -176,7 +177,10 @@ class CopyWriter:
         dtype = self.output.buffer.dtype
         if value.dtype != dtype:
             raise UnfusableError("an element of another dtype")
-        self.output[place] = value if sets else call("add", self.output[place], value)
+        if not sets:
+            terms = [cast(term, widened(dtype)) for term in (self.output[place], value)]
+            value = cast(call("add", *terms), dtype)
+        self.output[place] = value
 
     def position(self, index: Term, size: int, checked: bool = False) -> Term:
         """Return an index counted from 0, after checking that it is in range, if that hasn't been done yet."""
@@ -313,6 +317,8 @@ def write_at(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
     index = attributes["index"]
     if any(w.facts.dtype(variable) == "bool" for variable in step.inputs[2:]):
         raise UnfusableError("a mask")
+    if w.output.buffer.dtype in HALVES and not attributes["sets"]:
+        raise UnfusableError("several terms added to a float of 16 bits, one after the other")
     part, start, dynamic = _part(w, step, index)
     arrays = [(w.operand(number), size, stride) for number, size, stride in _arrays(w, step, index)]
     picked = np.broadcast_shapes(*[array.shape for array, _, _ in arrays])

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from symgrad.kernels.ir.builder import Term, call
+from symgrad.graph.dtypes import HALVES, widened
+from symgrad.kernels.ir.builder import Term, call, cast
 from symgrad.lowering.fusion.axes import UnfusableError
 from symgrad.lowering.fusion.copying import CopyWriter, copying, offset
 from symgrad.lowering.steps import Step
@@ -24,7 +25,7 @@ def cumulative(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> None:
     """Sums or products of the first 1, 2, 3, ... elements."""
     function = FUNCTIONS[attributes["function"]]
     _require(w, function)
-    x = _elements(w, 0)
+    x = _wide_elements(w, 0)
     _go_along(w, attributes["axis"], False, x, lambda last, _, place: call(function, last, x(place)))
 
 
@@ -36,7 +37,7 @@ def linear_recurrence(w: CopyWriter, step: Step, attributes: dict[str, Any]) -> 
     reverse = attributes["reverse"]
     if w.known_shape(step.inputs[0]) != w.known_shape(step.inputs[1]):
         raise UnfusableError("factors of other sizes")
-    factors, terms = _elements(w, 0), _elements(w, 1)
+    factors, terms = _wide_elements(w, 0), _wide_elements(w, 1)
 
     def following(last: Term, before: list[Any], place: list[Any]) -> Term:
         return factors(before if reverse else place) * last + terms(place)
@@ -64,6 +65,12 @@ def _elements(w: CopyWriter, number: int) -> Elements:
     return (lambda _: part) if isinstance(part, Term) else part.at
 
 
+def _wide_elements(w: CopyWriter, number: int) -> Elements:
+    """As `_elements`, in the dtype in which kernels compute."""
+    element = _elements(w, number)
+    return lambda indices: cast(found := element(indices), widened(found.dtype))
+
+
 def _moved(indices: list[Any], axis: int, by: int) -> list[Any]:
     return [index + by if place == axis and by else index for place, index in enumerate(indices)]
 
@@ -78,9 +85,11 @@ def _require(w: CopyWriter, function: str) -> None:
 def _go_along(w: CopyWriter, axis: int, reverse: bool, first: Elements, following: Following) -> None:
     """Write all lines along an axis: in registers if it is the last, else side by side in lanes."""
     size, inner = w.shape[axis], w.shape[axis + 1 :]
+    b, dtype = w.builder, w.output.buffer.dtype
     if size == 0:
         raise UnfusableError("an axis of nothing")
-    b = w.builder
+    if dtype in HALVES and any(extent != 1 for extent in inner):
+        raise UnfusableError("totals of floats of 16 bits that aren't kept in float32")
 
     def place(steps: Any) -> Any:
         return size - 1 - steps if reverse else steps
@@ -89,11 +98,11 @@ def _go_along(w: CopyWriter, axis: int, reverse: bool, first: Elements, followin
         if all(extent == 1 for extent in inner):
             rest: list[Any] = [0] * len(inner)
             start = b.let("start", first([*outer, place(0), *rest]))
-            w.output[offset([*outer, place(0)], w.strides[: axis + 1], 0)] = start
+            w.output[offset([*outer, place(0)], w.strides[: axis + 1], 0)] = cast(start, dtype)
             with b.serial(size - 1, last=(None, start)) as loop:
                 before, now = [[*outer, place(steps), *rest] for steps in (loop.index, loop.index + 1)]
                 value = b.let("value", following(loop["last"], before, now))
-                w.output[offset(now, w.strides, 0)] = value
+                w.output[offset(now, w.strides, 0)] = cast(value, dtype)
                 loop.carry("last", value)
             return
         with w.loops(inner) as across:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.backends.correlation import Correlation, Geometry, of_inputs
+from symgrad.backends.correlation import forward as of_outputs  # a module here is called forward, too
 from symgrad.backends.native.convolutions.addresses import ELEMENTS
 from symgrad.backends.native.convolutions.filters import FilterGradient
 from symgrad.backends.native.convolutions.forward import Buffers, Finish, Forward
-from symgrad.backends.native.convolutions.geometry import Correlation, Geometry, forward, of_inputs
 from symgrad.backends.native.convolutions.pooling import Pooling, Windows
 from symgrad.backends.native.convolutions.pooling_vectors import VectorPooling, suits
 from symgrad.backends.native.convolutions.sparse_filters import SparseFilterGradient
@@ -129,7 +130,7 @@ def _sums(request: Request, correlation: Correlation, finish: Finish, buffers: B
 def _conv2d(request: Request) -> NativeKernel:
     image, filters, _ = request.shapes
     geometry = Geometry.of(image, filters, request.attributes)
-    return _sums(request, forward(geometry), Finish(), Buffers(0, 1, 2))
+    return _sums(request, of_outputs(geometry), Finish(), Buffers(0, 1, 2))
 
 
 @_template
@@ -138,7 +139,7 @@ def _conv_bias(request: Request) -> NativeKernel:
     has_linear = request.attributes["has_linear"]
     finish = Finish("after", request.attributes["activation"], has_linear=has_linear)
     buffers = Buffers(0, 1, 3, bias=2, linear=4 if has_linear else None)
-    return _sums(request, forward(Geometry.of(image, filters, request.attributes)), finish, buffers)
+    return _sums(request, of_outputs(Geometry.of(image, filters, request.attributes)), finish, buffers)
 
 
 @_template
@@ -154,7 +155,7 @@ def _conv2d_filter_gradient(request: Request) -> NativeKernel:
     geometry = Geometry.of(image, filters, request.attributes)
     number = len(request.shapes) - 1
     writer = FilterGradient(request.symbol, geometry, number, request.element, request.vector_bytes)
-    flops = forward(geometry).flops
+    flops = of_outputs(geometry).flops
     return NativeKernel(
         request.symbol, [writer.write()], units=writer.units, scratch=writer.scratch, flops=flops, bytes=request.bytes
     )
@@ -167,7 +168,7 @@ def _conv2d_filter_gradient(request: Request) -> NativeKernel:
 def _conv_pool(request: Request) -> NativeKernel:
     attributes = request.attributes
     image, filters = request.shapes[:2]
-    correlation = forward(Geometry.of(image, filters, attributes), attributes["window"])
+    correlation = of_outputs(Geometry.of(image, filters, attributes), attributes["window"])
     bias = None if attributes["bias"] == "none" else 2
     output = 2 if bias is None else 3
     has_linear = attributes["has_linear"]

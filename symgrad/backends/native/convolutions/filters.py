@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from math import prod
 
+from symgrad.backends.correlation import Geometry
 from symgrad.backends.native.convolutions.addresses import (
     affine,
     aligned,
@@ -19,7 +20,6 @@ from symgrad.backends.native.convolutions.addresses import (
     quotient,
     registers_of,
 )
-from symgrad.backends.native.convolutions.geometry import Geometry
 from symgrad.backends.native.convolutions.patches import PaddedImage, RowPatches, put_filter
 from symgrad.backends.native.kernel import buffer_pointer, kernel_function
 from symgrad.backends.native.llvm.text import Function, Value, byte_size, index, vector_type

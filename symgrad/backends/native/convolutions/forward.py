@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+from symgrad.backends.correlation import Correlation
 from symgrad.backends.native.convolutions.addresses import (
     affine,
     aligned,
@@ -20,7 +21,6 @@ from symgrad.backends.native.convolutions.addresses import (
     part_of_scratch,
     quotient,
 )
-from symgrad.backends.native.convolutions.geometry import Correlation
 from symgrad.backends.native.convolutions.patches import copy_run
 from symgrad.backends.native.convolutions.planes import Planes
 from symgrad.backends.native.convolutions.tiles import choose

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from symgrad.backends.correlation import Geometry
 from symgrad.backends.native.convolutions.addresses import (
     bytes_of,
     element_at,
@@ -11,7 +12,6 @@ from symgrad.backends.native.convolutions.addresses import (
     minimum,
     power_below,
 )
-from symgrad.backends.native.convolutions.geometry import Geometry
 from symgrad.backends.native.llvm.text import Function, Value, index, vector_type
 
 

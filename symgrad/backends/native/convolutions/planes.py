@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd
 
+from symgrad.backends.correlation import Correlation
 from symgrad.backends.native.convolutions.addresses import (
     bytes_of,
     element_at,
@@ -22,7 +23,6 @@ from symgrad.backends.native.convolutions.addresses import (
     power_below,
     quotient,
 )
-from symgrad.backends.native.convolutions.geometry import Correlation
 from symgrad.backends.native.llvm.text import Function, Value, index, vector_type
 
 

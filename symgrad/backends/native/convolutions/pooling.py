@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from symgrad.backends.correlation import Pair
 from symgrad.backends.native.convolutions.addresses import affine, element_at, minimum
-from symgrad.backends.native.convolutions.geometry import Pair
 from symgrad.backends.native.kernel import buffer_pointer, kernel_function
 from symgrad.backends.native.llvm.text import Function, Value, index, literal, vector_type
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from symgrad.backends.correlation import Geometry, Pair
 from symgrad.backends.native.convolutions.addresses import (
     affine,
     aligned,
@@ -22,7 +23,6 @@ from symgrad.backends.native.convolutions.addresses import (
     registers_of,
     row_parts,
 )
-from symgrad.backends.native.convolutions.geometry import Geometry, Pair
 from symgrad.backends.native.convolutions.patches import PaddedImage, RowPatches, put_filter, tap_vector
 from symgrad.backends.native.kernel import buffer_pointer, kernel_function
 from symgrad.backends.native.llvm.text import Function, Value, byte_size, index, literal, vector_type

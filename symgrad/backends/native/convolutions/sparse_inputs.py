@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from symgrad.backends.correlation import Geometry, Pair
 from symgrad.backends.native.convolutions.addresses import (
     affine,
     aligned,
@@ -21,7 +22,6 @@ from symgrad.backends.native.convolutions.addresses import (
     registers_of,
     row_parts,
 )
-from symgrad.backends.native.convolutions.geometry import Geometry, Pair
 from symgrad.backends.native.convolutions.transposes import transpose
 from symgrad.backends.native.kernel import buffer_pointer, kernel_function
 from symgrad.backends.native.llvm.text import Function, Value, byte_size, index, literal, vector_type

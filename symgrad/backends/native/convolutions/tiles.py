@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from symgrad.backends.correlation import Correlation
 from symgrad.backends.native.convolutions.addresses import power_below, registers_of
-from symgrad.backends.native.convolutions.geometry import Correlation
 from symgrad.backends.native.convolutions.planes import Planes
 from symgrad.backends.native.kernel import SINGLE_THREAD_WORK
 from symgrad.backends.native.llvm.text import byte_size

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from symgrad.backends.correlation import Pair
 from symgrad.backends.native.convolutions.addresses import element_at, minimum, power_below, transposed
-from symgrad.backends.native.convolutions.geometry import Pair
 from symgrad.backends.native.llvm.text import Function, Value, index, vector_type
 
 TILE = 4

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+import numpy as np
+
 from symgrad.backends.native.emit import memory
 from symgrad.backends.native.emit.bits import emit_bits
 from symgrad.backends.native.emit.state import Entry, Facts, State
 from symgrad.backends.native.llvm.text import Value, index, lanes_of, literal
 from symgrad.backends.native.scalars import ELEMENTS, emit_cast, emit_scalar
+from symgrad.graph.dtypes import HALVES, NUMPY_DTYPES
 from symgrad.kernels.ir.affine import Polynomial, polynomial
 from symgrad.kernels.ir.grammar import Call, Cast, Expression, Literal, Load, Ref, Size
 from symgrad.kernels.ir.traversal import in_order, parts
@@ -95,7 +98,7 @@ def splat(state: State, value: Value, facts: Facts, count: int) -> Value:
 
 def _write(state: State, expression: Expression, facts: Facts) -> Value:
     if isinstance(expression, Literal):
-        return literal(expression.value, ELEMENTS[expression.dtype])
+        return _literal(expression)
     if isinstance(expression, Ref):
         return _write_name(state, expression.name, facts)
     if isinstance(expression, Load):
@@ -105,6 +108,14 @@ def _write(state: State, expression: Expression, facts: Facts) -> Value:
     if isinstance(expression, Cast):
         return emit_cast(state.f, values[0], dtypes[0], expression.dtype)
     return _write_call(state, expression, values, dtypes)
+
+
+def _literal(expression: Literal) -> Value:
+    """Return a constant; of floats of 16 bits, their bits."""
+    value = expression.value
+    if expression.dtype in HALVES:
+        value = int(np.array(value, NUMPY_DTYPES[expression.dtype]).view("uint16"))
+    return literal(value, ELEMENTS[expression.dtype])
 
 
 def _write_call(state: State, call: Call, values: list[Value], dtypes: list[str]) -> Value:

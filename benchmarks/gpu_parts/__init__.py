@@ -1,0 +1,1 @@
+"""What ``python benchmarks/gpu.py`` does: its parts, each a process of its own."""

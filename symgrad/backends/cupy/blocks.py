@@ -1,0 +1,132 @@
+"""The inputs and outputs of a program: two blocks on the device, and page-locked memory beside them on the host.
+
+The copies are asynchronous. What is large goes another way, in pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from symgrad.backends.cupy.device import Device
+from symgrad.backends.cupy.places import aligned
+from symgrad.lowering.plan import Plan
+
+LARGE_BYTES = 1 << 22
+"""Blocks above this size have no page-locked memory of their own."""
+STATUS_BYTES = 256
+
+
+class Staging:
+    """The inputs and outputs of one program.
+
+    Parameters
+    ----------
+    plan : Plan
+        It tells their types.
+    device : Device
+        Where the blocks are.
+
+    Attributes
+    ----------
+    inputs, outputs : list of int
+        The address of each on the device.
+    status_address : int
+        That of the status word, in front of the outputs.
+    """
+
+    def __init__(self, plan: Plan, device: Device) -> None:
+        self.device = device
+        self.input_kinds = [plan.type_of(variable) for variable in plan.graph.inputs]
+        self.output_kinds = [plan.type_of(variable) for variable in plan.graph.outputs]
+        self._up, self._down = _Block(device, self.input_kinds, 0), _Block(device, self.output_kinds, STATUS_BYTES)
+        self.inputs, self.outputs = self._up.addresses, self._down.addresses
+        self.status_address = self._down.address
+        self._is_under_way = False
+
+    def send(self, arrays: Sequence[Any]) -> None:
+        """Enqueue the copies of the arguments of the next call."""
+        if self._is_under_way:
+            self.device.synchronize()  # the device may still read those of the last one
+            self._is_under_way = False
+        lent = []
+        for number, (array, kind) in enumerate(zip(arrays, self.input_kinds, strict=True)):
+            if not isinstance(array, np.ndarray):
+                lent.append((self.inputs[number], self.device.cupy.ascontiguousarray(self.device.borrow(array))))
+            elif self._up.host is None:
+                self.device.write(self.inputs[number], array)
+            else:
+                self._up.view(number, kind)[...] = array
+        if len(lent) < len(arrays):
+            self._up.enqueue(upward=True)
+        for address, array in lent:
+            self.device.move(address, int(array.data.ptr), array.nbytes)
+
+    def clear_status(self) -> None:
+        """Enqueue the clearing of the status word."""
+        self.device.clear(self.status_address, 8)
+
+    def enqueue_outputs(self) -> None:
+        """Enqueue the copy of status word and outputs."""
+        self._down.enqueue(upward=False)
+
+    def status(self) -> int:
+        """Wait for the call, and return the status word."""
+        found = np.zeros((), np.int32)
+        if self._down.host is None:
+            self.device.read([self.status_address], [found])
+            return int(found)
+        self.device.synchronize()
+        return int(self._down.host[:4].view(np.int32)[0])
+
+    def results(self) -> list[np.ndarray]:
+        """Return the outputs; without any, don't wait."""
+        if not self.output_kinds:
+            self._is_under_way = True
+            return []
+        if self._down.host is None:
+            found = [np.empty(kind.shape, kind.numpy_dtype) for kind in self.output_kinds]
+            self.device.read(self.outputs, found)
+            return found
+        self.device.synchronize()
+        return [self._down.view(number, kind).copy() for number, kind in enumerate(self.output_kinds)]
+
+
+class _Block:
+    """Arrays one behind the other on the device, and the same in page-locked memory unless they are large."""
+
+    def __init__(self, device: Device, kinds: Sequence[Any], front: int) -> None:
+        self.device = device
+        self.offsets: list[int] = []
+        self.bytes = front
+        for kind in kinds:
+            self.offsets.append(self.bytes)
+            self.bytes += aligned(prod(kind.shape) * kind.numpy_dtype.itemsize)
+        self.memory = device.allocate(self.bytes)
+        self.address = int(self.memory.ptr)
+        self.addresses = [self.address + offset for offset in self.offsets]
+        self.host: np.ndarray | None = None
+        if self.bytes <= LARGE_BYTES:
+            self._pinned = device.cupy.cuda.alloc_pinned_memory(max(self.bytes, 1))
+            self.host = np.frombuffer(self._pinned, np.uint8, max(self.bytes, 1))
+
+    def view(self, number: int, kind: Any) -> np.ndarray:
+        """Return the page-locked memory of one array."""
+        assert self.host is not None
+        start = self.offsets[number]
+        size = prod(kind.shape) * kind.numpy_dtype.itemsize
+        return self.host[start : start + size].view(kind.numpy_dtype).reshape(kind.shape)
+
+    def enqueue(self, upward: bool) -> None:
+        """Enqueue the copy of the whole block, if it goes through page-locked memory."""
+        if self.host is None or not self.bytes:
+            return
+        runtime = self.device.cupy.cuda.runtime
+        host, stream = self.host.ctypes.data, self.device.stream.ptr
+        if upward:
+            runtime.memcpyAsync(self.address, host, self.bytes, runtime.memcpyHostToDevice, stream)
+        else:
+            runtime.memcpyAsync(host, self.address, self.bytes, runtime.memcpyDeviceToHost, stream)

@@ -1,0 +1,190 @@
+"""Convolution and pooling: the kernels of all routines that work on images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from symgrad.backends.correlation import Geometry, forward, of_inputs
+from symgrad.backends.cupy.calls import Found
+from symgrad.backends.cupy.convolutions.correlations import Finish, Source, Task
+from symgrad.backends.cupy.convolutions.plain import plain_correlation
+from symgrad.backends.cupy.convolutions.plain_filters import plain_filter_gradient
+from symgrad.backends.cupy.convolutions.pooling import pooling_kernel
+from symgrad.backends.cupy.convolutions.products import best_product, product_kernels
+from symgrad.backends.cupy.convolutions.tiled import tile_of, tiled_correlation
+from symgrad.backends.cupy.convolutions.tiled_filters import best_filter_tile, tiled_filter_gradient
+from symgrad.backends.cupy.convolutions.writing import ELEMENTS, Buffer, blocks, written_kernel
+from symgrad.backends.cupy.kernel import Target
+
+__all__ = ["NAMES", "convolution_calls"]
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    Attributes
+    ----------
+    name : str
+        Of the routine.
+    attributes : mapping
+        Of the routine.
+    shapes : sequence of shapes
+        Of operands, then outputs.
+    dtype : str
+        Of images and filters.
+    inputs : int
+        How many operands there are; the first output comes after them.
+    target : Target
+    """
+
+    name: str
+    attributes: Mapping[str, Any]
+    shapes: Sequence[Shape]
+    dtype: str
+    inputs: int
+    target: Target
+
+    @property
+    def outputs(self) -> range:
+        """The numbers of the outputs."""
+        return range(self.inputs, len(self.shapes))
+
+
+def convolution_calls(
+    name: str,
+    attributes: Mapping[str, Any],
+    shapes: Sequence[Shape],
+    dtypes: Sequence[str],
+    inputs: int,
+    target: Target,
+) -> Found:
+    """Return the pieces of work of a routine, or None if there are none for such operands.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`.
+    attributes : mapping
+        As the routine's `symgrad.kernels.grammar.Library` has them.
+    shapes, dtypes : sequence
+        Of the operands, then of the outputs. All are contiguous.
+    inputs : int
+        How many of them are operands.
+    target : Target
+    """
+    dtype = dtypes[inputs]
+    if name not in _TEMPLATES or dtype not in ELEMENTS or not _are_alike(dtypes, dtype):
+        return None
+    request = Request(name, attributes, [tuple(shape) for shape in shapes], dtype, inputs, target)
+    if any(0 in shape for shape in request.shapes):
+        return _of_nothing(request)
+    return _TEMPLATES[name](request)
+
+
+def _are_alike(dtypes: Sequence[str], dtype: str) -> bool:
+    """Whether all images and filters have one dtype; the others are places and sizes."""
+    return all(kind == dtype or not kind.startswith(("float", "bfloat", "complex")) for kind in dtypes)
+
+
+def _of_nothing(request: Request) -> Found:
+    """Return the work of operands without elements: sums of nothing are zeros."""
+    if all(prod(request.shapes[output]) == 0 for output in request.outputs):
+        return []
+    if request.name in ("conv_pool", "conv_bias"):
+        return None
+    output = request.inputs
+    count = prod(request.shapes[output])
+    body = """
+    i64 number = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (number < COUNT) result[number] = written(A(0));
+"""
+    result = Buffer("result", is_read=False)
+    return [(written_kernel("zeros", request.dtype, [result], {"COUNT": count}, body, blocks(count)), [output])]
+
+
+def _correlation(request: Request, task: Task, operands: Sequence[int]) -> Found:
+    """Return the kernels of a correlation; its filters are the last operand but for the bias."""
+    tile, product = tile_of(task, request.target), best_product(task, request.target)
+    if product is not None and (tile is None or product.cycles(request.target) < tile.cycles(request.target)):
+        (first, arranged), second = product_kernels(request.name, task, product)
+        place = len(task.source.buffers)
+        buffers = [*operands[:place], arranged, *operands[place + 1 :], *request.outputs]
+        return [(first, [operands[place], arranged]), (second, buffers)]
+    kernel = plain_correlation(request.name, task) if tile is None else tiled_correlation(request.name, task, tile)
+    return [(kernel, [*operands, *request.outputs])]
+
+
+def _conv2d(request: Request) -> Found:
+    image, filters = request.shapes[:2]
+    task = Task(Source(forward(Geometry.of(image, filters, request.attributes))), dtype=request.dtype)
+    return _correlation(request, task, (0, 1))
+
+
+def _conv_bias(request: Request) -> Found:
+    image, filters = request.shapes[:2]
+    source = Source(forward(Geometry.of(image, filters, request.attributes)))
+    finish = Finish.of({**request.attributes, "bias": "after"}, has_places=False)
+    return _correlation(request, Task(source, finish, request.dtype), (0, 1, 2))
+
+
+def _conv_pool(request: Request) -> Found:
+    image, filters = request.shapes[:2]
+    attributes = request.attributes
+    source = Source(forward(Geometry.of(image, filters, attributes), attributes["window"]))
+    task = Task(source, Finish.of(attributes, has_places=True), request.dtype)
+    return _correlation(request, task, (0, 1) if attributes["bias"] == "none" else (0, 1, 2))
+
+
+def _conv2d_input_gradient(request: Request) -> Found:
+    geometry = Geometry.of(request.shapes[-1], request.shapes[0], request.attributes)
+    return _correlation(request, Task(Source(of_inputs(geometry)), dtype=request.dtype), (1, 0))
+
+
+def _conv_pool_input_gradient(request: Request) -> Found:
+    geometry = Geometry.of(request.shapes[-1], request.shapes[0], request.attributes)
+    source = Source(of_inputs(geometry), request.attributes["window"])
+    return _correlation(request, Task(source, dtype=request.dtype), (1, 2, 0))
+
+
+def _filter_gradient(request: Request) -> Found:
+    geometry = Geometry.of(request.shapes[0], request.shapes[-1], request.attributes)
+    sparse = request.attributes.get("window")
+    source = Source(forward(geometry))
+    tile = best_filter_tile(source, sparse, request.dtype, request.target)
+    if tile is None:
+        return plain_filter_gradient(request.name, source, sparse, request.dtype, request.inputs)
+    return tiled_filter_gradient(request.name, source, request.dtype, request.inputs, tile)
+
+
+def _pooling(request: Request) -> Found:
+    image, pooled = request.shapes[0], request.shapes[1]
+    if request.name in ("sum_pool_gradient", "at_places"):
+        image, pooled = request.shapes[-1], request.shapes[0]
+    kernel = pooling_kernel(request.name, request.attributes, image, pooled, request.dtype)
+    read = {"pool2d": 1, "sum_pool_gradient": 1, "at_places": 2}.get(request.name, 3)
+    return [(kernel, [*range(read), request.inputs])]
+
+
+_TEMPLATES: dict[str, Callable[[Request], Found]] = {
+    "conv2d": _conv2d,
+    "conv_bias": _conv_bias,
+    "conv2d_input_gradient": _conv2d_input_gradient,
+    "conv2d_filter_gradient": _filter_gradient,
+    "conv_pool": _conv_pool,
+    "conv_pool_input_gradient": _conv_pool_input_gradient,
+    "conv_pool_filter_gradient": _filter_gradient,
+    "pool2d": _pooling,
+    "max_pool_gradient": _pooling,
+    "max_pool_pushforward": _pooling,
+    "sum_pool_gradient": _pooling,
+    "at_places": _pooling,
+}
+
+NAMES = frozenset(_TEMPLATES)
+"""The routines that have templates here."""

@@ -1,0 +1,122 @@
+"""Plays tapes: enqueues their calls on the device's stream, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from symgrad.backends.cupy.calls import ArrayCall, HostCall, LibraryCall
+from symgrad.backends.cupy.device import Device
+from symgrad.backends.cupy.kernel import CudaKernel
+from symgrad.backends.cupy.places import Addresses
+from symgrad.backends.cupy.rounds import Branching, Rounds
+from symgrad.backends.cupy.tape import Described, Item, Piece, Tape
+
+
+class StoppedError(Exception):
+    """A kernel found something that it can't do, before a step that the host carries out."""
+
+
+class Player:
+    """Enqueues the work of one program.
+
+    Parameters
+    ----------
+    device : Device
+        Where.
+    functions : mapping
+        The loaded kernels, by name.
+    """
+
+    def __init__(self, device: Device, functions: Mapping[str, Any]) -> None:
+        self.device, self.functions = device, functions
+        self.watch: Callable[[Piece], Any] | None = None
+        self._play: dict[type, Callable[[Piece, Addresses], None]] = {
+            CudaKernel: self._kernel, LibraryCall: self._library, ArrayCall: self._arrays, HostCall: self._host,
+        }  # fmt: skip
+
+    def play(self, tape: Tape, addresses: Addresses) -> None:
+        """Enqueue a tape. The device must be active.
+
+        Raises
+        ------
+        StoppedError
+            If a step on the host isn't carried out because the call has failed before it.
+        """
+        for item in tape.items:
+            self._item(item, addresses)
+
+    def _item(self, item: Item, addresses: Addresses) -> None:
+        if isinstance(item, Rounds):
+            for number in range(item.rounds):
+                self.play(item.tapes[0], item.addresses(number, addresses))
+        elif isinstance(item, Branching):
+            condition = np.empty((), np.bool_)
+            self.device.read([addresses.of(item.condition)], [condition])
+            side = 0 if condition else 1
+            self.play(item.tapes[side], item.addresses(side, addresses))
+        else:
+            try:
+                self._play[type(item.call.work)](item, addresses)
+            except self.device.failures as error:
+                error.symgrad_step = item.step  # type: ignore[attr-defined]
+                raise
+            if self.watch is not None:
+                self.watch(item)
+
+    def _kernel(self, piece: Piece, addresses: Addresses) -> None:
+        kernel = piece.call.work
+        assert isinstance(kernel, CudaKernel)
+        arguments = piece.arguments(addresses)
+        self.device.launch(self.functions[kernel.name], kernel.grid, kernel.threads, arguments, kernel.shared_bytes)
+
+    def _library(self, piece: Piece, addresses: Addresses) -> None:
+        work = piece.call.work
+        assert isinstance(work, LibraryCall)
+        work.run(self.device, *[addresses.of(place) for place in piece.buffers])
+
+    def _arrays(self, piece: Piece, addresses: Addresses) -> None:
+        """Call a function of CuPy arrays, and copy what it returns to where the plan wants it."""
+        work = piece.call.work
+        assert isinstance(work, ArrayCall)
+        operands, results = self._described(piece, addresses)
+        arrays = [self._array(address, described) for address, described in operands]
+        for (address, described), array in zip(results, work.run(self.device.cupy, *arrays), strict=True):
+            self._array(address, described)[...] = array
+
+    def _array(self, address: int, described: Described) -> Any:
+        """Return device memory that somebody else holds as an array."""
+        cupy = self.device.cupy
+        size = max(prod(described.shape), 1) * described.dtype.itemsize
+        memory = cupy.cuda.UnownedMemory(address, size, self, self.device.number)
+        return cupy.ndarray(described.shape, described.dtype, cupy.cuda.MemoryPointer(memory, 0))
+
+    def _host(self, piece: Piece, addresses: Addresses) -> None:
+        """Carry out a step on the host."""
+        work = piece.call.work
+        assert isinstance(work, HostCall)
+        operands, results = self._described(piece, addresses)
+        status = np.zeros((), np.int32)
+        arrays = [_host_array(described) for _, described in operands]
+        self.device.read([addresses.status, *[address for address, _ in operands]], [status, *arrays])
+        if status:
+            raise StoppedError
+        for (address, described), found in zip(results, work.run(*arrays), strict=True):
+            self.device.write(address, np.asarray(found, _host_array(described).dtype))
+
+    def _described(
+        self, piece: Piece, addresses: Addresses
+    ) -> tuple[Sequence[tuple[int, Described]], Sequence[tuple[int, Described]]]:
+        """Return address and description of the operands, and of the results."""
+        pairs = [(addresses.of(place), described)
+                 for place, described in zip(piece.buffers, piece.described, strict=True)]  # fmt: skip
+        assert piece.step is not None
+        count = len(piece.step.inputs)
+        return pairs[:count], pairs[count:]
+
+
+def _host_array(described: Described) -> np.ndarray:
+    return np.empty(described.shape, described.dtype)

@@ -1,0 +1,235 @@
+"""CUDA programs: a plan's tape, played eagerly at first, then captured in a CUDA graph and launched as one.
+
+A program owns one block of device memory: the status word and the outputs that go back to the host, the inputs, and
+everything that lives within a call. Inputs and outputs go through page-locked memory that the program keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from symgrad.backends.base import Program, Turn
+from symgrad.backends.cupy.blocks import Staging
+from symgrad.backends.cupy.device import Device
+from symgrad.backends.cupy.failing import crashed, no_memory
+from symgrad.backends.cupy.listing import listing, module_text
+from symgrad.backends.cupy.places import Addresses
+from symgrad.backends.cupy.playing import Player, StoppedError
+from symgrad.backends.cupy.rounds import Branching, Rounds
+from symgrad.backends.cupy.stepping import Stepping
+from symgrad.backends.cupy.tape import Tape
+from symgrad.config import config
+from symgrad.graph.variables import Container
+from symgrad.lowering.plan import Plan
+
+MOST_CAPTURED = 20_000
+"""Graphs of more launches than this take longer to capture than most calls can win back."""
+
+
+class CudaProgram:
+    """The program of one plan.
+
+    Parameters
+    ----------
+    plan : Plan
+        What it does.
+    tape : Tape
+        The same as calls.
+    device : Device
+        Where.
+    containers : sequence of Container
+        Of the shared variables, in the plan's order.
+    explain : callable
+        Returns the substitute's program of the same graph and sizes: it explains what kernels only detect.
+    """
+
+    llvm = ""
+
+    def __init__(
+        self, plan: Plan, tape: Tape, device: Device, containers: Sequence[Container], explain: Callable[[], Program]
+    ) -> None:
+        self.plan, self.tape, self.device = plan, tape, device
+        self._containers, self._explain = containers, explain
+        self._reference: Program | None = None
+        self._loaded: _Loaded | None = None
+        self._graph: Any = None
+        self._stepping: Stepping | None = None
+        self._shared: tuple[int, ...] = ()
+        self._calls = 0
+
+    # ---- looking inside ----
+
+    @property
+    def source(self) -> str:
+        """The calls in order, with the user's lines, and the text of the kernels."""
+        return listing(self.tape)
+
+    @property
+    def memory(self) -> int:
+        """The bytes of device memory that it keeps."""
+        kinds = [self.plan.type_of(v) for v in (*self.plan.graph.inputs, *self.plan.graph.outputs)]
+        return self.tape.block.bytes + sum(prod(kind.shape) * kind.numpy_dtype.itemsize for kind in kinds)
+
+    @property
+    def obstacle(self) -> str:
+        """Why calls aren't captured in a CUDA graph; empty if they are."""
+        if config.sync:
+            return "sync = true"
+        if self.tape.launches() > MOST_CAPTURED:
+            return f"it makes more than {MOST_CAPTURED} launches"
+        return self.tape.obstacle()
+
+    # ---- calling ----
+
+    def entry(self, numbers: Sequence[int], as_list: bool, turn: Turn) -> Callable[..., Any] | None:
+        """There is no shorter way than `run`."""
+        return None
+
+    def run(self, *arrays: Any) -> Sequence[Any]:
+        """Compute the outputs from inputs and shared values, and carry out the updates."""
+        count = len(self.plan.graph.inputs)
+        with self.device.active():
+            loaded = self._load()
+            self._bind(arrays[count:])
+            loaded.staging.send(arrays[:count])
+            try:
+                self._enqueue()
+                failed = self.tape.may_fail and loaded.staging.status() != 0
+                results = [] if failed else loaded.staging.results()
+                if not failed:
+                    self._resize()
+                    return results
+            except StoppedError:
+                pass
+            except self.device.failures as error:
+                raise crashed(error, self.device) from error
+        return self._explained(arrays[:count], arrays[count:])
+
+    def _load(self) -> _Loaded:
+        """Take memory, compile and load the kernels, send the constants; once."""
+        if self._loaded is None:
+            try:
+                self._loaded = _Loaded(self.plan, self.tape, self.device)
+            except self.device.out_of_memory as error:
+                raise no_memory(error, self.device, self.tape) from error
+        return self._loaded
+
+    def _bind(self, shared: Sequence[Any]) -> None:
+        """Note where the shared variables are; a graph that was captured for other addresses is no use any more."""
+        found = tuple([int(array.data.ptr) for array in shared])
+        if found != self._shared:
+            self._shared, self._graph, self._stepping, self._calls = found, None, None, 0
+
+    def _enqueue(self) -> None:
+        """Enqueue one call."""
+        self._calls += 1
+        if self._graph is None and self._calls > 1 and not self.obstacle:
+            with self.device.capture() as graph:
+                self._enqueue_eagerly()
+            self._graph = graph
+        if self._graph is None:
+            self._enqueue_eagerly()
+        else:
+            self._graph.launch()
+
+    def _enqueue_eagerly(self) -> None:
+        loaded = self._loaded
+        assert loaded is not None
+        loaded.staging.clear_status()
+        loaded.player.play(self.tape, loaded.addresses(self._shared))
+        loaded.staging.enqueue_outputs()
+
+    def _resize(self) -> None:
+        """Give shared variables that change their size new memory."""
+        loaded = self._loaded
+        assert loaded is not None
+        made: list[tuple[int, Any]] = []
+        for number, value, place in self.tape.resized:
+            kind = self.plan.type_of(value)
+            array = self.device.empty(kind.shape, kind.numpy_dtype)
+            self.device.move(int(array.data.ptr), loaded.addresses(self._shared).of(place), array.nbytes)
+            made.append((number, array))
+        for number, array in made:
+            self._containers[number].value = array
+
+    # ---- what kernels only detect ----
+
+    @property
+    def reference(self) -> Program:
+        """The substitute's program of the same graph and sizes."""
+        if self._reference is None:
+            self._reference = self._explain()
+        return self._reference
+
+    def _explained(self, arguments: Sequence[Any], shared: Sequence[Any]) -> Sequence[Any]:
+        """Run the same call on the host: it raises the error, or does what the device can't."""
+        given = [array if isinstance(array, np.ndarray) else self.device.download(array) for array in arguments]
+        values = [self.device.download(array) for array in shared]
+        results = self.reference.run(*given, *values)
+        for target in self.plan.graph.targets:
+            number = self.plan.shared.index(target)
+            container = self._containers[number]
+            new = container.value if isinstance(container.value, np.ndarray) else values[number]
+            fits = new.shape == shared[number].shape
+            container.value = self.device.upload(new, into=shared[number] if fits else None)
+        return results
+
+    # ---- many steps ----
+
+    def repeat(self, sequences: Sequence[np.ndarray], results: Sequence[np.ndarray], count: int) -> int:
+        """Run `count` steps after a call that just succeeded, and return how many were done.
+
+        Step k gets row k of each sequence and writes row k of each result. All of them are enqueued at once.
+        """
+        is_there = all(isinstance(container.value, self.device.cupy.ndarray) for container in self._containers)
+        if self.obstacle or self._loaded is None or not is_there:
+            return 0
+        with self.device.active():
+            self._bind([container.value for container in self._containers])
+            try:
+                if self._stepping is None:
+                    self._stepping = Stepping(self.device, self.tape, self._loaded, self._shared)
+                return self._stepping.run(sequences, results, count)
+            except self.device.failures as error:
+                raise crashed(error, self.device) from error
+
+    def timed(self) -> Any:
+        """Time its calls from now on, until the stopwatch is stopped."""
+        from symgrad.backends.cupy.timing import CudaStopwatch
+
+        return CudaStopwatch(self)
+
+
+class _Loaded:
+    """What a program has on its device."""
+
+    def __init__(self, plan: Plan, tape: Tape, device: Device) -> None:
+        self.staging = Staging(plan, device)
+        self.memory = device.allocate(tape.block.bytes)
+        self.own = int(self.memory.ptr)
+        self.kept: list[Any] = []
+        self.constants = self._constants_of(tape, device)
+        kernels = tape.kernels()
+        functions = device.kernels(module_text(kernels.values()), list(kernels)) if kernels else {}
+        self.player = Player(device, functions)
+
+    def _constants_of(self, tape: Tape, device: Device) -> list[int]:
+        """Send the constants of a tape, and of those inside it; return the addresses of its own."""
+        arrays = [device.upload(constant) for constant in tape.constants]
+        self.kept += arrays
+        for item in tape.items:
+            if isinstance(item, Rounds):
+                item.constants = self._constants_of(item.tapes[0], device)
+            elif isinstance(item, Branching):
+                item.constants = [self._constants_of(side, device) for side in item.tapes]
+        return [int(array.data.ptr) for array in arrays]
+
+    def addresses(self, shared: Sequence[int]) -> Addresses:
+        """Return the addresses of all memories."""
+        staging = self.staging
+        return Addresses(self.own, staging.inputs, staging.outputs, shared, self.constants, staging.status_address)
+

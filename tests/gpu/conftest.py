@@ -1,0 +1,26 @@
+"""What the tests of the CUDA backend share: devices that the CPU stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from gpu.shim.build import compiler
+from gpu.shim.fake_cupy import World, fake_devices
+
+import symgrad
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Kernels are compiled by g++: without it nothing here can run, but for what needs NVRTC only."""
+    if compiler() is None:
+        for item in items:
+            if "gpu" in item.path.parts and item.path.name != "test_nvrtc.py":
+                item.add_marker(pytest.mark.skip(reason="g++ isn't installed"))
+
+
+@pytest.fixture
+def gpu() -> Iterator[World]:
+    """Two devices that the CPU stands for, the first of them chosen: what is compiled runs there."""
+    with fake_devices() as world, symgrad.config.change_flags(device="cuda"):
+        yield world

@@ -1,0 +1,252 @@
+"""CUDA kernels for images against the ops' own meaning, on the CPU: all shapes, paddings, strides and number types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from gpu.shim.kernels import check_found
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from symgrad.backends.cupy.calls import Found
+from symgrad.backends.cupy.convolutions import NAMES, convolution_calls
+from symgrad.backends.cupy.kernel import Target
+from symgrad.graph.op import Op
+from symgrad.kernels.grammar import Library
+from symgrad.ops.conv import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
+from symgrad.ops.conv_bias import ConvBias
+from symgrad.ops.conv_pool_fused import AtPlaces, ConvPool, ConvPoolFilterGradient, ConvPoolInputGradient
+from symgrad.ops.pool import MODES, MaxPoolGradient, MaxPoolPushforward, Pool2d, SumPoolGradient
+
+dtypes = st.sampled_from(["float32", "float64"])
+seeds = st.integers(0, 2**31)
+pads = st.tuples(st.integers(0, 3), st.integers(0, 3))
+windows = st.tuples(st.integers(1, 4), st.integers(1, 4))
+few = settings(max_examples=int(__import__("os").environ.get("EX", 4)), deadline=None)
+
+
+def calls_of(op: Any, operands: Sequence[np.ndarray], outputs: Sequence[np.ndarray], target: Target) -> Found:
+    lowered = op.lower(None)
+    assert isinstance(lowered, Library) and lowered.name in NAMES
+    arrays = (*operands, *outputs)
+    shapes, kinds = [array.shape for array in arrays], [array.dtype.name for array in arrays]
+    return convolution_calls(lowered.name, dict(lowered.attributes), shapes, kinds, len(operands), target)
+
+
+def check(op: Op, operands: Sequence[np.ndarray], tolerance: float = 8, target: Target = Target()) -> Found:
+    """Compare with `evaluate` in float64, in three orders of threads; the bits are the same in all of them."""
+    doubles = [x.astype("float64") if x.dtype.kind == "f" else x for x in operands]
+    expected = op.evaluate(*doubles)
+    dtype = next(x.dtype for x in operands if x.dtype.kind == "f")
+    kinds = [dtype if value.dtype.kind == "f" else value.dtype for value in expected]
+    outputs = [np.empty(value.shape, kind) for value, kind in zip(expected, kinds, strict=True)]
+    found = calls_of(op, operands, outputs, target)
+    assert found is not None
+    assert check_found(found, [*operands, *outputs]) == 0
+    for result, value in zip(outputs, expected, strict=True):
+        scale = np.abs(np.nan_to_num(value)).max(initial=1)
+        if value.dtype.kind == "f":
+            np.testing.assert_allclose(result, value, rtol=0, atol=tolerance * scale * np.finfo(dtype).eps)
+        else:
+            np.testing.assert_array_equal(result, value)
+    return found
+
+
+@st.composite
+def convolutions(draw: Any, is_plain: bool = False) -> tuple[dict[str, Any], tuple[int, ...], tuple[int, ...]]:
+    """Draw parameters, and the shapes of images and filters that fit them."""
+    steps = st.just((1, 1)) if is_plain else st.tuples(st.integers(1, 3), st.integers(1, 3))
+    parameters = {"padding": (draw(pads), draw(pads)), "flip": draw(st.booleans())}
+    dilation = draw(steps)
+    groups = 1 if is_plain else draw(st.integers(1, 3))
+    if not is_plain:
+        parameters |= {"stride": draw(steps), "dilation": dilation, "groups": groups}
+    taps = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
+    size = []
+    for axis in (0, 1):
+        least = (taps[axis] - 1) * dilation[axis] + 1 - sum(parameters["padding"][axis])
+        size.append(draw(st.integers(max(least, 1), max(least, 1) + 18)))
+    count, channels, filters = draw(st.integers(0, 3)), draw(st.integers(1, 7)), draw(st.integers(1, 9))
+    return parameters, (count, channels * groups, *size), (filters * groups, channels, *taps)
+
+
+def normal(seed: int, shape: Sequence[int], dtype: str) -> np.ndarray:
+    return np.random.RandomState(seed).standard_normal(tuple(shape)).astype(dtype)
+
+
+def eighths(seed: int, shape: Sequence[int], dtype: str) -> np.ndarray:
+    """Return numbers whose products and sums are exact: whether maxima are equal doesn't depend on rounding."""
+    return np.round(8 * normal(seed, shape, "float64")).astype(dtype) / 8  # type: ignore[no-any-return]
+
+
+def sizes_of(shape: Sequence[int]) -> list[np.ndarray]:
+    return [np.array(size) for size in shape[-2:]]
+
+
+# ---- convolution ----
+
+
+@few
+@given(convolutions(), dtypes, seeds)
+def test_convolution(case: Any, dtype: str, seed: int) -> None:
+    parameters, image, filters = case
+    check(Conv2d(**parameters), [normal(seed, image, dtype), normal(seed + 1, filters, dtype)], tolerance=300)
+
+
+@few
+@given(convolutions(), st.sampled_from(["none", "rectify", "tanh", "sigmoid"]), st.booleans(), dtypes, seeds)
+def test_convolution_with_bias(case: Any, activation: str, has_linear: bool, dtype: str, seed: int) -> None:
+    parameters, image, filters = case
+    operands = [eighths(seed, shape, dtype) for shape in (image, filters, filters[:1])]
+    if image[0]:
+        check(ConvBias(Conv2d(**parameters), activation, has_linear), operands)
+
+
+@few
+@given(convolutions(), dtypes, seeds)
+def test_gradient_of_images(case: Any, dtype: str, seed: int) -> None:
+    parameters, image, filters = case
+    output = Conv2d(**parameters).output_shape(image, filters)
+    operands = normal(seed, filters, dtype), normal(seed + 1, output, dtype), *sizes_of(image)  # type: ignore[arg-type]
+    check(Conv2dInputGradient(**parameters), operands, tolerance=300)
+
+
+@few
+@given(convolutions(), dtypes, seeds)
+def test_gradient_of_filters(case: Any, dtype: str, seed: int) -> None:
+    parameters, image, filters = case
+    output = Conv2d(**parameters).output_shape(image, filters)
+    operands = normal(seed, image, dtype), normal(seed + 1, output, dtype), *sizes_of(filters)  # type: ignore[arg-type]
+    check(Conv2dFilterGradient(**parameters), operands, tolerance=300)
+
+
+# ---- convolution with pooling ----
+
+
+@few
+@given(
+    convolutions(is_plain=True), windows, st.sampled_from(["none", "before", "after"]),
+    st.sampled_from(["none", "rectify", "tanh", "sigmoid"]), st.booleans(), st.booleans(), dtypes, seeds,
+)  # fmt: skip
+def test_pooled_convolution(
+    case: Any, window: Any, bias: str, activation: str, has_linear: bool, is_first: bool, dtype: str, seed: int
+) -> None:
+    parameters, image, filters = case
+    operands = [eighths(seed, image, dtype), eighths(seed + 1, filters, dtype) / 64]
+    if bias != "none":
+        operands.append(eighths(seed + 2, filters[:1], dtype))
+    is_first = is_first and bias != "after" and activation != "none"
+    op = ConvPool(**parameters, window=window, bias=bias, activation=activation, has_linear=has_linear,
+                  activation_first=is_first)  # fmt: skip
+    check(op, operands, tolerance=300)
+
+
+def test_ties_and_nan_in_a_window() -> None:
+    """Whole numbers, so that every order of sums is exact: the first of equal maxima counts, nan before all numbers."""
+    image = np.random.RandomState(3).randint(-1, 2, (2, 1, 12, 12)).astype("float32")
+    image[0, 0, 3, 4] = image[1, 0, 0, 1] = np.nan
+    for filters in (np.ones((3, 1, 1, 1), "float32"), np.ones((1, 1, 2, 2), "float32")):
+        for window in ((2, 2), (3, 4)):
+            for activation in (("none",), ("rectify", True, True)):
+                check(ConvPool(((0, 0), (1, 0)), True, window, "none", *activation), [image, filters])  # type: ignore[arg-type]
+
+
+@st.composite
+def pooled(draw: Any) -> Any:
+    """Draw parameters, window, shapes, and how much of the cotangent is 0."""
+    parameters, image, filters = draw(convolutions(is_plain=True))
+    window = draw(windows)
+    output = Conv2d(**parameters).output_shape(image, filters)
+    shape = [*output[:2], output[2] // window[0], output[3] // window[1]]
+    return {**parameters, "window": window}, image, filters, shape, draw(st.sampled_from([0, 0.5, 1]))
+
+
+def cotangent_and_places(seed: int, shape: Any, window: Any, zeros: float, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.RandomState(seed)
+    values = random.standard_normal(shape) * (random.uniform(size=shape) >= zeros)
+    return values.astype(dtype), random.randint(0, window[0] * window[1], shape).astype("uint8")
+
+
+@few
+@given(pooled(), dtypes, seeds)
+def test_gradient_of_filters_from_places(case: Any, dtype: str, seed: int) -> None:
+    parameters, image, filters, shape, zeros = case
+    sparse = cotangent_and_places(seed, shape, parameters["window"], zeros, dtype)
+    operands = [normal(seed, image, dtype), *sparse, *sizes_of(filters)]
+    check(ConvPoolFilterGradient(**parameters), operands, tolerance=300)
+
+
+@few
+@given(pooled(), dtypes, seeds)
+def test_gradient_of_images_from_places(case: Any, dtype: str, seed: int) -> None:
+    parameters, image, filters, shape, zeros = case
+    sparse = cotangent_and_places(seed, shape, parameters["window"], zeros, dtype)
+    operands = [normal(seed, filters, dtype), *sparse, *sizes_of(image)]
+    check(ConvPoolInputGradient(**parameters), operands, tolerance=300)
+
+
+@few
+@given(pooled(), dtypes, seeds)
+def test_values_at_places(case: Any, dtype: str, seed: int) -> None:
+    parameters, image, filters, shape, zeros = case
+    sparse = cotangent_and_places(seed, shape, parameters["window"], zeros, dtype)
+    size = Conv2d(parameters["padding"]).output_shape(image, filters)
+    check(AtPlaces(parameters["window"]), [*sparse, *sizes_of(size)])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("channels", "filters"), [(1, 20), (20, 40)])
+def test_the_sizes_of_the_book(channels: int, filters: int) -> None:
+    size = 28 if channels == 1 else 12
+    image, weights = eighths(1, (2, channels, size, size), "float32"), eighths(2, (filters, channels, 5, 5), "float32")
+    plain = {"padding": ((0, 0), (0, 0)), "flip": True, "window": (2, 2)}
+    op = ConvPool(**plain, bias="after", activation="rectify", has_linear=True)  # type: ignore[arg-type]
+    check(op, [image, weights, eighths(3, (filters,), "float32")], tolerance=300)
+    shape = (2, filters, (size - 4) // 2, (size - 4) // 2)
+    sparse = cotangent_and_places(4, shape, (2, 2), 0.5, "float32")
+    check(ConvPoolFilterGradient(**plain), [image, *sparse, *sizes_of((5, 5))], tolerance=300)  # type: ignore[arg-type]
+    check(ConvPoolInputGradient(**plain), [weights, *sparse, *sizes_of(image.shape)], tolerance=300)  # type: ignore[arg-type]
+
+
+# ---- pooling alone ----
+
+
+@st.composite
+def poolings(draw: Any) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """Draw parameters of pooling, and the images' shape."""
+    window = draw(windows)
+    ignore_border = draw(st.booleans())
+    pad = tuple(draw(st.integers(0, size - 1)) if ignore_border else 0 for size in window)
+    stride = draw(st.one_of(st.just(window), st.tuples(st.integers(1, 5), st.integers(1, 5))))
+    shape = draw(st.integers(0, 3)), draw(st.integers(1, 2)), draw(st.integers(1, 12)), draw(st.integers(1, 40))
+    return {"window": window, "stride": stride, "pad": pad, "ignore_border": ignore_border}, shape
+
+
+@few
+@given(poolings(), st.sampled_from(MODES), dtypes, seeds)
+def test_pooling(case: Any, mode: str, dtype: str, seed: int) -> None:
+    parameters, shape = case
+    check(Pool2d(**parameters, mode=mode), [np.round(normal(seed, shape, dtype), 1)])
+
+
+@few
+@given(poolings(), dtypes, seeds, st.booleans())
+def test_derivatives_of_the_maximum(case: Any, dtype: str, seed: int, has_nan: bool) -> None:
+    parameters, shape = case
+    images = np.round(normal(seed, shape, dtype))
+    if has_nan and images.size:
+        images.flat[:: max(images.size // 3, 1)] = np.nan
+    (output,) = Pool2d(**parameters).evaluate(images)
+    check(MaxPoolGradient(**parameters), [images, output, normal(seed + 1, output.shape, dtype)])
+    check(MaxPoolPushforward(**parameters), [images, output, normal(seed + 1, shape, dtype)])
+
+
+@few
+@given(poolings(), st.sampled_from(MODES[1:]), dtypes, seeds)
+def test_gradient_of_sums(case: Any, mode: str, dtype: str, seed: int) -> None:
+    parameters, shape = case
+    op = SumPoolGradient(**parameters, mode=mode)
+    (output,) = Pool2d(**parameters, mode=mode).evaluate(np.zeros(shape))
+    check(op, [normal(seed, output.shape, dtype), *sizes_of(shape)])

@@ -1,0 +1,199 @@
+"""CUDA programs on the stand-in for CuPy: when they transfer, capture and replay, and that a failed call changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import symgrad
+import symgrad.tensor as T
+from symgrad.control import ifelse, scan
+from symgrad.errors import SymgradError
+
+
+def program_of(function: Any) -> Any:
+    """Return the program that ran last."""
+    return next(reversed(function._programs.values()))[1]
+
+
+def minibatches(rows: int = 40, size: int = 10) -> tuple[Any, Any, Any]:
+    """A step of logistic regression on a part of a matrix that the device has."""
+    random = np.random.default_rng(1)
+    data = symgrad.shared(random.normal(size=(rows, 5)).astype("float32"), "data")
+    labels = symgrad.shared(random.integers(0, 3, rows), "labels")
+    weights = symgrad.shared(np.zeros((5, 3), "float32"), "weights")
+    i = T.lscalar("i")
+    x, y = T.matrix("x"), T.lvector("y")
+    cost = -T.mean(T.log(T.nnet.softmax(T.dot(x, weights)))[T.arange(size), y])
+    step = symgrad.function(
+        [i], cost, updates=[(weights, weights - 0.5 * symgrad.grad(cost, weights))],
+        givens={x: data[i * size : (i + 1) * size], y: labels[i * size : (i + 1) * size]}, name="step",
+    )  # fmt: skip
+    return step, weights, data
+
+
+def on_cpu(build: Any, run: Any) -> Any:
+    """Return what the same program gives on the CPU."""
+    with symgrad.config.change_flags(device="cpu", backend="numpy"):
+        return run(*build())
+
+
+def test_a_training_step_is_that_of_the_cpu(gpu: Any) -> None:
+    def train(step: Any, weights: Any, data: Any) -> tuple[Any, Any]:
+        return [float(step(k % 4)) for k in range(9)], weights.get_value()
+
+    costs, weights = train(*minibatches())
+    expected, wanted = on_cpu(minibatches, train)
+    np.testing.assert_allclose(costs, expected, rtol=1e-5)
+    np.testing.assert_allclose(weights, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_the_second_call_is_captured_and_later_ones_are_one_launch(gpu: Any) -> None:
+    step, _, _ = minibatches()
+    step(0)
+    assert gpu.graph_launches == 0
+    step(1)
+    assert gpu.graph_launches == 1
+    before = gpu.launches
+    step(2)
+    assert gpu.graph_launches == 2
+    assert gpu.launches == before
+
+
+def test_only_the_border_is_crossed(gpu: Any) -> None:
+    step, weights, _ = minibatches()
+    step(0), step(1)
+    gpu.transfers.clear()
+    step(2)
+    assert sum(transfer.bytes for transfer in gpu.transfers) < 2000  # an index, a cost, a status word; aligned
+    assert {transfer.direction for transfer in gpu.transfers} == {"up", "down"}
+    gpu.transfers.clear()
+    weights.get_value()
+    assert [transfer.bytes for transfer in gpu.transfers] == [60]
+
+
+def test_an_index_out_of_range_names_the_line_and_changes_nothing(gpu: Any) -> None:
+    step, weights, _ = minibatches()
+    for k in range(3):
+        step(k)
+    before = weights.get_value()
+    with pytest.raises(SymgradError, match="test_programs.py"):
+        step(4)
+    np.testing.assert_array_equal(weights.get_value(), before)
+    assert np.isfinite(step(1))
+
+
+def test_many_steps_are_those_of_single_calls(gpu: Any) -> None:
+    step, weights, _ = minibatches()
+    order = np.array([0, 3, 1, 2, 2, 1, 0, 3, 0, 1, 2, 3, 1, 1, 0, 2, 3, 0, 1])
+    costs = step.repeat(order)
+    other, expected, _ = minibatches()
+    np.testing.assert_array_equal(costs, [other(k) for k in order])
+    np.testing.assert_array_equal(weights.get_value(), expected.get_value())
+
+
+def test_many_steps_go_to_the_device_at_once(gpu: Any) -> None:
+    step, _, _ = minibatches()
+    step(0), step(1)
+    gpu.transfers.clear()
+    step.repeat(np.arange(64) % 4)
+    assert len(gpu.transfers) < 12
+
+
+def test_a_step_that_fails_among_many_keeps_those_before_it(gpu: Any) -> None:
+    step, weights, _ = minibatches()
+    with pytest.raises(SymgradError, match="test_programs.py"):
+        step.repeat(np.array([0, 1, 2, 3, 2, 4, 1, 0]))
+    other, expected, _ = minibatches()
+    for k in (0, 1, 2, 3, 2):
+        other(k)
+    np.testing.assert_array_equal(weights.get_value(), expected.get_value())
+
+
+def test_a_value_that_is_set_goes_into_the_captured_graph(gpu: Any) -> None:
+    x = symgrad.shared(np.arange(3.0))
+    double = symgrad.function([], 2 * x)
+    for _ in range(3):
+        double()
+    before = gpu.graph_launches
+    x.set_value(np.array([5.0, 6.0, 7.0]))
+    np.testing.assert_array_equal(double(), [10, 12, 14])
+    assert gpu.graph_launches == before + 1
+    x.set_value(np.array([1.0, 2.0]))
+    np.testing.assert_array_equal(double(), [2, 4])
+
+
+def test_variables_change_places(gpu: Any) -> None:
+    a, b = symgrad.shared(np.arange(3.0), "a"), symgrad.shared(np.ones(3), "b")
+    swap = symgrad.function([], a + b, updates=[(a, b), (b, a)])
+    for _ in range(3):
+        np.testing.assert_array_equal(swap(), [1, 2, 3])
+    np.testing.assert_array_equal(a.get_value(), np.ones(3))
+    np.testing.assert_array_equal(b.get_value(), np.arange(3.0))
+
+
+def test_a_variable_may_grow(gpu: Any) -> None:
+    a = symgrad.shared(np.ones(1))
+    grow = symgrad.function([], a.sum(), updates=[(a, T.concatenate([a, 2 * a]))])
+    assert [float(grow()) for _ in range(4)] == [1, 3, 9, 27]
+    assert a.get_value().shape == (16,)
+    assert "changes its size" in program_of(grow).obstacle
+
+
+def test_loops_are_captured(gpu: Any) -> None:
+    h, w = T.vector("h"), symgrad.shared(np.eye(3, dtype="float32") * 0.5)
+    states, _ = scan(lambda state, w: T.tanh(T.dot(w, state)), outputs_info=h, non_sequences=w, n_steps=6)
+    cost = states[-1].sum() + states.mean()
+    f = symgrad.function([h], [cost, symgrad.grad(cost, w)])
+    given = np.array([1, -2, 0.5], "float32")
+    with symgrad.config.change_flags(device="cpu", backend="numpy"):
+        expected = symgrad.function([h], [cost, symgrad.grad(cost, w)])(given)
+        w.get_value()
+    for _ in range(3):
+        for found, wanted in zip(f(given), expected, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    assert program_of(f).obstacle == ""
+    assert gpu.graph_launches == 2
+
+
+def test_choices_are_made_on_the_host(gpu: Any) -> None:
+    x = T.vector("x")
+    f = symgrad.function([x], ifelse(x.sum() > 0, T.exp(x) * 2, x - 1))
+    np.testing.assert_allclose(f([1.0, 2.0]), np.exp([1, 2]) * 2, rtol=1e-6)
+    np.testing.assert_allclose(f([-1.0, -2.0]), [-2, -3])
+    assert "choice" in program_of(f).obstacle
+
+
+def test_what_has_no_kernel_runs_on_the_host_between_kernels(gpu: Any) -> None:
+    x = T.vector("x")
+    f = symgrad.function([x], T.sqr(T.gammaln(T.exp(x))) + 1)
+    from scipy.special import gammaln
+
+    for _ in range(3):
+        np.testing.assert_allclose(f([0.5, 2.0]), gammaln(np.exp([0.5, 2.0])) ** 2 + 1, rtol=1e-5)
+    assert "host" in program_of(f).obstacle
+    assert "(on the host)" in f.source()
+
+
+def test_debug_mode_compares_every_kernel(gpu: Any) -> None:
+    x = T.matrix("x")
+    w = symgrad.shared(np.ones((3, 2), "float32"))
+    f = symgrad.function([x], T.nnet.softmax(T.dot(x, w)).sum(), updates=[(w, w * 2)], mode="DebugMode")
+    assert f(np.ones((4, 3), "float32")) == pytest.approx(4)
+    np.testing.assert_array_equal(w.get_value(), np.full((3, 2), 2))
+
+
+def test_a_shared_variable_moves_to_where_it_is_used(gpu: Any) -> None:
+    w = symgrad.shared(np.arange(3.0))
+    x = T.dscalar("x")
+    on_gpu = symgrad.function([x], w * x, updates=[(w, w + 1)])
+    with symgrad.config.change_flags(device="cpu"):
+        on_host = symgrad.function([x], w - x, updates=[(w, w + 1)])
+    with symgrad.config.change_flags(device="cuda1"):
+        on_other = symgrad.function([x], w + x)
+    for k in range(3):
+        np.testing.assert_array_equal(on_gpu(2), (np.arange(3.0) + 2 * k) * 2)
+        np.testing.assert_array_equal(on_host(2), np.arange(3.0) + 2 * k - 1)
+        np.testing.assert_array_equal(on_other(2), np.arange(3.0) + 2 * k + 4)
