@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
+import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,24 +95,33 @@ def run_child(
     env : mapping, optional
         Its environment, by default this process's.
     echo : bool
-        Whether its output goes to standard error as well, once it has ended.
+        Whether its output goes to standard error as well, as it comes.
     """
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env, cwd=ROOT,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            status: int | None = process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            status = None
-        finally:
-            end_group(process)
-        output.seek(0)
-        lines = output.read().splitlines()[-LAST_LINES:]
-    if echo and lines:
-        print("\n".join(lines), file=sys.stderr, flush=True)
-    return Ending(status, "\n".join(lines))
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, cwd=ROOT,
+        text=True, errors="replace", start_new_session=True,
+    )  # fmt: skip
+    lines: deque[str] = deque(maxlen=LAST_LINES)
+    listener = threading.Thread(target=_listen, args=(process, lines, echo), daemon=True)
+    listener.start()
+    try:
+        status: int | None = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        status = None
+    finally:
+        end_group(process)
+    listener.join(GRACE_SECONDS)
+    return Ending(status, "".join(lines).rstrip())
+
+
+def _listen(process: subprocess.Popen[str], lines: deque[str], echo: bool) -> None:
+    """Keep the lines that a process prints."""
+    assert process.stdout is not None
+    with process.stdout:
+        for line in process.stdout:
+            lines.append(line)
+            if echo:
+                print(line, end="", file=sys.stderr, flush=True)
 
 
 def end_group(process: subprocess.Popen[str]) -> None:

@@ -12,12 +12,15 @@ from benchmarks.gpu_parts.children import ROOT, environment, run_child
 from benchmarks.gpu_parts.outcomes import read_outcomes
 from benchmarks.gpu_parts.results import DONE, FAILED, Deadline, Options, Results, run_part
 
-NOT_OF_THE_DEVICE = ("test_shim.py", "test_nvrtc.py")
-"""Tests of what stands in for a device, and of compiling without one."""
+NOT_OF_THE_DEVICE = ("test_shim.py", "test_fake_cupy.py", "test_nvrtc.py", "test_doctor.py")
+"""Tests of what stands in for a device, of compiling without one, and of what is said where there is none."""
+
+DRY_RUN = ["-k", "test_programs and captured"]
+
+PLUGINS = ("benchmarks.gpu_parts.on_device", "benchmarks.gpu_parts.outcomes")
 
 MOST_PROCESSES = 8
 TEST_SECONDS = 60
-POLL_SECONDS = 2.0
 
 
 def run_tests(options: Options, results: Results, deadline: Deadline) -> int:
@@ -25,22 +28,28 @@ def run_tests(options: Options, results: Results, deadline: Deadline) -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "outcomes")
         command = pytest_command(path, max(deadline.left - 10.0, 1.0))
-        command += ["-k", "test_emit and 1"] if options.dry_run else []
+        command += DRY_RUN if options.dry_run else []
         results.add(command=" ".join(command[1:]))
-        ending = run_child(command, deadline.left, environment(options.dry_run), echo=True)
+        ending = run_child(command, deadline.left, test_environment(options.dry_run), echo=True)
         found = read_outcomes(path)
     results.add(**found, ended=ending.words)
     if not found["passed"] and not found["failed"]:
         results.add(printed=ending.printed)
-        return DONE if options.dry_run else FAILED
+        return FAILED
     return FAILED if found["failed"] or ending.status is None or ending.status < 0 else DONE
+
+
+def test_environment(dry_run: bool) -> dict[str, str]:
+    """Return the environment of the tests: they choose their devices themselves."""
+    found = environment(dry_run)
+    found["PYTHONPATH"] = os.pathsep.join([found["PYTHONPATH"], str(ROOT / "tests")])
+    return {**found, "PYTEST_PLUGINS": ",".join(PLUGINS), "SYMGRAD_FLAGS": os.environ.get("SYMGRAD_FLAGS", "")}
 
 
 def pytest_command(outcomes: Path, seconds: float) -> list[str]:
     """Return the command: other versions of libraries may warn of things that aren't errors here."""
     command = [sys.executable, "-m", "pytest", "tests/gpu", "-q", "-W", "default", "-p", "no:cacheprovider"]
-    command += ["-p", "no:benchmark", "-p", "benchmarks.gpu_parts.outcomes"]
-    command += ["--outcomes", str(outcomes), "--seconds-left", f"{seconds:.0f}"]
+    command += ["-p", "no:benchmark", "--outcomes", str(outcomes), "--seconds-left", f"{seconds:.0f}"]
     command += [f"--ignore={ROOT / 'tests' / 'gpu' / name}" for name in NOT_OF_THE_DEVICE]
     if importlib.util.find_spec("xdist"):
         command += ["-n", str(min(MOST_PROCESSES, os.cpu_count() or 1))]

@@ -1,6 +1,6 @@
 """A plugin of pytest that writes each test's outcome to a file as it comes, and ends the run when its time is up.
 
-``pytest -p benchmarks.gpu_parts.outcomes --outcomes FILE --seconds-left N``
+``PYTEST_PLUGINS=benchmarks.gpu_parts.outcomes pytest --outcomes FILE --seconds-left N``
 """
 
 from __future__ import annotations

@@ -1,12 +1,18 @@
-"""The results of a GPU run as Markdown."""
+"""The results of a GPU run as Markdown.
+
+``python -m benchmarks.gpu_parts.tables gpu.json --into docs/performance.md`` writes them to that page.
+"""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
-from benchmarks.gpu_parts.results import Facts
+from benchmarks.gpu_parts.results import Facts, read_json
 from benchmarks.gpu_parts.worker import OURS, PEERS
 from benchmarks.gpu_parts.workloads import GOALS, Goal
+from benchmarks.pages import fill_file
 from benchmarks.report import format_time
 
 
@@ -28,6 +34,13 @@ def markdown(document: Facts) -> str:
         if sections:
             lines += [f"## {entry['title']}", *sections]
     return "\n\n".join(lines) + "\n"
+
+
+def for_page(document: Facts) -> str:
+    """Return what the page on performance tells of a run."""
+    parts = document["parts"]
+    facts = parts.get("peers", {}).get("facts", {})
+    return "\n\n".join([place(document), summary(parts), *(_peers_section(facts) if facts else ())])
 
 
 def place(document: Facts) -> str:
@@ -238,3 +251,25 @@ SECTIONS: dict[str, Callable[[Facts], Iterator[str]]] = {
     "peers": _peers_section,
 }
 """What there is to say of a part beyond that."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the results of a run, or write them to a page."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_parts.tables", description=__doc__.split("\n")[0])
+    parser.add_argument("results", type=Path, help="gpu.json of a run")
+    parser.add_argument("--into", type=Path, help="a page with a place for the table gpu: docs/performance.md")
+    options = parser.parse_args(arguments)
+    document = read_json(options.results)
+    if not document:
+        parser.error(f"{options.results} holds no results")
+    if document["dry_run"] and options.into:
+        parser.error("these are the results of a dry run: the numbers mean nothing")
+    if options.into:
+        fill_file(options.into, {"gpu": for_page(document)})
+    else:
+        print(markdown(document), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -201,6 +201,8 @@ class Function:
         """Make the program for the sizes of the arguments."""
         variables = [*[spec.variable for spec in self.inputs], *self._shared]
         found = self._program(dict(zip(variables, key, strict=True)))
+        if any(self.places) and found[1].device is not None:
+            found[1].staying = frozenset([number for number, place in enumerate(self.places) if place is not None])
         self._programs[key] = found
         while len(self._programs) > MAXIMAL_PROGRAMS or (len(self._programs) > 1 and self._bytes() > MAXIMAL_BYTES):
             del self._programs[next(iter(self._programs))]

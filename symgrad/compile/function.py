@@ -213,7 +213,8 @@ def _places(outputs: Sequence[Any], device: str) -> tuple[str | None, ...]:
             DeviceError, f"an output is transferred to {target}, and the function runs on the CPU", [output],
             f"Set symgrad.config.device = {target!r} before the function is compiled, or return it without transfer.",
         )  # fmt: skip
-    return tuple([None if target == HOST else resolve_device(target, str(current_source() or "")) for target in targets])
+    line = str(current_source() or "")
+    return tuple([None if target == HOST else resolve_device(target, line) for target in targets])
 
 
 def _with_leaves(graph: ClosedGraph, specs: list[InputSpec]) -> tuple[ClosedGraph, list[InputSpec]]:

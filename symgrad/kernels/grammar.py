@@ -275,8 +275,8 @@ class Evaluate(Kernel):
     evaluate : callable
         Its NumPy meaning.
     attributes : tuple of (str, value)
-        ``"op"``, the op's class with its module, and the op's own fields: by these a backend finds a function of its own
-        that computes the same. `evaluate` alone says what the kernel means, so they aren't compared.
+        ``"op"``, the op's class with its module, and the op's own fields: by these a backend finds a function of its
+        own that computes the same. `evaluate` alone says what the kernel means, so they aren't compared.
     """
 
     name: str

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
-from gpu.shim.kernels import check_found
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpu.shim.kernels import check_found
+from symgrad.backends.cupy import convolutions as room
 from symgrad.backends.cupy.calls import Found
 from symgrad.backends.cupy.convolutions import NAMES, convolution_calls
+from symgrad.backends.cupy.convolutions.ways import Pieces, Way, fastest
 from symgrad.backends.cupy.kernel import Target
 from symgrad.graph.op import Op
 from symgrad.kernels.grammar import Library
@@ -23,9 +26,20 @@ from symgrad.ops.pool import MODES, MaxPoolGradient, MaxPoolPushforward, Pool2d,
 
 dtypes = st.sampled_from(["float32", "float64"])
 seeds = st.integers(0, 2**31)
+ways = st.sampled_from(["plain", "tiled", "product"])
+channel_counts = st.one_of(st.integers(1, 9), st.integers(10, 40))
 pads = st.tuples(st.integers(0, 3), st.integers(0, 3))
 windows = st.tuples(st.integers(1, 4), st.integers(1, 4))
 few = settings(max_examples=int(__import__("os").environ.get("EX", 4)), deadline=None)
+
+
+def chosen(name: str) -> Any:
+    """Let a room take a way by its name, where there is that way."""
+
+    def choose(ways: Sequence[Way]) -> Pieces:
+        return fastest([way for way in ways if way.name == name] or ways)
+
+    return mock.patch.object(room, "fastest", choose)
 
 
 def calls_of(op: Any, operands: Sequence[np.ndarray], outputs: Sequence[np.ndarray], target: Target) -> Found:
@@ -36,14 +50,15 @@ def calls_of(op: Any, operands: Sequence[np.ndarray], outputs: Sequence[np.ndarr
     return convolution_calls(lowered.name, dict(lowered.attributes), shapes, kinds, len(operands), target)
 
 
-def check(op: Op, operands: Sequence[np.ndarray], tolerance: float = 8, target: Target = Target()) -> Found:
+def check(op: Op, operands: Sequence[np.ndarray], tolerance: float = 8, way: str = "") -> Found:
     """Compare with `evaluate` in float64, in three orders of threads; the bits are the same in all of them."""
     doubles = [x.astype("float64") if x.dtype.kind == "f" else x for x in operands]
     expected = op.evaluate(*doubles)
     dtype = next(x.dtype for x in operands if x.dtype.kind == "f")
     kinds = [dtype if value.dtype.kind == "f" else value.dtype for value in expected]
     outputs = [np.empty(value.shape, kind) for value, kind in zip(expected, kinds, strict=True)]
-    found = calls_of(op, operands, outputs, target)
+    with chosen(way):
+        found = calls_of(op, operands, outputs, Target())
     assert found is not None
     assert check_found(found, [*operands, *outputs]) == 0
     for result, value in zip(outputs, expected, strict=True):
@@ -69,7 +84,7 @@ def convolutions(draw: Any, is_plain: bool = False) -> tuple[dict[str, Any], tup
     for axis in (0, 1):
         least = (taps[axis] - 1) * dilation[axis] + 1 - sum(parameters["padding"][axis])
         size.append(draw(st.integers(max(least, 1), max(least, 1) + 18)))
-    count, channels, filters = draw(st.integers(0, 3)), draw(st.integers(1, 7)), draw(st.integers(1, 9))
+    count, channels, filters = draw(st.integers(0, 3)), draw(channel_counts), draw(channel_counts)
     return parameters, (count, channels * groups, *size), (filters * groups, channels, *taps)
 
 
@@ -90,37 +105,37 @@ def sizes_of(shape: Sequence[int]) -> list[np.ndarray]:
 
 
 @few
-@given(convolutions(), dtypes, seeds)
-def test_convolution(case: Any, dtype: str, seed: int) -> None:
+@given(convolutions(), dtypes, seeds, ways)
+def test_convolution(case: Any, dtype: str, seed: int, way: str) -> None:
     parameters, image, filters = case
-    check(Conv2d(**parameters), [normal(seed, image, dtype), normal(seed + 1, filters, dtype)], tolerance=300)
+    check(Conv2d(**parameters), [normal(seed, image, dtype), normal(seed + 1, filters, dtype)], tolerance=300, way=way)
 
 
 @few
-@given(convolutions(), st.sampled_from(["none", "rectify", "tanh", "sigmoid"]), st.booleans(), dtypes, seeds)
-def test_convolution_with_bias(case: Any, activation: str, has_linear: bool, dtype: str, seed: int) -> None:
+@given(convolutions(), st.sampled_from(["none", "rectify", "tanh", "sigmoid"]), st.booleans(), dtypes, seeds, ways)
+def test_convolution_with_bias(case: Any, activation: str, has_linear: bool, dtype: str, seed: int, way: str) -> None:
     parameters, image, filters = case
     operands = [eighths(seed, shape, dtype) for shape in (image, filters, filters[:1])]
     if image[0]:
-        check(ConvBias(Conv2d(**parameters), activation, has_linear), operands)
+        check(ConvBias(Conv2d(**parameters), activation, has_linear), operands, way=way)
 
 
 @few
-@given(convolutions(), dtypes, seeds)
-def test_gradient_of_images(case: Any, dtype: str, seed: int) -> None:
+@given(convolutions(), dtypes, seeds, ways)
+def test_gradient_of_images(case: Any, dtype: str, seed: int, way: str) -> None:
     parameters, image, filters = case
     output = Conv2d(**parameters).output_shape(image, filters)
     operands = normal(seed, filters, dtype), normal(seed + 1, output, dtype), *sizes_of(image)  # type: ignore[arg-type]
-    check(Conv2dInputGradient(**parameters), operands, tolerance=300)
+    check(Conv2dInputGradient(**parameters), operands, tolerance=300, way=way)
 
 
 @few
-@given(convolutions(), dtypes, seeds)
-def test_gradient_of_filters(case: Any, dtype: str, seed: int) -> None:
+@given(convolutions(), dtypes, seeds, ways)
+def test_gradient_of_filters(case: Any, dtype: str, seed: int, way: str) -> None:
     parameters, image, filters = case
     output = Conv2d(**parameters).output_shape(image, filters)
     operands = normal(seed, image, dtype), normal(seed + 1, output, dtype), *sizes_of(filters)  # type: ignore[arg-type]
-    check(Conv2dFilterGradient(**parameters), operands, tolerance=300)
+    check(Conv2dFilterGradient(**parameters), operands, tolerance=300, way=way)
 
 
 # ---- convolution with pooling ----
@@ -129,10 +144,11 @@ def test_gradient_of_filters(case: Any, dtype: str, seed: int) -> None:
 @few
 @given(
     convolutions(is_plain=True), windows, st.sampled_from(["none", "before", "after"]),
-    st.sampled_from(["none", "rectify", "tanh", "sigmoid"]), st.booleans(), st.booleans(), dtypes, seeds,
+    st.sampled_from(["none", "rectify", "tanh", "sigmoid"]), st.booleans(), st.booleans(), dtypes, seeds, ways,
 )  # fmt: skip
 def test_pooled_convolution(
-    case: Any, window: Any, bias: str, activation: str, has_linear: bool, is_first: bool, dtype: str, seed: int
+    case: Any, window: Any, bias: str, activation: str, has_linear: bool, is_first: bool, dtype: str, seed: int,
+    way: str,
 ) -> None:
     parameters, image, filters = case
     operands = [eighths(seed, image, dtype), eighths(seed + 1, filters, dtype) / 64]
@@ -141,7 +157,7 @@ def test_pooled_convolution(
     is_first = is_first and bias != "after" and activation != "none"
     op = ConvPool(**parameters, window=window, bias=bias, activation=activation, has_linear=has_linear,
                   activation_first=is_first)  # fmt: skip
-    check(op, operands, tolerance=300)
+    check(op, operands, tolerance=300, way=way)
 
 
 def test_ties_and_nan_in_a_window() -> None:
@@ -171,21 +187,21 @@ def cotangent_and_places(seed: int, shape: Any, window: Any, zeros: float, dtype
 
 
 @few
-@given(pooled(), dtypes, seeds)
-def test_gradient_of_filters_from_places(case: Any, dtype: str, seed: int) -> None:
+@given(pooled(), dtypes, seeds, ways)
+def test_gradient_of_filters_from_places(case: Any, dtype: str, seed: int, way: str) -> None:
     parameters, image, filters, shape, zeros = case
     sparse = cotangent_and_places(seed, shape, parameters["window"], zeros, dtype)
     operands = [normal(seed, image, dtype), *sparse, *sizes_of(filters)]
-    check(ConvPoolFilterGradient(**parameters), operands, tolerance=300)
+    check(ConvPoolFilterGradient(**parameters), operands, tolerance=300, way=way)
 
 
 @few
-@given(pooled(), dtypes, seeds)
-def test_gradient_of_images_from_places(case: Any, dtype: str, seed: int) -> None:
+@given(pooled(), dtypes, seeds, ways)
+def test_gradient_of_images_from_places(case: Any, dtype: str, seed: int, way: str) -> None:
     parameters, image, filters, shape, zeros = case
     sparse = cotangent_and_places(seed, shape, parameters["window"], zeros, dtype)
     operands = [normal(seed, filters, dtype), *sparse, *sizes_of(image)]
-    check(ConvPoolInputGradient(**parameters), operands, tolerance=300)
+    check(ConvPoolInputGradient(**parameters), operands, tolerance=300, way=way)
 
 
 @few

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
-from gpu.shim.kernels import check_found, run_found
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symgrad.backends.cupy.kernel import Target
-from symgrad.backends.cupy.products import product_calls
+from gpu.shim import kernels
+from gpu.shim.fake_cupy import fake_devices
+from gpu.shim.kernels import check_found
+from gpu.shim.nvrtc import check_compiles, nvrtc
+from symgrad.backends.cupy import cublas
+from symgrad.backends.cupy.calls import LibraryCall, Temporary
+from symgrad.backends.cupy.device import Device, find_device
+from symgrad.backends.cupy.kernel import CudaKernel, Target
+from symgrad.backends.cupy.prelude import PRELUDE
+from symgrad.backends.cupy.products import library, product_calls
 from symgrad.backends.cupy.products.costs import all_ways
 from symgrad.backends.cupy.products.kernels import by_kernels
 from symgrad.backends.cupy.products.text import Task
@@ -138,13 +146,13 @@ def test_product_of_matrices(m: int, k: int, n: int, dtype: str, left: str, righ
 
 @quick
 @given(
-    m=st.integers(1, 40), k=st.sampled_from([1, 10, 64, 130]), n=st.integers(1, 70), dtype=floats, left=orders, right=orders,
-    number=st.integers(0, 10**6),
+    m=st.integers(1, 40), k=st.sampled_from([1, 10, 64, 130]), n=st.integers(1, 70), dtype=floats, left=orders,
+    right=orders, number=st.integers(0, 10**6),
 )  # fmt: skip
 def test_every_way_gives_the_product(
     m: int, k: int, n: int, dtype: str, left: str, right: str, number: int
 ) -> None:
-    """Not only the way that is chosen: rows and columns exchanged, all tiles, threads along k, with and without parts."""
+    """Not only the chosen way: rows and columns exchanged, all tiles, threads along k, with and without parts."""
     x, y = spread((m, k), dtype, 1, left), spread((k, n), dtype, 2, right)
     output = output_of((m, n), dtype)
     layouts = [buffer.layout for buffer in (x, y, output)]
@@ -209,7 +217,8 @@ def check_step(
     shape: tuple[int, int, int], dtype: str, orders: tuple[str, str, str], in_place: bool, factors: tuple[float, float]
 ) -> Any:
     m, k, n = shape
-    a, b, c = spread((m, k), dtype, 2, orders[0]), spread((k, n), dtype, 3, orders[1]), spread((m, n), dtype, 1, orders[2])
+    a, b = spread((m, k), dtype, 2, orders[0]), spread((k, n), dtype, 3, orders[1])
+    c = spread((m, n), dtype, 1, orders[2])
     alpha, beta = [Buffer(np.asarray(factor), dtype) for factor in factors]
     product = a.values @ b.values
     exact = c.values + (beta.values * c.values + alpha.values * product)
@@ -218,6 +227,39 @@ def check_step(
     found = run("gemm", [c, alpha, a, b, beta], [output], in_place=in_place)
     close_to(output, exact, scale, k)
     return found
+
+
+@contextmanager
+def moved_by_one_element() -> Iterator[None]:
+    """Have buffers lie where no vector is aligned, as views of arrays may."""
+    plain = kernels._Buffers._new
+
+    def moved(buffers: Any, nbytes: int, alignment: int, written: bool = True) -> Any:
+        step = min(alignment, 4)
+        return plain(buffers, nbytes + step, step, written)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels._Buffers, "_new", moved)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("name", "m", "k", "n", "turned"),
+    [("dot", 10, 64, 96, "NN"), ("dot", 10, 64, 96, "NT"), ("dot", 72, 40, 72, "NN"), ("dot", 4, 4096, 4, "NT"),
+     ("gemm", 72, 40, 72, "NN"), ("gemm", 96, 10, 64, "TN"), ("gemm", 8, 2048, 640, "NN")],
+)  # fmt: skip
+def test_the_place_in_memory_changes_no_bit(name: str, m: int, k: int, n: int, turned: str) -> None:
+    x, y = spread((m, k), "float32", 1, "CF"[turned[0] == "T"]), spread((k, n), "float32", 2, "CF"[turned[1] == "T"])
+    c, factor = spread((m, n), "float32", 3), Buffer(np.asarray(0.3), "float32")
+    operands = [x, y] if name == "dot" else [c, factor, x, y, factor]
+    results = []
+    for place in (nullcontext(), moved_by_one_element()):
+        output = output_of((m, n), "float32")
+        with place:
+            run(name, operands, [output])
+        results.append(output.array)
+    np.testing.assert_array_equal(*results)
+    assert results[0].any()
 
 
 @quick
@@ -229,7 +271,8 @@ def check_step(
 def test_step_with_what_else_reads_the_matrix(
     rows: int, columns: int, batch: int, dtype: str, product: bool, squares: bool, in_place: bool, order: str
 ) -> None:
-    c, h, b = spread((rows, columns), dtype, 1, order), spread((batch, rows), dtype, 2), spread((batch, columns), dtype, 3)
+    c, h = spread((rows, columns), dtype, 1, order), spread((batch, rows), dtype, 2)
+    b = spread((batch, columns), dtype, 3)
     alpha, beta = [Buffer(np.asarray(factor), dtype) for factor in (-0.25, -0.001)]
     operands = [c, alpha, h.transposed, b, beta]
     exact = MatrixStep(product, squares).evaluate(*[x.values for x in operands])
@@ -240,3 +283,203 @@ def test_step_with_what_else_reads_the_matrix(
     run("matrix_step", operands, outputs, in_place=in_place, product=product, squares=squares)
     for output, wanted, scale in zip(outputs, exact, scales, strict=True):
         close_to(output, wanted, scale, max(columns, batch))
+
+
+# ---- cuBLAS ----
+
+WITH_LIBRARY = Target(multiprocessors=6, cublas=True)
+
+
+def by_library(
+    name: str, layouts: Sequence[Layout], count: int, guarded: bool, target: Target = WITH_LIBRARY
+) -> Any:  # fmt: skip
+    """Return the work of a step if cuBLAS does every product that it can."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "LEAST_FLOPS", 0)
+        patch.setattr(library, "LEAST_SIZE", 0)
+        return product_calls(name, {}, layouts[:count], layouts[count:], target, guarded)
+
+
+def run_on_device(device: Device, found: Any, buffers: Sequence[Buffer]) -> None:
+    """Run work on a device, and copy the buffers back."""
+    memories: dict[Any, Any] = {}
+    for buffer in buffers:
+        whole = whole_of(buffer.array)
+        if id(whole) not in memories:
+            memories[id(whole)] = device.allocate(whole.nbytes)
+            device.write(memories[id(whole)].ptr, whole)
+
+    def address(place: int | Temporary) -> int:
+        if isinstance(place, Temporary):
+            return int(memories.setdefault(place, device.allocate(place.bytes)).ptr)
+        array = buffers[place].array
+        return int(memories[id(whole_of(array))].ptr) + array.ctypes.data - whole_of(array).ctypes.data
+
+    status = device.allocate(4)
+    device.clear(status.ptr, 4)
+    for work, places in found:
+        addresses = [address(place) for place in places]
+        if isinstance(work, CudaKernel):
+            kernel = device.kernels(PRELUDE + work.text, [work.name])[work.name]
+            device.launch(kernel, work.grid, work.threads, [*addresses, status.ptr], work.shared_bytes)
+        else:
+            work.run(device, *addresses)
+    for buffer in buffers:
+        whole = whole_of(buffer.array)
+        device.read([memories[id(whole)].ptr], [whole])
+
+
+def whole_of(array: np.ndarray) -> np.ndarray:
+    """Return the array that owns the memory of a view."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+@quick
+@given(
+    stack=st.sampled_from([(), (), (3,), (2, 2)]), m=st.integers(1, 9), k=st.integers(1, 9), n=st.integers(1, 9),
+    dtype=floats, left=st.sampled_from(["C", "F", "padded"]), right=st.sampled_from(["C", "F", "padded"]),
+    goal=st.sampled_from(["C", "F"]), guarded=st.booleans(), shared=st.booleans(),
+)  # fmt: skip
+def test_products_by_the_library(
+    stack: tuple[int, ...], m: int, k: int, n: int, dtype: str, left: str, right: str, goal: str,
+    guarded: bool, shared: bool,
+) -> None:  # fmt: skip
+    x, y = spread((*stack, m, k), dtype, 1, left), spread((*([] if shared else stack), k, n), dtype, 2, right)
+    output = output_of((*stack, m, n), dtype).seen(goal)
+    found = by_library("matmul", [buffer.layout for buffer in (x, y, output)], 2, guarded)
+    assert [isinstance(work, CudaKernel) for work, _ in found] == [False, True][: 1 + guarded]
+    with fake_devices(count=1, capability=90) as world:
+        device = find_device("cuda")
+        run_on_device(device, found, [x, y, output])
+        assert len(world.libraries["cublas"].products) == 1
+    close_to(output, x.values @ y.values, abs(x.values) @ abs(y.values), k)
+
+
+@quick
+@given(m=st.integers(1, 9), k=st.integers(1, 9), n=st.integers(1, 9), dtype=floats, order=st.sampled_from("CF"))
+def test_steps_by_the_library_round_once(
+    m: int, k: int, n: int, dtype: str, order: str
+) -> None:
+    a, b, c = spread((m, k), dtype, 2, "F"), spread((k, n), dtype, 3), spread((m, n), dtype, 1, order)
+    alpha, beta = [Buffer(np.asarray(factor), dtype) for factor in (-0.25, -0.001)]
+    exact = c.values + (beta.values * c.values + alpha.values * (a.values @ b.values))
+    scale = abs(c.values) + 0.01 * abs(c.values) + abs(a.values) @ abs(b.values)
+    buffers = [c, alpha, a, b, beta, c]
+    found = by_library("gemm", [buffer.layout for buffer in buffers], 5, True)
+    assert len(found) == 2
+    with fake_devices(count=1):
+        run_on_device(find_device("cuda"), found, buffers)
+    close_to(c, exact, scale, k)
+
+
+def test_tf32_only_if_allowed() -> None:
+    x, y = spread((40, 64), "float32", 1), spread((64, 30), "float32", 2)
+    for allowed in (False, True):
+        output = output_of((40, 30), "float32")
+        target = Target(multiprocessors=6, cublas=True, allow_tf32=allowed)
+        found = by_library("dot", [buffer.layout for buffer in (x, y, output)], 2, False, target)
+        with fake_devices(count=1):
+            run_on_device(find_device("cuda"), found, [x, y, output])
+        error = abs(output.values - x.values @ y.values).max()
+        assert (1e-4 < error < 0.1) if allowed else error < 1e-4
+
+
+def test_calls_can_be_captured_because_the_workspace_is_there() -> None:
+    gemm = cublas.Gemm(2, 2, 2, *[cublas.Operand("float32", False, 2)] * 3)
+    with fake_devices(count=1):
+        device = find_device("cuda")
+        handle, memory = cublas.handle_of(device), device.allocate(48)
+        with device.capture() as graph:
+            handle.multiply(gemm, memory.ptr, memory.ptr + 16, memory.ptr + 32)
+        device.write(memory.ptr, np.arange(12, dtype="float32"))
+        graph.launch()
+        result = np.empty(12, "float32")
+        device.read([memory.ptr], [result])
+        np.testing.assert_array_equal(result[8:].reshape(2, 2), result[4:8].reshape(2, 2) @ result[:4].reshape(2, 2))
+        fake = handle._functions["cublasSetStream_v2"]
+        fake(handle._handle, device.stream.ptr)  # takes the workspace away
+        with pytest.raises(cublas.CublasError, match="ALLOC_FAILED"), device.capture():
+            handle.multiply(gemm, memory.ptr, memory.ptr + 16, memory.ptr + 32)
+
+
+def test_the_library_says_what_it_refuses() -> None:
+    gemm = cublas.Gemm(4, 2, 2, *[cublas.Operand("float32", False, 2)] * 3)
+    with fake_devices(count=1):
+        device = find_device("cuda")
+        handle, memory = cublas.handle_of(device), device.allocate(64)
+        assert handle.version > 120000
+        with pytest.raises(cublas.CublasError, match="cublasGemmEx failed: CUBLAS_STATUS_INVALID_VALUE"):
+            handle.multiply(gemm, memory.ptr, memory.ptr, memory.ptr)
+        handle.close()
+
+
+# ---- what is chosen, and that it compiles for devices ----
+
+NETWORKS = {
+    "hidden layer": ("dot", [(10, 640), (640, 1000)], "NN"), "its cotangent": ("dot", [(10, 1000), (1000, 640)], "NT"),
+    "output layer": ("dot", [(10, 1000), (1000, 10)], "NN"), "large batch": ("dot", [(500, 800), (800, 500)], "NN"),
+    "stack": ("matmul", [(64, 64, 64), (64, 64, 64)], "NT"), "odd": ("dot", [(37, 129), (129, 53)], "TN"),
+    "vector": ("dot", [(4096, 4096), (4096,)], "NN"),
+}  # fmt: skip
+
+
+def layouts_of(shapes: Sequence[tuple[int, ...]], turned: str, dtype: str) -> list[Layout]:
+    """Return layouts in C order, or of transposed views where `turned` says T."""
+    found = []
+    for shape, letter in zip(shapes, turned, strict=True):
+        layout = Layout.contiguous(dtype, shape if letter == "N" else (*shape[:-2], shape[-1], shape[-2]))
+        *stack, rows, columns = layout.strides if len(shape) > 1 else (0, *layout.strides)
+        found.append(layout if letter == "N" else Layout(dtype, shape, (*stack, columns, rows)))
+    return found
+
+
+@pytest.mark.skipif(nvrtc() is None, reason="the wheel nvidia-cuda-nvrtc isn't installed")
+@pytest.mark.parametrize("case", NETWORKS)
+def test_kernels_compile_for_all_devices(case: str) -> None:
+    name, shapes, turned = NETWORKS[case]
+    for dtype in ("float32", "bfloat16"):
+        operands = layouts_of(shapes, turned, dtype)
+        sizes = np.matmul(*[np.empty(shape, "u1") for shape in shapes]).shape
+        outputs = [Layout.contiguous(dtype, sizes)]
+        texts = [work.text for work, _ in product_calls(name, {}, operands, outputs, Target(), False) or ()]
+        check_compiles(PRELUDE + "".join(texts))
+
+
+@pytest.mark.skipif(nvrtc() is None, reason="the wheel nvidia-cuda-nvrtc isn't installed")
+@pytest.mark.parametrize(("examples", "dtype"), [(10, "float32"), (32, "float32"), (200, "float32"), (10, "float64")])
+def test_steps_compile_for_all_devices(examples: int, dtype: str) -> None:
+    rows, columns = 640, 1000
+    c, number = Layout.contiguous(dtype, (rows, columns)), Layout.contiguous(dtype, ())
+    a, b = Layout.contiguous(dtype, (examples, rows)).transposed, Layout.contiguous(dtype, (examples, columns))
+    outputs = [c, Layout.contiguous(dtype, (examples, rows)), Layout.contiguous(dtype, (rows,))]
+    attributes = {"product": True, "squares": True}
+    found = product_calls("matrix_step", attributes, [c, number, a, b, number], outputs, Target(), False)
+    assert found is not None and (len(found) == 1) == (examples <= 32)
+    check_compiles(PRELUDE + "".join([work.text for work, _ in found]))
+
+
+def test_few_rows_keep_the_device_busy_in_one_launch() -> None:
+    for shapes, turned in (([(10, 640), (640, 1000)], "NN"), ([(10, 1000), (1000, 640)], "NT")):
+        operands = layouts_of(shapes, turned, "float32")
+        output = Layout.contiguous("float32", (10, shapes[1][1]))
+        found = product_calls("dot", {}, operands, [output], Target(90, 132), False)
+        assert found is not None and len(found) == 1
+        assert 80 <= found[0][0].grid[0] <= 264
+
+
+def test_large_products_are_the_librarys_and_small_ones_are_not() -> None:
+    for size, large in ((64, False), (1024, True)):
+        layouts = [Layout.contiguous("float32", (size, size))] * 3
+        for guarded in (False, True):
+            found = product_calls("dot", {}, layouts[:2], layouts[2:], Target(90, 132, cublas=True), guarded)
+            assert found is not None
+            assert isinstance(found[0][0], LibraryCall) == large
+            assert isinstance(found[-1][0], CudaKernel) == (guarded or not large)
+
+
+def test_what_there_is_no_product_of() -> None:
+    complex_layout, plain = [Layout.contiguous(dtype, (3, 3)) for dtype in ("complex64", "float32")]
+    assert product_calls("dot", {}, [complex_layout] * 2, [complex_layout], SMALL, False) is None
+    assert product_calls("dot", {}, [plain, Layout.contiguous("int32", (3, 3))], [plain], SMALL, False) is None

@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import symgrad
 import symgrad.tensor as T
+from symgrad.backends.cupy.ordering import Access, arranged
 from symgrad.control import ifelse, scan
 from symgrad.errors import SymgradError
 
@@ -142,17 +145,56 @@ def test_a_variable_may_grow(gpu: Any) -> None:
     assert "changes its size" in program_of(grow).obstacle
 
 
+def test_a_captured_step_gives_the_same_in_any_order_that_its_edges_allow(gpu: Any) -> None:
+    """The stand-in carries out the nodes of a graph in another order each time: a missing edge would show."""
+    step, weights, _ = minibatches()
+    start, results = weights.get_value(), set()
+    for _ in range(40):
+        weights.set_value(start)
+        results.add((float(step(1)), weights.get_value().tobytes()))
+    assert len(results) == 1
+    assert gpu.graph_launches == 39
+
+
+def test_calls_with_nothing_in_common_run_side_by_side(gpu: Any) -> None:
+    x, y = T.matrix("x"), T.matrix("y")
+    turns = arranged([[Access(0, 8, False), Access(8, 16, True)], [Access(16, 24, True)], [Access(8, 24, False)]],
+                     [False] * 3)  # fmt: skip
+    assert [turn.stream for turn in turns] == [0, 1, 1]
+    assert [turn.waits for turn in turns] == [[], [], [0]]
+    f = symgrad.function([x, y], [T.dot(x, x).sum(), T.dot(y, y).max()])
+    values = np.ones((3, 3), "float32"), np.full((4, 4), 2, "float32")
+    for _ in range(5):
+        assert [float(value) for value in f(*values)] == [27, 16]
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 4), st.booleans()), max_size=4), max_size=12),
+       st.integers(1, 4))  # fmt: skip
+def test_turns_keep_the_order_of_those_that_share_memory(calls: Any, streams: int) -> None:
+    accesses = [[Access(begin, begin + size, writes) for begin, size, writes in call] for call in calls]
+    turns = arranged(accesses, [number % 5 == 0 for number in range(len(calls))], streams)
+    before: list[set[int]] = []
+    for number, turn in enumerate(turns):
+        earlier = [other for other in range(number) if turns[other].stream == turn.stream]
+        direct = {*earlier, *turn.waits}
+        before.append(direct.union(*[before[other] for other in direct]))
+        for other in range(number):
+            if any((a.writes or b.writes) and a.begin < b.end and b.begin < a.end
+                   for a in accesses[number] for b in accesses[other]):  # fmt: skip
+                assert other in before[number]
+
+
 def test_loops_are_captured(gpu: Any) -> None:
     h, w = T.vector("h"), symgrad.shared(np.eye(3, dtype="float32") * 0.5)
     states, _ = scan(lambda state, w: T.tanh(T.dot(w, state)), outputs_info=h, non_sequences=w, n_steps=6)
     cost = states[-1].sum() + states.mean()
     f = symgrad.function([h], [cost, symgrad.grad(cost, w)])
-    given = np.array([1, -2, 0.5], "float32")
+    values = np.array([1, -2, 0.5], "float32")
     with symgrad.config.change_flags(device="cpu", backend="numpy"):
-        expected = symgrad.function([h], [cost, symgrad.grad(cost, w)])(given)
+        expected = symgrad.function([h], [cost, symgrad.grad(cost, w)])(values)
         w.get_value()
     for _ in range(3):
-        for found, wanted in zip(f(given), expected, strict=True):
+        for found, wanted in zip(f(values), expected, strict=True):
             np.testing.assert_allclose(found, wanted, rtol=1e-5)
     assert program_of(f).obstacle == ""
     assert gpu.graph_launches == 2

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu.shim.kernels import ORDERS, check_found, run_found
+from gpu.shim.nvrtc import check_compiles, nvrtc
 from symgrad.backends.cupy.kernel import Target
 from symgrad.backends.cupy.mrg import mrg_calls
+from symgrad.backends.cupy.prelude import PRELUDE
 from symgrad.backends.cupy.randomness import random_calls
 from symgrad.errors import RangeError
 from symgrad.kernels.mrg31k3p import draw, substreams
@@ -191,3 +193,24 @@ def test_streams_of_mrg31k3p_go_on_alike(streams: int, sizes: tuple[int, ...], d
     check_found(found, buffers, updated=[0])
     assert np.array_equal(buffers[0 if in_place else 1], wanted_states)
     assert buffers[2].tobytes() == wanted.tobytes()
+
+
+@pytest.mark.skipif(nvrtc() is None, reason="the wheel nvidia-cuda-nvrtc isn't installed")
+def test_all_kernels_compile() -> None:
+    texts = []
+    for declared in DISTRIBUTIONS.values():
+        for dtype in {*declared.dtypes} & {"float16", "float32", "float64", "uint8", "int64"}:
+            for kind in ("bfloat16", "int8"):
+                own = {"permutation": (5000,), "multinomial": (7,)}.get(declared.name, ())
+                shapes = [(7,) if parameter.own_axes else () for parameter in declared.parameters]
+                if kind == "int8" and declared.parameters[0].stretches:
+                    shapes[0] = (6,)
+                attributes = {"distribution": declared.name, "dtype": dtype, "sizes": (6,)}
+                found = random_calls("random_sample", attributes, [(3,), *shapes, (6, *own)],
+                                     ["uint64", *[kind] * len(shapes), dtype], 1 + len(shapes), Target())  # fmt: skip
+                assert (found is None) == (declared.name == "choice_without_replacement")
+                texts += [work.text for work, _ in found or ()]
+    for dtype in FLOAT_DTYPES:
+        found = mrg_calls("mrg_sample", {}, [(5, 6), (5, 6), (7,)], ["int32", "int32", dtype], 1, Target())
+        texts += [work.text for work, _ in found or ()]
+    check_compiles("\n".join([PRELUDE, *dict.fromkeys(texts)]))

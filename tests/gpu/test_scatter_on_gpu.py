@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu.shim.kernels import ORDERS, run_found
+from gpu.shim.nvrtc import check_compiles, nvrtc
 from symgrad.backends.cupy.kernel import Target
+from symgrad.backends.cupy.prelude import PRELUDE
 from symgrad.backends.cupy.scatter import LARGEST_COMPARED, scatter_calls
 from symgrad.kernels.grammar import Fixed, FromArray, FromOperand, Range, fill_index
 
@@ -63,7 +65,8 @@ def numbers(rng: np.random.Generator, dtype: str, shape: tuple[int, ...]) -> np.
 
 @quick
 @given(st.data(), st.booleans(), st.booleans(), st.sampled_from(DTYPES), st.sampled_from(INDEX_DTYPES),
-       st.sampled_from([(5,), (4, 3), (6, 2, 70)]), st.sampled_from([0, 1, 2, 33, 90]), st.integers(0, 1000))  # fmt: skip
+       st.sampled_from([(5,), (4, 3), (6, 2, 70)]), st.sampled_from([0, 1, 2, 33, 90]),
+       st.integers(0, 1000))  # fmt: skip
 def test_rows_at_positions_that_repeat(
     data: Any, sets: bool, in_place: bool, dtype: str, kind: str, shape: Any, count: int, seed: int
 ) -> None:
@@ -125,3 +128,16 @@ def test_what_has_no_kernel() -> None:
     assert found((FromArray(),), np.array([True, False, True])) is None
     assert found((Range(FromOperand()),), np.array(1)) is None
     assert found((FromArray(),), np.array([1]), sets=False, dtype="bool") is None
+
+
+@pytest.mark.skipif(nvrtc() is None, reason="the wheel nvidia-cuda-nvrtc isn't installed")
+def test_all_kernels_compile() -> None:
+    texts = []
+    for dtype in ("float32", "float16", "bfloat16", "uint8"):
+        for count in (1, 50, 5000):
+            for sets in (True, False):
+                shapes = [(30, 7), (count, 7), (count,), (30, 7)]
+                found = scatter_calls("write_at", {"index": (FromArray(),), "sets": sets}, shapes,
+                                      [dtype, dtype, "int32", dtype], 3, Target())  # fmt: skip
+                texts += [work.text for work, _ in found or ()]
+    check_compiles("\n".join([PRELUDE, *dict.fromkeys(texts)]))

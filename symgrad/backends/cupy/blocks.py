@@ -29,6 +29,8 @@ class Staging:
         It tells their types.
     device : Device
         Where the blocks are.
+    staying : set of int
+        The outputs that are returned as arrays of the device.
 
     Attributes
     ----------
@@ -38,12 +40,18 @@ class Staging:
         That of the status word, in front of the outputs.
     """
 
-    def __init__(self, plan: Plan, device: Device) -> None:
+    def __init__(self, plan: Plan, device: Device, staying: frozenset[int] = frozenset()) -> None:
         self.device = device
         self.input_kinds = [plan.type_of(variable) for variable in plan.graph.inputs]
         self.output_kinds = [plan.type_of(variable) for variable in plan.graph.outputs]
-        self._up, self._down = _Block(device, self.input_kinds, 0), _Block(device, self.output_kinds, STATUS_BYTES)
-        self.inputs, self.outputs = self._up.addresses, self._down.addresses
+        self.leaving = [number for number in range(len(self.output_kinds)) if number not in staying]
+        self.staying = sorted(staying)
+        self._up = _Block(device, self.input_kinds, 0)
+        self._down = _Block(device, [self.output_kinds[number] for number in self.leaving], STATUS_BYTES)
+        self._kept = _Block(device, [self.output_kinds[number] for number in self.staying], 0, is_copied=False)
+        numbers, addresses = [*self.leaving, *self.staying], [*self._down.addresses, *self._kept.addresses]
+        self.inputs = self._up.addresses
+        self.outputs = [address for _, address in sorted(zip(numbers, addresses, strict=True))]
         self.status_address = self._down.address
         self._is_under_way = False
 
@@ -64,6 +72,8 @@ class Staging:
             self._up.enqueue(upward=True)
         for address, array in lent:
             self.device.move(address, int(array.data.ptr), array.nbytes)
+        if lent:
+            self.device.release()
 
     def clear_status(self) -> None:
         """Enqueue the clearing of the status word."""
@@ -82,23 +92,30 @@ class Staging:
         self.device.synchronize()
         return int(self._down.host[:4].view(np.int32)[0])
 
-    def results(self) -> list[np.ndarray]:
-        """Return the outputs; without any, don't wait."""
-        if not self.output_kinds:
+    def results(self) -> list[Any]:
+        """Return the outputs, those that stay on the device as its arrays; without any others, don't wait."""
+        found: list[Any] = [None] * len(self.output_kinds)
+        for number in self.staying:
+            kind = self.output_kinds[number]
+            found[number] = self.device.empty(kind.shape, kind.numpy_dtype)
+            self.device.move(int(found[number].data.ptr), self.outputs[number], found[number].nbytes)
+        if not self.leaving:
             self._is_under_way = True
-            return []
-        if self._down.host is None:
-            found = [np.empty(kind.shape, kind.numpy_dtype) for kind in self.output_kinds]
-            self.device.read(self.outputs, found)
-            return found
-        self.device.synchronize()
-        return [self._down.view(number, kind).copy() for number, kind in enumerate(self.output_kinds)]
+        elif self._down.host is None:
+            for number in self.leaving:
+                found[number] = np.empty(self.output_kinds[number].shape, self.output_kinds[number].numpy_dtype)
+            self.device.read(self._down.addresses, [found[number] for number in self.leaving])
+        else:
+            self.device.synchronize()
+            for place, number in enumerate(self.leaving):
+                found[number] = self._down.view(place, self.output_kinds[number]).copy()
+        return found
 
 
 class _Block:
     """Arrays one behind the other on the device, and the same in page-locked memory unless they are large."""
 
-    def __init__(self, device: Device, kinds: Sequence[Any], front: int) -> None:
+    def __init__(self, device: Device, kinds: Sequence[Any], front: int, is_copied: bool = True) -> None:
         self.device = device
         self.offsets: list[int] = []
         self.bytes = front
@@ -109,7 +126,7 @@ class _Block:
         self.address = int(self.memory.ptr)
         self.addresses = [self.address + offset for offset in self.offsets]
         self.host: np.ndarray | None = None
-        if self.bytes <= LARGE_BYTES:
+        if is_copied and self.bytes <= LARGE_BYTES:
             self._pinned = device.cupy.cuda.alloc_pinned_memory(max(self.bytes, 1))
             self.host = np.frombuffer(self._pinned, np.uint8, max(self.bytes, 1))
 

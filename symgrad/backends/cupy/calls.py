@@ -13,15 +13,18 @@ from symgrad.lowering.steps import Step
 
 @dataclass(eq=False)
 class Temporary:
-    """Device memory that lives during one step only.
+    """Device memory that nobody outside of the calls knows.
 
     Attributes
     ----------
     bytes : int
         How much.
+    lasts : bool
+        Whether it lives during the whole call, and not just during one step.
     """
 
     bytes: int
+    lasts: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -115,6 +115,7 @@ class Device:
         self.multiprocessors = int(properties["multiProcessorCount"])
         with cuda.Device(number):
             self.stream = cuda.Stream(non_blocking=True)
+        self._side_streams: list[Any] = []
         self._array_type = cupy.ndarray
         self._has_lent = False
         self._pool = cupy.get_default_memory_pool()
@@ -205,17 +206,14 @@ class Device:
 
     def hold(self, array: np.ndarray) -> Any:
         """Return a device array for the user's own values; an error of the user's where there is no room for it."""
-        with self._room_for(array.nbytes):
-            return self.upload(array)
-
-    @contextmanager
-    def _room_for(self, size: int) -> Iterator[None]:
         try:
-            yield
+            return self.upload(array)
         except self.out_of_memory:
-            memory, line = self.memory(), str(current_source() or "")
-            limit = memory.limit or memory.total
-            raise out_of_memory(size, memory.used, limit, (), self.name, line) from None
+            raise self._no_room(array.nbytes) from None
+
+    def _no_room(self, size: int) -> Exception:
+        memory, line = self.memory(), str(current_source() or "")
+        return out_of_memory(size, memory.used, memory.limit or memory.total, (), self.name, line)
 
     def download(self, array: Any) -> np.ndarray:
         """Return the values of a device array, after all work so far."""
@@ -242,10 +240,13 @@ class Device:
         if array.data.device_id != self.number:
             values = find_device(f"cuda{array.data.device_id}").download(array)
             return self.hold(values) if into is None else self.upload(values, into)
-        with self._room_for(array.nbytes), self.active():
-            found = self.cupy.empty(array.shape, array.dtype) if into is None else into
-            plain = self.cupy.ascontiguousarray(array)
-            self.move(int(found.data.ptr), int(plain.data.ptr), plain.nbytes)
+        try:
+            with self.active():
+                found = self.cupy.empty(array.shape, array.dtype) if into is None else into
+                plain = self.cupy.ascontiguousarray(array)
+        except self.out_of_memory:
+            raise self._no_room(array.nbytes) from None
+        self.move(int(found.data.ptr), int(plain.data.ptr), plain.nbytes)
         self.release()
         return found
 
@@ -280,9 +281,10 @@ class Device:
 
     def release(self) -> None:
         """Have what the caller's own CuPy code asks for wait for all work so far: it may change or free its arrays."""
-        done = self.stream.record()
-        for stream in self._callers_streams():
-            stream.wait_event(done)
+        with self.cupy.cuda.Device(self.number):
+            done = self.stream.record()
+            for stream in self._callers_streams():
+                stream.wait_event(done)
 
     def meet(self) -> None:
         """Have work from now on wait for what the caller's CuPy code asked for, if it has arrays of symgrad."""
@@ -291,13 +293,14 @@ class Device:
 
     def await_callers(self) -> None:
         """Have work from now on wait for what the caller's own CuPy code asked for: before its array is used."""
-        for stream in self._callers_streams():
-            self.stream.wait_event(stream.record())
+        with self.cupy.cuda.Device(self.number):
+            for stream in self._callers_streams():
+                self.stream.wait_event(stream.record())
 
     def _callers_streams(self) -> list[Any]:
-        with self.cupy.cuda.Device(self.number):
-            current, null = self.cupy.cuda.get_current_stream(), self.cupy.cuda.Stream.null
-            return [null] if current.ptr in (null.ptr, self.stream.ptr) else [null, current]
+        """Return CuPy's own stream of the current device, and the one that the caller has chosen there."""
+        current, null = self.cupy.cuda.get_current_stream(), self.cupy.cuda.Stream.null
+        return [null] if current.ptr in (null.ptr, self.stream.ptr) else [null, current]
 
     def borrow(self, value: Any) -> Any:
         """Return a device array of anything with ``__cuda_array_interface__``; a copy if it is on another device.
@@ -340,8 +343,9 @@ class Device:
             return {name: Function(module.get_function(name)) for name in names}
 
     def launch(
-        self, function: Function, grid: Sequence[int], threads: int, arguments: Sequence[int], shared_bytes: int = 0
-    ) -> None:
+        self, function: Function, grid: Sequence[int], threads: int, arguments: Sequence[int], shared_bytes: int = 0,
+        stream: Any = None,
+    ) -> None:  # fmt: skip
         """Enqueue a kernel.
 
         Parameters
@@ -356,13 +360,29 @@ class Device:
             Addresses and sizes, all of 64 bits.
         shared_bytes : int
             Dynamic shared memory; above 48 KiB the kernel is given leave once.
+        stream : cupy.cuda.Stream, optional
+            One of `side_streams`, during a capture.
         """
         if shared_bytes > function.shared_bytes:
             self.cupy.cuda.driver.funcSetAttribute(function.loaded.ptr, _MAXIMAL_DYNAMIC_SHARED_BYTES, shared_bytes)
             function.shared_bytes = shared_bytes
-        function.loaded(tuple(grid), (threads, 1, 1), tuple(arguments), shared_mem=shared_bytes, stream=self.stream)
+        function.loaded(tuple(grid), (threads, 1, 1), tuple(arguments), shared_mem=shared_bytes,
+                        stream=self.stream if stream is None else stream)  # fmt: skip
         if config.sync:
             self.synchronize()
+
+    def side_streams(self, count: int) -> list[Any]:
+        """Return streams beside the device's own, for what runs side by side in a captured graph."""
+        with self.cupy.cuda.Device(self.number):
+            while len(self._side_streams) < count:
+                self._side_streams.append(self.cupy.cuda.Stream(non_blocking=True))
+        return self._side_streams[:count]
+
+    def mark(self, stream: Any) -> Any:
+        """Return an event behind all work of a stream so far."""
+        event = self.cupy.cuda.Event(disable_timing=True)
+        event.record(stream)
+        return event
 
     @contextmanager
     def capture(self) -> Iterator[Graph]:

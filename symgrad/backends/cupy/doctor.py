@@ -113,8 +113,12 @@ def _is_cupy(name: str) -> bool:
 
 def _install() -> str:
     """Return the command that installs CuPy for the driver that is here."""
-    major = 12 if 0 < driver_version() < 13000 else 13
-    return f'run pip install "symgrad[cuda{major}]"'
+    return f'run pip install "symgrad[cuda{_cuda()}]"'
+
+
+def _cuda() -> int:
+    """Return the newest CUDA that the driver can run."""
+    return 12 if 0 < driver_version() < 13000 else 13
 
 
 def _importable(found: dict[str, Any]) -> Finding:
@@ -123,7 +127,7 @@ def _importable(found: dict[str, Any]) -> Finding:
         cupy = found["cupy"] = load_cupy()
     except Exception as error:
         return Finding(
-            "import", problem=f"CuPy can't be imported: {type(error).__name__}: {_telling_line(error)}",
+            "import", problem=f"CuPy can't be imported: {_telling_line(error)}",
             remedy=f"Try `python -c 'import cupy'`; installing it anew may help: {_install()} --force-reinstall.",
         )  # fmt: skip
     version = str(cupy.__version__)
@@ -138,7 +142,8 @@ def _importable(found: dict[str, Any]) -> Finding:
 def _telling_line(error: Exception) -> str:
     """Return the last line of an error that says something: CuPy frames its own with rules and advice."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip(" =")]
-    return lines[-1] if lines else "no reason given"
+    name = type(error).__name__
+    return (lines[-1] if lines[-1].startswith(name) else f"{name}: {lines[-1]}") if lines else name
 
 
 def _driver(found: dict[str, Any]) -> Finding:
@@ -279,7 +284,7 @@ def _convolutions(found: dict[str, Any]) -> Finding:
     if problem:
         return Finding(
             "cuDNN", problem=f"not used ({problem}): large convolutions run through symgrad's own kernels, more slowly",
-            remedy='It comes with pip install "symgrad[cudnn13]".', optional=True,
+            remedy=f'It comes with pip install "symgrad[cudnn{_cuda()}]".', optional=True,
         )  # fmt: skip
     return Finding("cuDNN", "loads")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from symgrad.backends.cupy.device import Device
+from symgrad.backends.cupy.out_of_memory import out_of_memory, requested_bytes
 from symgrad.backends.cupy.tape import Tape
 from symgrad.backends.timing import lines_of
 from symgrad.errors import SymgradError, render
@@ -23,13 +24,12 @@ def crashed(error: Exception, device: Device) -> SymgradError:
 
 def no_memory(error: Exception, device: Device, tape: Tape) -> Exception:
     """Return the error of a program that doesn't fit into the device's memory."""
-    from symgrad.backends.cupy.out_of_memory import out_of_memory
-
     memory = device.memory()
     buffers: list[Any] = []
     makers = {output: action.step for action in tape.plan.actions for output in action.step.outputs}
     for size, variable in tape.block.labels:
         sources = lines_of(makers.get(variable))
         buffers.append((str(variable), size, sources[0] if sources else None))
-    buffers.sort(key=lambda entry: -int(entry[1]))
-    return out_of_memory(tape.block.bytes, memory.used, memory.limit or memory.total, buffers[:5])
+    requested = requested_bytes(error) or tape.block.bytes
+    error.__traceback__ = None  # its frames hold what could be allocated
+    return out_of_memory(requested, memory.used, memory.limit or memory.total, buffers, device.name)

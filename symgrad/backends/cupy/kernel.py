@@ -119,6 +119,22 @@ def element(dtype: str) -> str:
     return TYPES[dtype]
 
 
+def written_parameters(kernel: CudaKernel) -> tuple[bool, ...]:
+    """Return for each parameter of a kernel whether it points to memory that the kernel may write.
+
+    Examples
+    --------
+    >>> text = kernel_text("twice", [("const f32* __restrict__", "x"), ("f32*", "y"), ("i64", "n")], "", 32)
+    >>> written_parameters(CudaKernel("twice", text))
+    (False, True, False, True)
+    """
+    signature = kernel.text[kernel.text.index("__global__") :]
+    found = re.search(rf"\b{kernel.name}\s*\(([^)]*)\)", signature)
+    assert found is not None, kernel.text
+    parameters = [parameter.strip() for parameter in found.group(1).split(",")]
+    return tuple(["*" in parameter and not parameter.startswith("const ") for parameter in parameters])
+
+
 def unguarded(kernel: CudaKernel) -> CudaKernel:
     """Return the same kernel without its look at the status word, for where it may write whatever happened before."""
     text = kernel.text.replace("    GUARD\n", "")

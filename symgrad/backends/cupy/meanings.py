@@ -137,7 +137,10 @@ def _equation(cupy: Any, a: Any, b: Any) -> tuple[Any, Any]:
     """Return both sides with the same leading axes; CuPy doesn't stretch them."""
     if _square(a).shape[-1] != b.shape[-2]:
         raise HostError
-    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    try:
+        stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        raise HostError from None
     sides = [cupy.broadcast_to(side, (*stack, *side.shape[-2:])) for side in (a, b)]
     return cupy.ascontiguousarray(sides[0]), cupy.ascontiguousarray(sides[1])
 

@@ -88,6 +88,22 @@ class Addresses:
 _TABLES = {Kind.INPUT: "inputs", Kind.OUTPUT: "outputs", Kind.SHARED: "shared", Kind.CONSTANT: "constants"}
 
 
+@dataclass(frozen=True)
+class Extent:
+    """Memory that a call reads or writes.
+
+    Attributes
+    ----------
+    begin : Place
+        Where it begins.
+    bytes : int
+        How much it is.
+    """
+
+    begin: Place
+    bytes: int
+
+
 class Block:
     """The program's own memory: hands out parts of it, before there is any.
 
@@ -127,10 +143,12 @@ class Places:
     block : Block
         The program's own memory.
     temporaries : int
-        Bytes of the temporaries of that step which has most of them.
+        Bytes of the temporaries: of that step which has most of them, or of all.
+    reuses : bool
+        Whether the temporaries of a step take the place of those of the one before.
     """
 
-    def __init__(self, plan: Plan, layouts: Layouts, block: Block, temporaries: int) -> None:
+    def __init__(self, plan: Plan, layouts: Layouts, block: Block, temporaries: int, reuses: bool) -> None:
         self.plan, self.layouts, self.block = plan, layouts, block
         self.constants = list(plan.graph.constants())
         self._memories: dict[Variable, Place] = {}
@@ -143,7 +161,8 @@ class Places:
         self._place_results()
         self._temporary_start = block.take(temporaries)
         self._temporaries: dict[Temporary, Place] = {}
-        self._used = 0
+        self._lasting: dict[Temporary, Place] = {}
+        self._used, self._reuses = 0, reuses
 
     def _place_results(self) -> None:
         """Give a place to what steps make; outputs that aren't copied are made where the caller looks for them."""
@@ -201,16 +220,34 @@ class Places:
         """Return where the program keeps how many elements later a variable starts; None if it doesn't."""
         return self._slots.get(self.layouts.of(variable).memory)
 
+    def extent_of(self, variable: Variable) -> Extent:
+        """Return the memory that holds all elements of a variable: if it starts late, all that it may be a part of."""
+        location = self.layouts.of(variable)
+        if location.memory in self.layouts.starts:
+            while location.memory in self.layouts.starts:
+                location = self.layouts.starts[location.memory][0]
+            return Extent(self.of(location.memory), self.bytes_of(location.memory))
+        if 0 in location.shape:
+            return Extent(self.of(variable), 0)
+        item = self.item_bytes(variable)
+        reach = [(size - 1) * stride for size, stride in zip(location.shape, location.strides, strict=True)]
+        before, behind = sum(min(step, 0) for step in reach), sum(max(step, 0) for step in reach)
+        return Extent(self.of(variable).behind(before * item), (behind - before + 1) * item)
+
     # ---- temporaries of one step ----
 
     def begin_step(self) -> None:
-        """Let the temporaries of the next step take the place of those of the last one."""
-        self._temporaries, self._used = {}, 0
+        """Let the temporaries of the next step take the place of those of the last one, if they are to."""
+        self._temporaries = {}
+        if self._reuses:
+            self._used = 0
 
     def temporary(self, temporary: Temporary) -> Place:
-        """Return where a temporary of the step is."""
-        place = self._temporaries.get(temporary)
-        if place is None:
+        """Return where a temporary is: one of the step, or one that lasts."""
+        place = self._temporaries.get(temporary) or self._lasting.get(temporary)
+        if place is None and temporary.lasts:
+            place = self._lasting[temporary] = self.block.take(temporary.bytes)
+        elif place is None:
             place = self._temporaries[temporary] = self._temporary_start.behind(self._used)
             self._used += aligned(temporary.bytes)
         return place

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from symgrad.backends.cupy.calls import ArrayCall, HostCall, LibraryCall
 from symgrad.backends.cupy.device import Device
 from symgrad.backends.cupy.kernel import CudaKernel
+from symgrad.backends.cupy.ordering import Access, arranged
 from symgrad.backends.cupy.places import Addresses
 from symgrad.backends.cupy.rounds import Branching, Rounds
 from symgrad.backends.cupy.tape import Described, Item, Piece, Tape
@@ -34,6 +35,7 @@ class Player:
     def __init__(self, device: Device, functions: Mapping[str, Any]) -> None:
         self.device, self.functions = device, functions
         self.watch: Callable[[Piece], Any] | None = None
+        self._stream = device.stream
         self._play: dict[type, Callable[[Piece, Addresses], None]] = {
             CudaKernel: self._kernel, LibraryCall: self._library, ArrayCall: self._arrays, HostCall: self._host,
         }  # fmt: skip
@@ -49,6 +51,28 @@ class Player:
         for item in tape.items:
             self._item(item, addresses)
 
+    def play_arranged(self, tape: Tape, addresses: Addresses) -> None:
+        """Enqueue a tape during a capture, with calls that may run side by side on several streams."""
+        calls = list(_calls(tape, addresses))
+        accesses = [_accesses(piece, places) for piece, places in calls]
+        turns = arranged(accesses, [not isinstance(piece.call.work, CudaKernel) for piece, _ in calls])
+        device = self.device
+        streams = [device.stream, *device.side_streams(max((turn.stream for turn in turns), default=0))]
+        begin, events, joined = device.mark(device.stream), dict[int, Any](), {0}
+        for number, (turn, (piece, places)) in enumerate(zip(turns, calls, strict=True)):
+            self._stream = streams[turn.stream]
+            if turn.stream not in joined:
+                joined.add(turn.stream)
+                self._stream.wait_event(begin)
+            for cause in turn.waits:
+                self._stream.wait_event(events[cause])
+            self._piece(piece, places)
+            if turn.is_awaited:
+                events[number] = device.mark(self._stream)
+        self._stream = device.stream
+        for stream in joined - {0}:
+            device.stream.wait_event(device.mark(streams[stream]))
+
     def _item(self, item: Item, addresses: Addresses) -> None:
         if isinstance(item, Rounds):
             for number in range(item.rounds):
@@ -59,19 +83,23 @@ class Player:
             side = 0 if condition else 1
             self.play(item.tapes[side], item.addresses(side, addresses))
         else:
-            try:
-                self._play[type(item.call.work)](item, addresses)
-            except self.device.failures as error:
-                error.symgrad_step = item.step  # type: ignore[attr-defined]
-                raise
-            if self.watch is not None:
-                self.watch(item)
+            self._piece(item, addresses)
+
+    def _piece(self, piece: Piece, addresses: Addresses) -> None:
+        try:
+            self._play[type(piece.call.work)](piece, addresses)
+        except self.device.failures as error:
+            error.symgrad_step = piece.step  # type: ignore[attr-defined]
+            raise
+        if self.watch is not None:
+            self.watch(piece)
 
     def _kernel(self, piece: Piece, addresses: Addresses) -> None:
         kernel = piece.call.work
         assert isinstance(kernel, CudaKernel)
         arguments = piece.arguments(addresses)
-        self.device.launch(self.functions[kernel.name], kernel.grid, kernel.threads, arguments, kernel.shared_bytes)
+        function = self.functions[kernel.name]
+        self.device.launch(function, kernel.grid, kernel.threads, arguments, kernel.shared_bytes, self._stream)
 
     def _library(self, piece: Piece, addresses: Addresses) -> None:
         work = piece.call.work
@@ -116,6 +144,31 @@ class Player:
         assert piece.step is not None
         count = len(piece.step.inputs)
         return pairs[:count], pairs[count:]
+
+
+def _calls(tape: Tape, addresses: Addresses) -> Iterator[tuple[Piece, Addresses]]:
+    """Yield the calls of a tape without choices, in order, with the addresses of each."""
+    for item in tape.items:
+        if isinstance(item, Rounds):
+            for number in range(item.rounds):
+                yield from _calls(item.tapes[0], item.addresses(number, addresses))
+        else:
+            assert isinstance(item, Piece)
+            yield item, addresses
+
+
+def _accesses(piece: Piece, addresses: Addresses) -> list[Access]:
+    """Return what a call reads and may write: its buffers, starts, and the status word."""
+    found = []
+    for extent, writes in zip(piece.extents, piece.writes(), strict=True):
+        begin = addresses.of(extent.begin)
+        found.append(Access(begin, begin + extent.bytes, writes))
+    for place in piece.starts:
+        found.append(Access(addresses.of(place), addresses.of(place) + 8, False))
+    work = piece.call.work
+    if isinstance(work, CudaKernel) and (work.may_fail or "GUARD" in work.text):
+        found.append(Access(addresses.status, addresses.status + 4, work.may_fail))
+    return found
 
 
 def _host_array(described: Described) -> np.ndarray:

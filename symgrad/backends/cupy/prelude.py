@@ -9,6 +9,9 @@ TYPES = {
 """The C++ type of each dtype's elements in memory. ``f16`` and ``bf16`` are only stored: arithmetic is in ``f32``."""
 
 _TYPES = """\
+#ifdef __CUDACC_RTC__
+#pragma nv_diag_suppress 177  // generated text names indices that it may not need
+#endif
 typedef signed char i8;
 typedef short i16;
 typedef int i32;

@@ -30,6 +30,10 @@ MOST_CAPTURED = 20_000
 """Graphs of more launches than this take longer to capture than most calls can win back."""
 
 
+MOST_ARRANGED = 2000
+"""Of tapes with more calls than this nobody finds out which ones may run side by side."""
+
+
 class CudaProgram:
     """The program of one plan.
 
@@ -60,6 +64,8 @@ class CudaProgram:
         self._stepping: Stepping | None = None
         self._shared: tuple[int, ...] = ()
         self._calls = 0
+        self.staying: frozenset[int] = frozenset()
+        """The outputs that are returned as arrays of the device."""
 
     # ---- looking inside ----
 
@@ -92,6 +98,7 @@ class CudaProgram:
     def run(self, *arrays: Any) -> Sequence[Any]:
         """Compute the outputs from inputs and shared values, and carry out the updates."""
         count = len(self.plan.graph.inputs)
+        self.device.meet()
         with self.device.active():
             loaded = self._load()
             self._bind(arrays[count:])
@@ -113,7 +120,7 @@ class CudaProgram:
         """Take memory, compile and load the kernels, send the constants; once."""
         if self._loaded is None:
             try:
-                self._loaded = _Loaded(self.plan, self.tape, self.device)
+                self._loaded = _Loaded(self.plan, self.tape, self.device, self.staying)
             except self.device.out_of_memory as error:
                 raise no_memory(error, self.device, self.tape) from error
         return self._loaded
@@ -129,18 +136,19 @@ class CudaProgram:
         self._calls += 1
         if self._graph is None and self._calls > 1 and not self.obstacle:
             with self.device.capture() as graph:
-                self._enqueue_eagerly()
+                self._play(captured=True)
             self._graph = graph
         if self._graph is None:
-            self._enqueue_eagerly()
+            self._play(captured=False)
         else:
             self._graph.launch()
 
-    def _enqueue_eagerly(self) -> None:
+    def _play(self, captured: bool) -> None:
         loaded = self._loaded
         assert loaded is not None
         loaded.staging.clear_status()
-        loaded.player.play(self.tape, loaded.addresses(self._shared))
+        play = loaded.player.play_arranged if captured and self.tape.launches() <= MOST_ARRANGED else loaded.player.play
+        play(self.tape, loaded.addresses(self._shared))
         loaded.staging.enqueue_outputs()
 
     def _resize(self) -> None:
@@ -207,8 +215,8 @@ class CudaProgram:
 class _Loaded:
     """What a program has on its device."""
 
-    def __init__(self, plan: Plan, tape: Tape, device: Device) -> None:
-        self.staging = Staging(plan, device)
+    def __init__(self, plan: Plan, tape: Tape, device: Device, staying: frozenset[int]) -> None:
+        self.staging = Staging(plan, device, staying)
         self.memory = device.allocate(tape.block.bytes)
         self.own = int(self.memory.ptr)
         self.kept: list[Any] = []

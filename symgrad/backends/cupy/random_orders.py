@@ -6,7 +6,7 @@ from symgrad.backends.cupy.calls import Found, Temporary
 from symgrad.backends.cupy.kernel import CudaKernel, element
 from symgrad.backends.cupy.random_parameters import THREADS, Sample, indented, no_room
 from symgrad.backends.cupy.random_texts import EXACT, LOGARITHM, PHILOX
-from symgrad.backends.cupy.sorting import order_passes
+from symgrad.backends.cupy.sorting import Pass, order_passes
 from symgrad.backends.cupy.texts import Launch, blocks_of, kernel, stored
 from symgrad.kernels.categorical import SUM_TOLERANCE
 
@@ -32,7 +32,7 @@ def permutation(sample: Sample) -> Found:
 """
     launch = Launch((blocks_of(rows * length, 2 * THREADS), 1, 1), THREADS, may_fail=True, bytes=rows * length * 8)
     made = kernel("random_keys", [*sample.pointers(), ("u64*", "keys")], body, launch, PHILOX)
-    found: list[tuple[CudaKernel, list[int | Temporary]]] = [(made, [0, 1, keys])]
+    found: list[Pass] = [(made, [0, 1, keys])]
     if rows * length:
         found += order_passes(rows, length, keys, sample.result, sample.dtype)
     return found

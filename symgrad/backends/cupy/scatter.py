@@ -18,7 +18,7 @@ import numpy as np
 
 from symgrad.backends.cupy.calls import Found, Temporary
 from symgrad.backends.cupy.kernel import CudaKernel, Target, element
-from symgrad.backends.cupy.sorting import order_passes
+from symgrad.backends.cupy.sorting import Pass, order_passes
 from symgrad.backends.cupy.texts import (
     ELEMENT_BYTES,
     LARGEST_SHORT,
@@ -122,7 +122,9 @@ def scatter_calls(
 def _part(index: Sequence[IndexEntry], shape: Sequence[int]) -> Part | None:
     """Return what an index means, or None if only the call knows the bounds of its slices."""
     axes: list[tuple[int, int]] = []
-    scalars, arrays, others = [], [], []
+    scalars: list[Position] = []
+    arrays: list[Position] = []
+    others: list[int] = []
     start, operand = 0, 2
     for axis, (size, stride) in enumerate(zip(shape, contiguous_strides(shape), strict=True)):
         entry = index[axis] if axis < len(index) else Range()
@@ -165,7 +167,7 @@ class _Writer:
         buffers = [*range(self.inputs), self.inputs]
         if prod(self.shapes[0]) == 0 and not count:
             return []
-        found: list[tuple[CudaKernel, list[int | Temporary]]] = []
+        found: list[Pass] = []
         is_many = count > LARGEST_COMPARED
         if is_many:
             keys, order, ordered = Temporary(8 * count), Temporary(4 * count), Temporary(8 * count)
@@ -175,7 +177,7 @@ class _Writer:
         if not count * rest:
             return found
         if is_many:
-            found += [(work, list(places)) for work, places in order_passes(1, count, keys, order, "int32", ordered)]
+            found += order_passes(1, count, keys, order, "int32", ordered)
             found.append((self._sorted(), [*buffers, ordered, order]))
         else:
             found.append((self._one() if count == 1 else self._compared(), [*buffers]))

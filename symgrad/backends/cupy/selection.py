@@ -105,6 +105,7 @@ class Selection:
     sizes: OpenSizes
     target: Target
     _written: dict[Any, CudaKernel] = field(default_factory=dict)
+    _lasting: dict[Variable, Temporary] = field(default_factory=dict)
 
     def calls_of(self, step: Step, overwrites: bool, guarded: bool) -> Sequence[Call]:
         """Return the work of a step, in order.
@@ -264,15 +265,19 @@ class Selection:
             if not self.layouts.starts_late(variable) and (only_moving or location.is_contiguous):
                 operands.append(variable)
                 continue
-            if variable not in known:
+            copied = known.get(variable) or self._lasting.get(variable)
+            if copied is None:
                 calls.append(self.copy(variable, step))
-                known[variable] = calls[-1].buffers[1]  # type: ignore[assignment]
-            operands.append(known[variable])
+                copied = known[variable] = calls[-1].buffers[1]  # type: ignore[assignment]
+                if copied.lasts:  # a minibatch, say, that other steps will want as well
+                    self._lasting[variable] = copied
+            operands.append(copied)
         return calls, operands
 
     def copy(self, variable: Variable, step: Step | None) -> Call:
         """Return the call that copies a variable into contiguous temporary memory."""
-        temporary = Temporary(prod(self.layouts.shape(variable)) * DTYPES[self._dtype(variable)])
+        size = prod(self.layouts.shape(variable)) * DTYPES[self._dtype(variable)]
+        temporary = Temporary(size, lasts=self.layouts.starts_late(variable))
         return Call(self.copying(variable), (variable, temporary), step=step)
 
     def copying(self, variable: Variable) -> CudaKernel:

@@ -144,7 +144,9 @@ class Stepping:
         if large:
             self._launch("take_rows", max(self.sizes[:inputs]), table, inputs, step, 0, status)
         self._launch("take_rows", 0, table, 0 if large else inputs, step, 1, status)
-        self.loaded.player.play(self.tape, self.loaded.addresses(self.shared))
+        player = self.loaded.player
+        play = player.play_arranged if self.together > 1 else player.play
+        play(self.tape, self.loaded.addresses(self.shared))
         outputs = len(self.sizes) - inputs
         if outputs:
             largest = max(self.sizes[inputs:])

@@ -14,8 +14,8 @@ import numpy as np
 
 from symgrad.backends.base import UnsupportedError
 from symgrad.backends.cupy.calls import ArrayCall, Call, HostCall, LibraryCall, Temporary
-from symgrad.backends.cupy.kernel import CudaKernel, Target, unguarded
-from symgrad.backends.cupy.places import Addresses, Block, Kind, Place, Places, aligned
+from symgrad.backends.cupy.kernel import CudaKernel, Target, unguarded, written_parameters
+from symgrad.backends.cupy.places import Addresses, Block, Extent, Kind, Place, Places, aligned
 from symgrad.backends.cupy.rounds import Branching, Rounds, branching_of, rounds_of
 from symgrad.backends.cupy.selection import Selection
 from symgrad.backends.cupy.starts import start_kernel
@@ -26,6 +26,10 @@ from symgrad.kernels.grammar import Loop
 from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.plan import Action, Change, Home, Plan
 from symgrad.lowering.steps import Bound, Step
+
+
+MOST_APART = 1 << 26
+"""Up to so many bytes, the temporaries of each step have memory of their own."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Piece:
         What is done.
     buffers : sequence of Place
         Operands, then outputs.
+    extents : sequence of Extent
+        The memory of the buffers.
     starts : sequence of Place
         For a kernel, where the starts of those operands are that start late.
     described : sequence of Described
@@ -54,6 +60,7 @@ class Piece:
 
     call: Call
     buffers: Sequence[Place]
+    extents: Sequence[Extent]
     starts: Sequence[Place] = ()
     described: Sequence[Described] = ()
 
@@ -61,6 +68,14 @@ class Piece:
     def step(self) -> Step | None:
         """What it does a part of."""
         return self.call.step
+
+    def writes(self) -> list[bool]:
+        """Return for each buffer whether it may be written."""
+        work = self.call.work
+        if isinstance(work, CudaKernel):
+            return list(written_parameters(work)[: len(self.buffers)])
+        outputs = () if self.step is None else self.step.outputs
+        return [isinstance(buffer, Temporary) or buffer in outputs for buffer in self.call.buffers]
 
     def arguments(self, addresses: Addresses) -> list[int]:
         """Return the arguments of a kernel."""
@@ -158,8 +173,10 @@ class _Writer:
         self.selection = Selection(self.layouts, plan.sizes or OpenSizes(plan.types), target)
         self.calls = self._choose()
         self.tape = Tape(plan)
-        most = max((_temporary_bytes(calls) for calls in self.calls.values()), default=0)
-        self.places = Places(plan, self.layouts, self.tape.block, most)
+        sizes = [_temporary_bytes(calls) for calls in self.calls.values()]
+        reuses = sum(sizes) > MOST_APART  # else steps have nothing in common that would keep them in order
+        most = max(sizes, default=0) if reuses else sum(sizes)
+        self.places = Places(plan, self.layouts, self.tape.block, most, reuses)
         self.tape.constants = [np.require(c.data, requirements=["C", "A"]) for c in self.places.constants]
 
     def _choose(self) -> dict[Step, Sequence[Call]]:
@@ -187,7 +204,8 @@ class _Writer:
         stored = {self.places.of(commit.target).memory for commit in self.plan.commits}
         for item in self.tape.items:
             if isinstance(item, Piece) and isinstance(item.call.work, CudaKernel):
-                memories = {place.memory for place in item.buffers}
+                written = zip(item.buffers, item.writes(), strict=True)
+                memories = {place.memory for place, is_written in written if is_written}
                 if stored.isdisjoint(memories) and all(kind is not Kind.OUTPUT for kind, _ in memories):
                     item.call = replace(item.call, work=unguarded(item.call.work))
 
@@ -214,11 +232,11 @@ class _Writer:
         if any(start.limit < 0 for start in starts):
             raise UnsupportedError("a slice is longer than what it is taken from")
         continued = self.places.start_of(step.inputs[0])
-        places = [self.places.of(start.scalar) for start in starts] + ([continued] if continued else [])
         slot = self.places.start_of(output)
         assert slot is not None
+        places = [*[self.places.of(start.scalar) for start in starts], *([continued] if continued else []), slot]
         call = Call(start_kernel(starts, continued is not None), (), step=step)
-        self.tape.items.append(Piece(call, [*places, slot]))
+        self.tape.items.append(Piece(call, places, [Extent(place, 8) for place in places]))
 
     def _add(self, call: Call) -> None:
         starts = [self.places.start_of(b) for b in call.buffers if isinstance(b, Variable)]
@@ -227,7 +245,14 @@ class _Writer:
         if isinstance(call.work, ArrayCall | HostCall):
             assert call.step is not None
             described = [self._described(variable) for variable in (*call.step.inputs, *call.step.outputs)]
-        self.tape.items.append(Piece(call, places, [start for start in starts if start is not None], described))
+        extents = [self._extent(buffer) for buffer in call.buffers]
+        late = [start for start in starts if start is not None]
+        self.tape.items.append(Piece(call, places, extents, late, described))
+
+    def _extent(self, buffer: Variable | Temporary) -> Extent:
+        if isinstance(buffer, Temporary):
+            return Extent(self.places.temporary(buffer), buffer.bytes)
+        return self.places.extent_of(buffer)
 
     def place_of(self, buffer: Variable | Temporary) -> Place:
         """Return where a buffer is."""
@@ -241,7 +266,7 @@ class _Writer:
         """Return the copy of some bytes."""
         kernel = self.selection.copying_elements(count, "uint8") if count % 4 else self.selection.copying_elements(
             count // 4, "uint32")  # fmt: skip
-        return Piece(Call(kernel, (), step=step), [source, target])
+        return Piece(Call(kernel, (), step=step), [source, target], [Extent(source, count), Extent(target, count)])
 
     # ---- results ----
 
@@ -275,9 +300,12 @@ class _Writer:
         """Copy a variable to contiguous memory."""
         start = self.places.start_of(variable)
         call = Call(self.selection.copying(variable), (), step=None)
-        self.tape.items.append(Piece(call, [self.places.of(variable), target], [] if start is None else [start]))
+        extents = [self.places.extent_of(variable), Extent(target, self.places.bytes_of(variable))]
+        late = [] if start is None else [start]
+        self.tape.items.append(Piece(call, [self.places.of(variable), target], extents, late))
 
 
 def _temporary_bytes(calls: Sequence[Call]) -> int:
-    temporaries = dict.fromkeys(b for call in calls for b in call.buffers if isinstance(b, Temporary))
+    found = [b for call in calls for b in call.buffers]
+    temporaries = dict.fromkeys(b for b in found if isinstance(b, Temporary) and not b.lasts)
     return sum(aligned(temporary.bytes) for temporary in temporaries)

@@ -134,4 +134,4 @@ def loaded(dtype: str, text: str) -> str:
 
 def stored(dtype: str, text: str) -> str:
     """Return a computed number as an element in memory."""
-    return f"to_{TYPES[dtype]}({text})" if dtype in ("float16", "bfloat16") else f"({TYPES[dtype]})({text})"
+    return f"to_{TYPES[dtype]}((f32)({text}))" if dtype in ("float16", "bfloat16") else f"({TYPES[dtype]})({text})"

@@ -102,7 +102,7 @@ class CudaStopwatch:
         try:
             self._mark(0)
             self._hold_back()
-            self._program._enqueue_eagerly()
+            self._program._play(captured=False)
         finally:
             player.watch = None
         self._device.synchronize()

@@ -19,7 +19,7 @@ HEADERS = (HERE / "cuda_on_cpu.h", HERE / "cuda_math.h")
 RUNTIME = HERE / "runtime.cpp"
 
 COMMON = ("-std=c++17", "-fPIC", "-shared", "-fwrapv", "-U_FORTIFY_SOURCE")
-# Products and sums are rounded apart, as NVRTC would only with --fmad=false: what a text wants fused it says itself.
+# Products and sums are rounded apart; NVRTC may fuse them.
 # An index beyond an array of the kernel's own and an address that isn't aligned to its type end in a trap.
 FLAGS = (
     *COMMON, "-x", "c++", "-O1", "-w", "-nostdlib", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti",

@@ -10,12 +10,8 @@ from typing import Any
 from symgrad.backends.correlation import Geometry, forward, of_inputs
 from symgrad.backends.cupy.calls import Found
 from symgrad.backends.cupy.convolutions.correlations import Finish, Source, Task
-from symgrad.backends.cupy.convolutions.plain import plain_correlation
-from symgrad.backends.cupy.convolutions.plain_filters import plain_filter_gradient
 from symgrad.backends.cupy.convolutions.pooling import pooling_kernel
-from symgrad.backends.cupy.convolutions.products import best_product, product_kernels
-from symgrad.backends.cupy.convolutions.tiled import tile_of, tiled_correlation
-from symgrad.backends.cupy.convolutions.tiled_filters import best_filter_tile, tiled_filter_gradient
+from symgrad.backends.cupy.convolutions.ways import fastest, ways_to_correlate, ways_to_filter_gradients
 from symgrad.backends.cupy.convolutions.writing import ELEMENTS, Buffer, blocks, written_kernel
 from symgrad.backends.cupy.kernel import Target
 
@@ -109,15 +105,7 @@ def _of_nothing(request: Request) -> Found:
 
 
 def _correlation(request: Request, task: Task, operands: Sequence[int]) -> Found:
-    """Return the kernels of a correlation; its filters are the last operand but for the bias."""
-    tile, product = tile_of(task, request.target), best_product(task, request.target)
-    if product is not None and (tile is None or product.cycles(request.target) < tile.cycles(request.target)):
-        (first, arranged), second = product_kernels(request.name, task, product)
-        place = len(task.source.buffers)
-        buffers = [*operands[:place], arranged, *operands[place + 1 :], *request.outputs]
-        return [(first, [operands[place], arranged]), (second, buffers)]
-    kernel = plain_correlation(request.name, task) if tile is None else tiled_correlation(request.name, task, tile)
-    return [(kernel, [*operands, *request.outputs])]
+    return fastest(ways_to_correlate(request.name, task, operands, request.outputs, request.target))
 
 
 def _conv2d(request: Request) -> Found:
@@ -156,10 +144,8 @@ def _filter_gradient(request: Request) -> Found:
     geometry = Geometry.of(request.shapes[0], request.shapes[-1], request.attributes)
     sparse = request.attributes.get("window")
     source = Source(forward(geometry))
-    tile = best_filter_tile(source, sparse, request.dtype, request.target)
-    if tile is None:
-        return plain_filter_gradient(request.name, source, sparse, request.dtype, request.inputs)
-    return tiled_filter_gradient(request.name, source, request.dtype, request.inputs, tile)
+    ways = ways_to_filter_gradients(request.name, source, sparse, request.dtype, request.inputs, request.target)
+    return fastest(ways)
 
 
 def _pooling(request: Request) -> Found:

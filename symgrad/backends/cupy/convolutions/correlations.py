@@ -10,31 +10,38 @@ from symgrad.backends.correlation import Correlation, Pair
 from symgrad.backends.cupy.convolutions.writing import Buffer, element_bytes
 
 PLAIN_PIXELS = """
-    // The pixel at a row and a column of a padded image; planes are images' channels.
-    auto pixel = [&](i64 plane, int row, int column) {
+    // Where in its plane the pixel at a row and a column of a padded image lies; -1 for zeros around and between.
+    auto locate = [&](int row, int column) {
         row -= BEFORE_DOWN;
         column -= BEFORE_ACROSS;
         if (SPREAD_DOWN > 1 || SPREAD_ACROSS > 1) {
-            if (row < 0 || column < 0 || row % SPREAD_DOWN || column % SPREAD_ACROSS) return A(0);
+            if (row < 0 || column < 0 || row % SPREAD_DOWN || column % SPREAD_ACROSS) return -1;
             row /= SPREAD_DOWN;
             column /= SPREAD_ACROSS;
         }
-        if ((u32)row >= HEIGHT || (u32)column >= WIDTH) return A(0);
-        return A(read(images[(plane * HEIGHT + row) * WIDTH + column]));
+        return (u32)row < HEIGHT && (u32)column < WIDTH ? row * WIDTH + column : -1;
+    };
+    // The pixel there; planes are the channels of images.
+    auto pixel = [&](i64 plane, int located) {
+        return located < 0 ? A(0) : A(read(images[plane * (HEIGHT * WIDTH) + located]));
     };
 """
 
 SPARSE_PIXELS = """
-    // The pixel at a row and a column of a padded image that is zero but for each window's value at its place.
-    auto pixel = [&](i64 plane, int row, int column) {
+    // Which window and which of its places the pixel at a row and a column of a padded image is; -1 for zeros around.
+    auto locate = [&](int row, int column) {
         row -= BEFORE_DOWN;
         column -= BEFORE_ACROSS;
-        if (row < 0 || column < 0) return A(0);
         int down = row / SPARSE_DOWN, across = column / SPARSE_ACROSS;
-        if (down >= POOLED_HEIGHT || across >= POOLED_WIDTH) return A(0);
-        i64 window = (plane * POOLED_HEIGHT + down) * POOLED_WIDTH + across;
+        if (row < 0 || column < 0 || down >= POOLED_HEIGHT || across >= POOLED_WIDTH) return -1;
         int place = (row - down * SPARSE_DOWN) * SPARSE_ACROSS + column - across * SPARSE_ACROSS;
-        return places[window] == place ? A(read(values[window])) : A(0);
+        return (down * POOLED_WIDTH + across) * 256 + place;
+    };
+    // The pixel there: zero but for each window's value at its place. Planes are the channels of images.
+    auto pixel = [&](i64 plane, int located) {
+        if (located < 0) return A(0);
+        i64 window = plane * (POOLED_HEIGHT * POOLED_WIDTH) + located / 256;
+        return places[window] == located % 256 ? A(read(values[window])) : A(0);
     };
 """
 
@@ -94,7 +101,7 @@ class Source:
 
     @property
     def text(self) -> str:
-        """Of ``pixel``."""
+        """Of ``locate`` and ``pixel``."""
         return PLAIN_PIXELS if self.sparse is None else SPARSE_PIXELS
 
     @property

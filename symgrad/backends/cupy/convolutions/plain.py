@@ -27,7 +27,7 @@ BODY = """
             for (int place = 0; place < PLACES; ++place) {
                 int row = (y * WINDOW_DOWN + place / WINDOW_ACROSS) * STRIDE_DOWN + a * DILATION_DOWN;
                 int column = (x * WINDOW_ACROSS + place % WINDOW_ACROSS) * STRIDE_ACROSS + b * DILATION_ACROSS;
-                sums[place] += weight * pixel(source, row, column);
+                sums[place] += weight * pixel(source, locate(row, column));
             }
         }
     }

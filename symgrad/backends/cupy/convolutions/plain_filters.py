@@ -39,13 +39,13 @@ BODY = """
 
 DENSE_TERM = """\
 A value = read(values[(plane * ROWS + y) * COLUMNS + x]);
-                total += value * pixel(source, y * STRIDE_DOWN + a, x * STRIDE_ACROSS + b);"""
+                total += value * pixel(source, locate(y * STRIDE_DOWN + a, x * STRIDE_ACROSS + b));"""
 
 SPARSE_TERM = """\
 i64 window = (plane * ROWS + y) * COLUMNS + x;
                 int place = places[window];
                 int row = y * SPARSE_DOWN + place / SPARSE_ACROSS, column = x * SPARSE_ACROSS + place % SPARSE_ACROSS;
-                total += A(read(values[window])) * pixel(source, row + a, column + b);"""
+                total += A(read(values[window])) * pixel(source, locate(row + a, column + b));"""
 
 SUM = """
     i64 number = (i64)blockIdx.x * blockDim.x + threadIdx.x;

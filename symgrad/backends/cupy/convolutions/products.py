@@ -40,6 +40,7 @@ ARRANGE = """
 BODY = """
     __shared__ __align__(16) A left[2][STAGE][TALL];
     __shared__ __align__(16) A right[2][STAGE][WIDE];
+    constexpr int POSITIONS = RESULT_DOWN * RESULT_ACROSS;
     constexpr int CHUNKS = DEPTH / STAGE, STAGES = TAPS * CHUNKS;
     constexpr int LEFT_EACH = STAGE * TALL / THREADS, RIGHT_EACH = STAGE * WIDE / THREADS;
     int across = threadIdx.x % 16, down = threadIdx.x / 16;
@@ -51,8 +52,8 @@ BODY = """
     i64 column = first_column + own_column;
     bool is_inside = column < ALL_COLUMNS;
     int place = column % PLACES;
-    i64 window = column / PLACES, image = window / (RESULT_DOWN * RESULT_ACROSS);
-    int position = window % (RESULT_DOWN * RESULT_ACROSS);
+    i64 window = column / PLACES, image = window / POSITIONS;
+    int position = window % POSITIONS;
     int y = (position / RESULT_ACROSS * WINDOW_DOWN + place / WINDOW_ACROSS) * STRIDE_DOWN;
     int x = (position % RESULT_ACROSS * WINDOW_ACROSS + place % WINDOW_ACROSS) * STRIDE_ACROSS;
 
@@ -65,12 +66,13 @@ BODY = """
             int number = threadIdx.x * LEFT_EACH + k;
             next_left[k] = rows[number / TALL * HEIGHT_OF_ALL + number % TALL];
         }
-        int row = y + tap / TAPS_ACROSS * DILATION_DOWN, line = x + tap % TAPS_ACROSS * DILATION_ACROSS;
+        int located = locate(y + tap / TAPS_ACROSS * DILATION_DOWN, x + tap % TAPS_ACROSS * DILATION_ACROSS);
+        if (!is_inside) located = -1;
         #pragma unroll
         for (int k = 0; k < RIGHT_EACH; ++k) {
             int input = first_input + own_channel + k * (THREADS / WIDE);
-            bool is_read = is_inside && (INPUTS % STAGE == 0 || input < INPUTS);
-            next_right[k] = is_read ? pixel((image * GROUPS + group) * INPUTS + input, row, line) : A(0);
+            bool is_channel = INPUTS % STAGE == 0 || input < INPUTS;
+            next_right[k] = pixel((image * GROUPS + group) * INPUTS + input, is_channel ? located : -1);
         }
     };
     auto keep = [&](int buffer) {
@@ -80,7 +82,8 @@ BODY = """
             left[buffer][number / TALL][number % TALL] = next_left[k];
         }
         #pragma unroll
-        for (int k = 0; k < RIGHT_EACH; ++k) right[buffer][own_channel + k * (THREADS / WIDE)][own_column] = next_right[k];
+        for (int k = 0; k < RIGHT_EACH; ++k)
+            right[buffer][own_channel + k * (THREADS / WIDE)][own_column] = next_right[k];
     };
     A sums[TALL / 16][WIDE / 16 / PLACES][PLACES] = {};
     fetch(0);
@@ -114,9 +117,8 @@ BODY = """
         for (int j = 0; j < WIDE / 16; j += PLACES) {
             i64 of_sums = first_column + j / RIGHT_PACK * 16 * RIGHT_PACK + across * RIGHT_PACK + j % RIGHT_PACK;
             if (output >= OUTPUTS || of_sums >= ALL_COLUMNS) continue;
-            i64 target = of_sums / PLACES, plane = target / (RESULT_DOWN * RESULT_ACROSS) * GROUPS + group;
-            i64 at = (plane * OUTPUTS + output) * (RESULT_DOWN * RESULT_ACROSS) + target % (RESULT_DOWN * RESULT_ACROSS);
-            finish(sums[i][j / PLACES], group * OUTPUTS + output, at);
+            i64 of_window = of_sums / PLACES, plane = (of_window / POSITIONS * GROUPS + group) * OUTPUTS + output;
+            finish(sums[i][j / PLACES], group * OUTPUTS + output, plane * POSITIONS + of_window % POSITIONS);
         }
     }
 """
@@ -209,9 +211,10 @@ def products(of: Correlation, bytes_each: int) -> Iterator[Product]:
     for tall in (32, 64, 128):
         for wide in (32, 64, 128):
             product = Product(of, bytes_each, tall, wide)
-            if wide // 16 >= places and tall * wide * bytes_each <= 128 * 128 * 4 and product.columns < 2**31:
-                if product.arranged < 2**31 and (tall == 32 or tall < 2 * of.outputs):
-                    yield product
+            is_wasteful = tall > 32 and tall >= 2 * of.outputs
+            is_large = tall * wide * bytes_each > 128 * 128 * 4 or max(product.columns, product.arranged) >= 2**31
+            if wide // 16 >= places and not is_wasteful and not is_large:
+                yield product
 
 
 def best_product(task: Task, target: Target) -> Product | None:

@@ -8,13 +8,14 @@ from symgrad.backends.cupy.kernel import Target
 
 BANKS = 32
 WARP = 32
-SHARED_BYTES = {75: 64 << 10, 80: 164 << 10, 86: 100 << 10, 89: 100 << 10, 90: 228 << 10, 100: 228 << 10, 120: 100 << 10}
-"""Shared memory of a multiprocessor, by compute capability."""
+SHARED_BYTES = {75: 64 << 10, 80: 164 << 10, 90: 228 << 10, 100: 228 << 10}
+"""Shared memory of a multiprocessor, by compute capability; others have `USUAL_BYTES`."""
+USUAL_BYTES = 100 << 10
 
 
 def resident_blocks(target: Target, shared_bytes: int, threads: int, most: int) -> int:
     """Return how many blocks a multiprocessor runs at once, at most `most`, as far as memory and threads limit it."""
-    memory = SHARED_BYTES.get(target.capability, 64 << 10)
+    memory = SHARED_BYTES.get(target.capability, USUAL_BYTES)
     return max(1, min(most, memory // (shared_bytes + 1024), 1536 // threads, 16))
 
 

@@ -39,7 +39,7 @@ BODY = """
             A value = 0;
             if (first + channel < INPUTS)
                 value = pixel((image * GROUPS + group) * INPUTS + first + channel,
-                              first_row * STEP_DOWN + y, first_column * STEP_ACROSS + x);
+                              locate(first_row * STEP_DOWN + y, first_column * STEP_ACROSS + x));
             pixels[channel * PLANE + y * PITCH + x] = value;
         }
         #pragma unroll 4

@@ -9,7 +9,7 @@ that doesn't fill the device, images are shared out among blocks, and a second k
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil, prod
 
@@ -49,7 +49,7 @@ BODY = """
             i64 image = first_image + plane / CHANNELS;
             A value = 0;
             if (image < IMAGES && input < INPUTS)
-                value = pixel((image * GROUPS + group) * INPUTS + input, first_row * STEP_DOWN + y, x);
+                value = pixel((image * GROUPS + group) * INPUTS + input, locate(first_row * STEP_DOWN + y, x));
             pixels[plane * PLANE + y * PITCH + x] = value;
         }
         #pragma unroll 4
@@ -57,7 +57,7 @@ BODY = """
             int filter = first_filter + number % FILTERS, x = number / FILTERS % COLUMNS;
             int line = number / (FILTERS * COLUMNS), y = line % ROWS;
             i64 image = first_image + line / ROWS;
-            i64 from = ((image * GROUPS + group) * OUTPUTS + filter) * (ALL_ROWS * COLUMNS) + (first_row + y) * COLUMNS + x;
+            i64 from = (((image * GROUPS + group) * OUTPUTS + filter) * ALL_ROWS + first_row + y) * COLUMNS + x;
             bool is_inside = image < IMAGES && filter < OUTPUTS && first_row + y < ALL_ROWS;
             cotangents[number] = is_inside ? A(read(values[from])) : A(0);
 $FILL        }
@@ -208,6 +208,11 @@ class FilterTile:
         """Numbers of the cotangent that are in shared memory."""
         return self.pictures * self.rows * self.positions[1] * self.filters
 
+    @property
+    def reduction(self) -> int:
+        """Numbers in shared memory that adding the parts needs."""
+        return self.threads * self.each if self.parts > 1 else 0
+
     @cached_property
     def layout(self) -> Pair:
         """Distance between two rows and between two channels of pixels in shared memory."""
@@ -224,7 +229,7 @@ class FilterTile:
 
     def cycles(self, target: Target) -> float:
         """Return about how long the gradient takes."""
-        rows, columns = self.positions
+        columns = self.positions[1]
         width = self.each * self.bytes_each / 16
         per_position = 3 + 2 * ceil(width) + self.each if self.sparse is None else 1 + 4 * ceil(width) + 5 * self.each
         units = ceil(self.units / self.shares)
@@ -244,8 +249,7 @@ class FilterTile:
         """Return what the text speaks of."""
         of = self.of
         pitch, plane = self.layout
-        reduction = self.threads * self.each if self.parts > 1 else 0
-        memory = max(self.pictures * self.channels * plane + self.cotangents, reduction)
+        memory = max(self.pictures * self.channels * plane + self.cotangents, self.reduction)
         named = {
             "MEMORY": memory, "CHANNELS": self.channels, "PLANE": plane, "PITCH": pitch, "TEAMS": self.teams,
             "EACH": self.each, "PARTS": self.parts, "FILTERS": self.filters, "THREADS": self.threads,
@@ -289,18 +293,16 @@ def filter_tiles(of: Correlation, sparse: Pair | None, bytes_each: int, target: 
                 for parts in (1, 2, 3, 4, 6, 8, 12, 16):
                     if parts > 1 and (threads * parts > MOST_THREADS or parts > prod(fill)):
                         break
-                    yield from _shared(FilterTile(of, sparse, bytes_each, channels, each, teams, parts, *fill, 1), target)
+                    tile = FilterTile(of, sparse, bytes_each, channels, each, teams, parts, *fill, 1)
+                    if tile.reduction * bytes_each <= target.shared_bytes // 2:
+                        yield from _shared_out(tile, target)
 
 
-def _shared(tile: FilterTile, target: Target) -> Iterator[FilterTile]:
+def _shared_out(tile: FilterTile, target: Target) -> Iterator[FilterTile]:
     """Yield a tile with its images shared out among no other blocks, or as many as fill the device."""
-    blocks = prod(tile.grid)
-    wanted = {1, *[min(tile.units, MOST_SHARES, ceil(waves * target.multiprocessors / blocks)) for waves in (1, 2, 4, 8)]}
-    for shares in sorted(wanted):
-        yield FilterTile(*[getattr(tile, name) for name in FIELDS], shares)
-
-
-FIELDS = tuple(FilterTile.__dataclass_fields__)[:-1]
+    wanted = [ceil(waves * target.multiprocessors / prod(tile.grid)) for waves in (0, 1, 2, 4, 8)]
+    for shares in sorted({max(1, min(tile.units, MOST_SHARES, count)) for count in wanted}):
+        yield replace(tile, shares=shares)
 
 
 def _filling(

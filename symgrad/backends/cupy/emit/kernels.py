@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from math import prod
 
 from symgrad.backends.base import UnsupportedError
-from symgrad.backends.cupy.emit.groups import Group, GroupWriter
+from symgrad.backends.cupy.emit.groups import Group
 from symgrad.backends.cupy.emit.nests import Accesses, Nest, accesses_in
 from symgrad.backends.cupy.emit.packs import PackWriter, pack_of
 from symgrad.backends.cupy.emit.scalars import identity_text
 from symgrad.backends.cupy.emit.shapes import Shape, owned_position, shape_of
-from symgrad.backends.cupy.emit.writer import Name, c_name, has_check, in_turn, is_exact
+from symgrad.backends.cupy.emit.writer import Name, c_name, in_turn, is_exact
 from symgrad.backends.cupy.kernel import CudaKernel, Target, kernel_text
 from symgrad.backends.cupy.prelude import TYPES
 from symgrad.kernels.ir.functions import DTYPES
@@ -63,6 +63,7 @@ def emit_kernel(
     accesses = Accesses(kernel)
     shape = shape_of(kernel, accesses, lambda a, b: (a, b) in pairs, target.multiprocessors)
     writer = KernelWriter(kernel, accesses, shape, pairs)
+    writer.pack = pack_of(shape, accesses, target.multiprocessors)
     for number in sorted(moving):
         writer.line(f"{c_name(buffers[number].name)} += *start_{number};")
     items = writer.write(values)
@@ -163,7 +164,6 @@ class KernelWriter(PackWriter):
             return 1
         self.first = "threadIdx.x == 0" if shape.kind == "block" else "blockIdx.x == 0 && threadIdx.x == 0"
         self.group = Group("block", shape.threads)
-        self.pack = pack_of(self.kernel, shape, self.accesses)
         kept = [s for s in self.kernel.body if not isinstance(s, Loop) or s is shape.main or s.extent == 0]
         self.body(kept)
         rounds = [prod(values[size] if isinstance(size, str) else size for size in nest.extents) for nest in shape.nests]
@@ -197,7 +197,8 @@ class KernelWriter(PackWriter):
         small = small and sum(nest.rounds or 0 for nest in nests) <= (1 << 30)
         kind, block = ("int", "blockIdx.x") if small else ("i64", "(i64)blockIdx.x")
         if group.kind == "thread":
-            self.line(f"const {kind} item = {block} * {threads} + threadIdx.x;")
+            constant = "" if self.shape.kind == "parts" else "const "
+            self.line(f"{constant}{kind} item = {block} * {threads} + threadIdx.x;")
         elif group.kind == "block":
             self.line("const int lane = threadIdx.x;")
             self.line(f"const {kind} item = blockIdx.x;")
@@ -245,6 +246,8 @@ class KernelWriter(PackWriter):
             self._one_item(nest, groups)
             if self.shared_bytes:
                 self.line(group.barrier)
+        if group.kind != "thread":
+            self.wait()
         self.read |= {one.buffer for one in touched if isinstance(one, Load)}
         self.written |= {one.buffer for one in touched if isinstance(one, Store)}
         for total in nest.totals:
@@ -267,14 +270,14 @@ class KernelWriter(PackWriter):
                 for nest in nests[1:]:
                     self._over(nest, nests[0])
             return
-        self.line(f"{self.count_type([size for nest in nests for size in nest.extents])} part = item;")
         for number, nest in enumerate(nests):
-            size = self.count(nest.extents)
             if number:
-                self.line(f"part -= {self.count(nests[number - 1].extents)};")
-            with self.braces(f"if (0 <= part && part < {size})"):
-                self.indices(nest.loops, "part")
+                self.line(f"item -= {self.count(nests[number - 1].extents)};")
+            with self.braces(f"if (item < {self.count(nest.extents)})"):
+                self.indices(nest.loops, "item")
                 self.body(nest.statements)
+                if number < len(nests) - 1:
+                    self.line("return;")
 
     def _over(self, nest: Nest, first: Nest) -> None:
         """Write what a later nest does with the element of this thread, if it does anything."""
@@ -298,6 +301,3 @@ class KernelWriter(PackWriter):
                 self.names[loop.index] = Name("0LL", "int64")
         with self.braces(f"if ({' && '.join([*conditions, f'{rest} == 0'])})"):
             self.body(nest.statements)
-
-
-__all__ = ["GroupWriter", "KernelWriter", "emit_kernel", "has_check"]

@@ -271,8 +271,10 @@ def _are_owned(nests: Sequence[Nest], accesses: Accesses, may_meet: MayMeet) -> 
         return False
     if any(one.buffer == name for one in accesses_in(first.statements) if isinstance(one, Load)):
         return False
-    touched = {one.buffer for nest in nests for one in accesses_in(nest.statements)} - {name}
-    if any(may_meet(name, other) for other in touched):
+    same = {one.buffer for one in accesses_in(first.statements) if accesses.polynomial(one).signature == position.signature}
+    elsewhere = {one.buffer for one in accesses_in(first.statements)} - same
+    later = {one.buffer for nest in rest for one in accesses_in(nest.statements)} - {name}
+    if any(may_meet(name, other) for other in elsewhere | later):
         return False
     return all(owned_position(nest, name, accesses) is not None for nest in rest)
 

@@ -17,14 +17,13 @@ from symgrad.backends.cupy.products.text import (
     BYTES,
     Goal,
     Task,
-    aligned_reads,
     aligned_test,
     block_places,
-    either,
     factors_text,
     made_kernel,
     narrowed,
     other_steps,
+    packed,
     size_words,
     stack_offset,
     stepped,
@@ -35,6 +34,8 @@ from symgrad.backends.cupy.products.text import (
 
 MOST_SUMS = 48
 """Sums of a thread: with their factors they have to fit into registers."""
+
+ARGUMENTS = "left, right, sums, rows, columns"
 
 LONGEST_UNROLLED = 4
 """Rounds that are written out, so that all their loads are under way before the first is used."""
@@ -129,6 +130,8 @@ def lanes_kernel(task: Task, shape: Shape) -> tuple[CudaKernel, list[int]]:
     folding = Folding(shape.rows * shape.columns, shape.across, shape.threads, sums)
     helpers = _helpers(task, shape, vectors, folding.padded)
     tests = [("left", shape.deep if vectors.left else 1), ("right", shape.deep if vectors.right else shape.vector)]
+    otherwise = "    else\n        NAME_sum<false>(left, right, sums, row, column, part, along, across);\n"
+    otherwise = "" if all(width == 1 for _, width in tests) else otherwise
     body = f"""\
     const int along = threadIdx.x / {shape.across}, across = threadIdx.x % {shape.across};
 {block_places(task, tiles, (shape.rows, shape.width), shape.splits)}\
@@ -137,8 +140,7 @@ def lanes_kernel(task: Task, shape: Shape) -> tuple[CudaKernel, list[int]]:
     {sums} sums[{folding.padded}] = {{}};
     if ({aligned_test(tests)})
         NAME_sum<true>(left, right, sums, row, column, part, along, across);
-    else
-        NAME_sum<false>(left, right, sums, row, column, part, along, across);
+{otherwise}\
 {folding.text()}\
 {_ending(task, shape, goal, folding)}"""
     moved = (problem.k * problem.n + problem.m * problem.k) * BYTES[task.right] + task.elements * BYTES[task.output]
@@ -163,24 +165,35 @@ def _helpers(task: Task, shape: Shape, vectors: Vectors, padded: int) -> str:
     {index} k = start + along * {shape.deep};
 """
     unroll = LONGEST_UNROLLED if shape.splits > 1 else min(max(problem.k // stride, 1), LONGEST_UNROLLED)
-    arguments = "left, right, sums, rows, columns, k"
     end = str(problem.k) if shape.splits == 1 else "end"
-    tail = f"    if (k < {end}) NAME_add<ALIGNED>({arguments});\n" if rest else ""
-    return f"""\
-template <bool ALIGNED>
-static __device__ __forceinline__ void NAME_add(
+    tail = f"    if (k < {end}) NAME_round<ALIGNED>({ARGUMENTS}, k);\n" if rest else ""
+    parameters = f"""\
     const {element(task.left)}* __restrict__ left, const {element(task.right)}* __restrict__ right,
     {sums} (&sums)[{padded}], const {index} (&rows)[{shape.rows}], const {index} (&columns)[{shape.columns}], {index} k
-) {{
-    {sums} x[{shape.rows}][{shape.deep}], y[{shape.deep}][{shape.columns}];
+"""
+    return f"""\
+template <int DEEP, int VECTOR>
+static __device__ __forceinline__ void NAME_add(
+{parameters}) {{
+    {sums} x[{shape.rows}][DEEP], y[DEEP][{shape.columns}];
 {_reading_right(task, shape, vectors)}{_reading_left(task, shape, vectors)}\
     #pragma unroll
     for (int row = 0; row < {shape.rows}; ++row)
         #pragma unroll
         for (int column = 0; column < {shape.columns}; ++column)
             #pragma unroll
-            for (int deep = 0; deep < {shape.deep}; ++deep)
+            for (int deep = 0; deep < DEEP; ++deep)
                 sums[row * {shape.columns} + column] += x[row][deep] * y[deep][column];
+}}
+template <bool ALIGNED>
+static __device__ __forceinline__ void NAME_round(
+{parameters}) {{
+    if (ALIGNED) {{
+        NAME_add<{shape.deep}, {shape.vector}>({ARGUMENTS}, k);
+    }} else {{
+        #pragma unroll 1
+        for (int deep = 0; deep < {shape.deep}; ++deep) NAME_add<1, 1>({ARGUMENTS}, k + deep);
+    }}
 }}
 template <bool ALIGNED>
 static __device__ __forceinline__ void NAME_sum(
@@ -201,7 +214,7 @@ static __device__ __forceinline__ void NAME_sum(
     }}
 {bounds}    const int whole = {whole};
     #pragma unroll(ALIGNED ? {unroll} : 1)
-    for (int round = 0; round < whole; ++round, k += {stride}) NAME_add<ALIGNED>({arguments});
+    for (int round = 0; round < whole; ++round, k += {stride}) NAME_round<ALIGNED>({ARGUMENTS}, k);
 {tail}}}
 """
 
@@ -213,59 +226,43 @@ def _clamped(n: int, vector: int) -> str:
 
 
 def _reading_right(task: Task, shape: Shape, vectors: Vectors) -> str:
-    right = task.problem.right
-    step = times("(k + deep)", right.rows)
-    single = widened(task.right, f"right[{step} + columns[column]]", task.sums)
-    singly = f"""\
-    #pragma unroll
-    for (int deep = 0; deep < {shape.deep}; ++deep)
-        #pragma unroll
-        for (int column = 0; column < {shape.columns}; ++column) y[deep][column] = {single};
-"""
-    value = widened(task.right, "vector.at[number]", task.sums)
+    value = widened(task.right, "pack.at[number]", task.sums)
     if vectors.right:
-        return either(f"""\
+        return f"""\
     #pragma unroll
     for (int column = 0; column < {shape.columns}; ++column) {{
-        const auto vector = {aligned_reads("right", "k + columns[column]", task.right, shape.deep)};
+        const auto pack = {packed("right", "k + columns[column]", task.right, "DEEP")};
         #pragma unroll
-        for (int number = 0; number < {shape.deep}; ++number) y[number][column] = {value};
+        for (int number = 0; number < DEEP; ++number) y[number][column] = {value};
     }}
-""", singly, 4)
-    if shape.vector > 1:
-        return either(f"""\
+"""
+    place = f"{times('(k + deep)', task.problem.right.rows)} + columns[column]"
+    return f"""\
     #pragma unroll
-    for (int deep = 0; deep < {shape.deep}; ++deep)
+    for (int deep = 0; deep < DEEP; ++deep)
         #pragma unroll
-        for (int column = 0; column < {shape.columns}; column += {shape.vector}) {{
-            const auto vector = {aligned_reads("right", f"{step} + columns[column]", task.right, shape.vector)};
+        for (int column = 0; column < {shape.columns}; column += VECTOR) {{
+            const auto pack = {packed("right", place, task.right, "VECTOR")};
             #pragma unroll
-            for (int number = 0; number < {shape.vector}; ++number) y[deep][column + number] = {value};
+            for (int number = 0; number < VECTOR; ++number) y[deep][column + number] = {value};
         }}
-""", singly, 4)
-    return singly
+"""
 
 
 def _reading_left(task: Task, shape: Shape, vectors: Vectors) -> str:
-    left = task.problem.left
-    single = widened(task.left, f"left[rows[row] + {times('(k + deep)', left.columns)}]", task.sums)
-    singly = f"""\
-    #pragma unroll
-    for (int row = 0; row < {shape.rows}; ++row)
-        #pragma unroll
-        for (int deep = 0; deep < {shape.deep}; ++deep) x[row][deep] = {single};
-"""
-    if not vectors.left:
-        return singly
-    value = widened(task.left, "vector.at[deep]", task.sums)
-    return either(f"""\
+    single = f"left[rows[row] + {times('(k + deep)', task.problem.left.columns)}]"
+    pack = ""
+    if vectors.left:
+        single = "pack.at[deep]"
+        pack = f"        const auto pack = {packed('left', 'rows[row] + k', task.left, 'DEEP')};\n"
+    return f"""\
     #pragma unroll
     for (int row = 0; row < {shape.rows}; ++row) {{
-        const auto vector = {aligned_reads("left", "rows[row] + k", task.left, shape.deep)};
+{pack}\
         #pragma unroll
-        for (int deep = 0; deep < {shape.deep}; ++deep) x[row][deep] = {value};
+        for (int deep = 0; deep < DEEP; ++deep) x[row][deep] = {widened(task.left, single, task.sums)};
     }}
-""", singly, 4)
+"""
 
 
 def _ending(task: Task, shape: Shape, goal: Goal, folding: Folding) -> str:

@@ -17,12 +17,12 @@ from symgrad.backends.cupy.products.text import (
     BYTES,
     FLOATS,
     Task,
-    aligned_reads,
     aligned_test,
     factors_text,
     made_kernel,
     narrowed,
     pack,
+    packed,
     pointer,
     size_words,
     step_parameters,
@@ -37,7 +37,7 @@ MOST_ROWS_OF_B = 32
 """More don't fit into registers."""
 
 MOST_SUMS = 96
-"""Of a thread: with the pieces of b and c about 200 registers, of 255."""
+"""Of a thread, of 4 bytes: with the pieces of b and c they fill its registers."""
 
 NARROWEST = 32
 """With fewer columns most threads of a block would have nothing to do."""
@@ -88,7 +88,7 @@ def block_of(task: Task, readers: Readers, target: Target) -> Block:
     for matrix, size in ((added, problem.m), (right, problem.k), (problem.output, problem.m)):
         vector = min(vector, vector_of(task.dtypes[matrix.buffer], problem.n, [(size, matrix.rows)]))
     sums = batch + (readers.squares is not None)
-    most = max(1, min(8, MOST_SUMS // max(sums, 10), problem.m))
+    most = max(1, min(8, MOST_SUMS * 4 // (BYTES[task.sums] * max(sums, 10)), problem.m))
     waves = -(-problem.m // (most * target.multiprocessors))
     rows = min(most, -(-problem.m // (waves * target.multiprocessors)))
     threads = min(256, -(-problem.n // (vector * 32)) * 32)
@@ -126,6 +126,7 @@ def step_kernel(
     sums, names = element(task.sums), {name: dtype for dtype, name in outputs}
     copied = block.rows * problem.k
     place = f"{times('at', problem.left.rows)} + {times(f'(number / {block.rows})', problem.left.columns)}"
+    otherwise = f"    else\n        NAME_rows<1>({arguments});\n" if block.vector > 1 else ""
     body = f"""\
     __shared__ {sums} left_rows[{problem.k}][{block.rows}];
     const {task.index} row = ({task.index})blockIdx.x * {block.rows};
@@ -138,9 +139,8 @@ def step_kernel(
     __syncthreads();
     {sums} sums[{folding.padded if folding else 1}] = {{}};
     if ({aligned_test([(name, block.vector) for name in ("right", "old", "output")])})
-        NAME_rows<true>({arguments});
-    else
-        NAME_rows<false>({arguments});
+        NAME_rows<{block.vector}>({arguments});
+{otherwise}\
 {folding.text() if folding else ""}\
 {_ending(task, readers, block, each, folding, names) if folding else ""}"""
     moved = (2 * problem.m * problem.n + problem.k * (problem.m + problem.n)) * BYTES[task.output]
@@ -162,79 +162,60 @@ def _helpers(task: Task, readers: Readers, block: Block, each: int, folding: Fol
     old = task.dtypes[added.buffer]
 
     def read(name: str, dtype: str, place: str, target: str) -> str:
-        single = f"for (int j = 0; j < {vector}; ++j) {target} = {widened(dtype, f'{name}[{place} + j]', task.sums)};"
-        if vector == 1:
-            return f"            {single}\n"
         return f"""\
-            if (ALIGNED) {{
-                const auto found = {aligned_reads(name, place, dtype, vector)};
+                const auto pack = {packed(name, place, dtype, "WIDTH")};
                 #pragma unroll
-                for (int j = 0; j < {vector}; ++j) {target} = {widened(dtype, "found.at[j]", task.sums)};
-            }} else {{
-                #pragma unroll
-                {single}
-            }}
+                for (int j = 0; j < WIDTH; ++j) {target} = {widened(dtype, "pack.at[j]", task.sums)};
 """
 
     result = narrowed(task.output, stepped("before[i][j]", "total[j]"), task.sums)
-    write = f"for (int j = 0; j < {vector}; ++j) output[at + j] = {result};"
-    if vector > 1:
-        write = f"""\
-            if (ALIGNED) {{
-                {pack(task.output, vector)} found;
-                #pragma unroll
-                for (int j = 0; j < {vector}; ++j) found.at[j] = {result};
-                *({pack(task.output, vector)}*)(output + at) = found;
-            }} else {{
-                #pragma unroll
-                {write}
-            }}
-"""
-    else:
-        write = f"            {write}\n"
     product = f"""\
-            #pragma unroll
-            for (int number = 0; number < {batch}; ++number)
                 #pragma unroll
-                for (int j = 0; j < {vector}; ++j) sums[i * {each} + number] += of_right[number][j] * before[i][j];
+                for (int number = 0; number < {batch}; ++number)
+                    #pragma unroll
+                    for (int j = 0; j < WIDTH; ++j) sums[i * {each} + number] += of_right[number][j] * before[i][j];
 """ if readers.product is not None else ""  # fmt: skip
     squares = f"""\
-            #pragma unroll
-            for (int j = 0; j < {vector}; ++j) sums[i * {each} + {each - 1}] += before[i][j] * before[i][j];
+                #pragma unroll
+                for (int j = 0; j < WIDTH; ++j) sums[i * {each} + {each - 1}] += before[i][j] * before[i][j];
 """ if readers.squares is not None else ""  # fmt: skip
+    last = f"(row + i < {problem.m} ? row + i : {problem.m - 1})"
     return f"""\
-template <bool ALIGNED>
+template <int WIDTH>
 static __device__ __forceinline__ void NAME_rows(
     const {sums} (&left_rows)[{batch}][{rows}], const {element(task.right)}* __restrict__ right,
     const {element(old)}* old, {element(task.output)}* output, {sums} (&sums)[{folding.padded if folding else 1}],
     {index} row, {sums} by, {sums} keep
 ) {{
-    for ({index} column = threadIdx.x * {vector}; column < {problem.n}; column += {block.threads * vector}) {{
-        {sums} of_right[{batch}][{vector}], before[{rows}][{vector}];
-        #pragma unroll
-        for (int i = 0; i < {rows}; ++i) {{
-            // Rows behind the last are the last once more; nothing of them is stored.
-            const {index} at = {times(f"(row + i < {problem.m} ? row + i : {problem.m - 1})", added.rows)} + column;
-{read("old", old, "at", "before[i][j]")}\
-        }}
-        #pragma unroll
-        for (int number = 0; number < {batch}; ++number) {{
-            const {index} at = {times("number", problem.right.rows)} + column;
-{read("right", task.right, "at", "of_right[number][j]")}\
-        }}
-        #pragma unroll
-        for (int i = 0; i < {rows}; ++i) {{
-            {sums} total[{vector}] = {{}};
+    for ({index} first = threadIdx.x * {vector}; first < {problem.n}; first += {block.threads * vector}) {{
+        #pragma unroll 1
+        for ({index} column = first; column < first + {vector}; column += WIDTH) {{
+            {sums} of_right[{batch}][WIDTH], before[{rows}][WIDTH];
+            #pragma unroll
+            for (int i = 0; i < {rows}; ++i) {{
+                // Rows behind the last are the last once more; nothing of them is stored.
+{read("old", old, f"{times(last, added.rows)} + column", "before[i][j]")}\
+            }}
             #pragma unroll
             for (int number = 0; number < {batch}; ++number) {{
-                const {sums} factor = left_rows[number][i];
-                #pragma unroll
-                for (int j = 0; j < {vector}; ++j) total[j] += factor * of_right[number][j];
+{read("right", task.right, f"{times('number', problem.right.rows)} + column", "of_right[number][j]")}\
             }}
+            #pragma unroll
+            for (int i = 0; i < {rows}; ++i) {{
+                {sums} total[WIDTH] = {{}};
+                #pragma unroll
+                for (int number = 0; number < {batch}; ++number) {{
+                    const {sums} factor = left_rows[number][i];
+                    #pragma unroll
+                    for (int j = 0; j < WIDTH; ++j) total[j] += factor * of_right[number][j];
+                }}
 {product}{squares}\
-            if (row + i >= {problem.m}) continue;
-            const {index} at = {times("(row + i)", problem.output.rows)} + column;
-{write}\
+                if (row + i >= {problem.m}) continue;
+                {pack(task.output, "WIDTH")} result;
+                #pragma unroll
+                for (int j = 0; j < WIDTH; ++j) result.at[j] = {result};
+                *({pack(task.output, "WIDTH")}*)(output + {times("(row + i)", problem.output.rows)} + column) = result;
+            }}
         }}
     }}
 }}

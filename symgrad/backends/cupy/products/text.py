@@ -222,13 +222,13 @@ def other_steps(problem: Problem, matrix: Matrix, size: int, stride: int) -> lis
     return [(size, stride), *zip(problem.stack, matrix.stack, strict=True)]
 
 
-def pack(dtype: str, width: int) -> str:
+def pack(dtype: str, width: int | str) -> str:
     """Return the C++ type of neighbours that are read together."""
     return f"Pack<{element(dtype)}, {width}>"
 
 
-def aligned_reads(name: str, place: str, dtype: str, width: int) -> str:
-    """Return the expression for neighbours at a place that is aligned."""
+def packed(name: str, place: str, dtype: str, width: int | str) -> str:
+    """Return the expression that reads neighbours at an aligned place."""
     return f"*(const {pack(dtype, width)}*)({name} + {place})"
 
 
@@ -238,11 +238,11 @@ def aligned_test(pointers: Sequence[tuple[str, int]]) -> str:
     return " && ".join(tests) or "true"
 
 
-def either(aligned: str, singly: str, indent: int) -> str:
-    """Return the text with packs where addresses are aligned, and without them elsewhere."""
+def either(together: str, singly: str, indent: int) -> str:
+    """Return the text with packs where all addresses are ``aligned``, and without them elsewhere."""
     space = " " * indent
-    inner = ["".join([f"    {line}\n" for line in text.splitlines()]) for text in (aligned, singly)]
-    return f"{space}if (ALIGNED) {{\n{inner[0]}{space}}} else {{\n{inner[1]}{space}}}\n"
+    inner = ["".join([f"    {line}\n" for line in text.splitlines()]) for text in (together, singly)]
+    return f"{space}if (aligned) {{\n{inner[0]}{space}}} else {{\n{inner[1]}{space}}}\n"
 
 
 # ---- what becomes of sums ----

@@ -16,7 +16,6 @@ from symgrad.backends.cupy.products.text import (
     Goal,
     Task,
     added,
-    aligned_reads,
     aligned_test,
     block_places,
     either,
@@ -25,6 +24,7 @@ from symgrad.backends.cupy.products.text import (
     narrowed,
     other_steps,
     pack,
+    packed,
     size_words,
     stack_offset,
     stepped,
@@ -144,27 +144,17 @@ class Side:
 
 def tiles_kernel(task: Task, tile: Tile) -> tuple[CudaKernel, list[int]]:
     """Return the kernel, and which operands its buffers are before the output."""
-    problem, goal, group = task.problem, Goal(task, tile.splits), pack(task.sums, GROUP)
+    problem, goal = task.problem, Goal(task, tile.splits)
     left, right = Side.of(task, tile, "left"), Side.of(task, tile, "right")
     counts = -(-problem.m // tile.rows), -(-problem.n // tile.columns)
     blocks = counts[0] * counts[1] * tile.splits * prod(problem.stack)
     ending = _Ending(task, tile, goal)
-    helpers = ""
-    for side in (left, right):
-        helpers += _reading(task, tile, side) + _storing(task, tile, side)
-    helpers += _main(task, tile, left, right, ending)
-    tests = [(side.name, side.vector) for side in (left, right)]
-    given = "old, alpha, beta, " if goal.is_step else ""
-    called = f"left, right, {given}output, x, y, row, column, part, {'stack' if problem.stack else 0}"
-    sizes = f"{tile.deep}][{tile.rows // GROUP + 1}", f"{tile.deep}][{tile.columns // GROUP + 1}"
+    helpers = "".join([_reading(task, tile, side) + _storing(task, tile, side) for side in (left, right)])
+    tests = [(side.name, side.vector) for side in (left, right)] + ending.tests
     body = f"""\
-    __shared__ {group} x[2][{sizes[0]}], y[2][{sizes[1]}];
 {block_places(task, counts, (tile.rows, tile.columns), tile.splits)}\
-    if ({aligned_test(tests + ending.tests)})
-        NAME_tile<true>({called});
-    else
-        NAME_tile<false>({called});
-"""
+    const bool aligned = {aligned_test(tests)};
+{_main(task, tile, left, right, ending)}"""
     moved = sum(BYTES[side.dtype] * side.extent * problem.k for side in (left, right))
     moved += task.elements * BYTES[task.output] * (2 if goal.is_step else 1)
     words = ["step_tiles" if goal.is_step else "tiles", task.output, *size_words(problem)]
@@ -188,17 +178,16 @@ def _reading(task: Task, tile: Tile, side: Side) -> str:
 """
     if each > 1:
         wide = f"""\
-            const auto found = {aligned_reads(side.name, at, side.dtype, each)};
+            const auto found = {packed(side.name, at, side.dtype, each)};
             #pragma unroll
             for (int element = 0; element < {each}; ++element)
                 values[number * {each} + element] = {widened(side.dtype, "found.at[element]", task.sums)};
 """
         reading = either(wide, reading, 12)
     return f"""\
-template <bool ALIGNED>
 static __device__ __forceinline__ void NAME_read_{side.name}(
     const {element(side.dtype)}* __restrict__ {side.name}, {index} start, {index} depth_start, {index} end,
-    {sums} (&values)[{count * each}]
+    bool aligned, {sums} (&values)[{count * each}]
 ) {{
     #pragma unroll
     for (int number = 0; number < {count}; ++number) {{
@@ -239,7 +228,7 @@ static __device__ __forceinline__ void NAME_put_{side.name}(
 
 
 def _main(task: Task, tile: Tile, left: Side, right: Side, ending: _Ending) -> str:
-    """Return the function that computes a tile."""
+    """Return the statements that compute a tile."""
     problem, index, sums = task.problem, task.index, element(task.sums)
     rows, columns, group = tile.own_rows, tile.own_columns, pack(task.sums, GROUP)
     per_part = -(-problem.k // (tile.splits * tile.deep)) * tile.deep
@@ -252,27 +241,18 @@ def _main(task: Task, tile: Tile, left: Side, right: Side, ending: _Ending) -> s
     const {index} end = start + {per_part} < {problem.k} ? start + {per_part} : {problem.k};
 """
         rounds = f"end > start ? (int)((end - start + {tile.deep - 1}) / {tile.deep}) : 0"
-    parameters = ",\n    ".join([
-        f"const {element(task.left)}* __restrict__ left, const {element(task.right)}* __restrict__ right",
-        *ending.parameters,
-        f"{group} (*x)[{tile.deep}][{tile.rows // GROUP + 1}]",
-        f"{group} (*y)[{tile.deep}][{tile.columns // GROUP + 1}]",
-        f"{index} row, {index} column, int part, {index} stack",
-    ])  # fmt: skip
     across = tile.columns // columns
     values = [f"values_{side.name}[{side.each(tile.threads) * side.vector}]" for side in (left, right)]
     product = added(
         task, "sums[i][j]", f"of_x[i / {GROUP}].at[i % {GROUP}]", f"of_y[j / {GROUP}].at[j % {GROUP}]")  # fmt: skip
 
     def read(name: str, place: str, step: str) -> str:
-        return f"NAME_read_{name}<ALIGNED>({name}, {place}, start{step}, end, values_{name});"
+        return f"NAME_read_{name}({name}, {place}, start{step}, end, aligned, values_{name});"
 
     step = f" + (round + 1) * {tile.deep}"
+    sizes = f"{tile.deep}][{tile.rows // GROUP + 1}", f"{tile.deep}][{tile.columns // GROUP + 1}"
     return f"""\
-template <bool ALIGNED>
-static __device__ __forceinline__ void NAME_tile(
-    {parameters}
-) {{
+    __shared__ {group} x[2][{sizes[0]}], y[2][{sizes[1]}];
 {bounds}\
     const int rounds = {rounds}, down = (int)threadIdx.x / {across}, across = (int)threadIdx.x % {across};
     left += {stack_offset(problem.left, problem.stack, "stack")};
@@ -311,8 +291,7 @@ static __device__ __forceinline__ void NAME_tile(
         }}
         __syncthreads();
     }}
-{ending.after()}}}
-"""
+{ending.after()}"""
 
 
 class _Ending:
@@ -329,12 +308,6 @@ class _Ending:
             self.vector = vector_of(goal.dtype, problem.n, steps, GROUP * BYTES[goal.dtype])
         self.vector = self.vector if self.vector == GROUP else 1
         self.tests = [("output", self.vector), *([("old", self.vector)] if goal.is_step else [])]
-
-    @property
-    def parameters(self) -> list[str]:
-        """The parameters that have to do with the output."""
-        listed = self.goal.parameters[2:]
-        return [", ".join([f"{kind} {name}" for kind, name in listed])]
 
     def before(self) -> str:
         """Return the text that comes before the first tile is read."""
@@ -391,7 +364,7 @@ class _Ending:
         if self.vector == 1:
             return single
         wide = f"""\
-            const auto found = {aligned_reads("old", f"{times('at_row', matrix.rows)} + at_column", dtype, GROUP)};
+            const auto found = {packed("old", f"{times('at_row', matrix.rows)} + at_column", dtype, GROUP)};
 {self._each(f"{target} = {widened(dtype, 'found.at[number]', task.sums)};")}"""
         return either(wide, single, 12)
 

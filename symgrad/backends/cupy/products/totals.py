@@ -7,12 +7,12 @@ from symgrad.backends.cupy.products.text import (
     BYTES,
     FLOATS,
     Task,
-    aligned_reads,
     aligned_test,
     factors_text,
     made_kernel,
     narrowed,
     pack,
+    packed,
     pointer,
     size_words,
     stack_offset,
@@ -131,7 +131,7 @@ def _by_threads(task: Task, splits: int, parts: str) -> tuple[str, int]:
     read = f"parts[part * ({index}){task.elements} + first + number]"
     if splits:
         pointers.append(("parts", width))
-        read = f"({aligned_reads('parts', f'part * ({index}){task.elements} + first', parts, width)}).at[number]"
+        read = f"({packed('parts', f'part * ({index}){task.elements} + first', parts, width)}).at[number]"
     if problem.added is not None:
         pointers.append(("old", width))
     four = f"""\
@@ -143,7 +143,7 @@ def _by_threads(task: Task, splits: int, parts: str) -> tuple[str, int]:
 """ if splits else f"        {sums} totals[{width}] = {{}};\n"  # fmt: skip
     before = ""
     if problem.added is not None:
-        read = f"({aligned_reads('old', 'first', task.output, width)}).at[number]"
+        read = f"({packed('old', 'first', task.output, width)}).at[number]"
         value = widened(task.output, read, task.sums)
         before = f"            const {sums} before = {value};\n"
     body = f"""\

@@ -11,11 +11,12 @@ import importlib
 import importlib.machinery
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from types import ModuleType
+from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from gpu.shim.fake_cupy import arrays, devices, errors, functions, memory, modules, streams
+from gpu.shim.fake_cupy import arrays, devices, errors, functions, memory, streams
+from gpu.shim.fake_cupy import modules as loading
 from gpu.shim.fake_cupy.world import World, check_whole, device_array, enqueue, world
 
 __all__ = ["World", "device_array", "enqueue", "fake_devices", "world"]
@@ -32,10 +33,17 @@ def _named(source: Any, names: str) -> dict[str, Any]:
     return {name: getattr(source, name) for name in names.split()}
 
 
+@contextmanager
+def _errstate(**kinds: str | None) -> Iterator[None]:
+    """What CuPy does with matrices that have no inverse; NumPy always raises."""
+    assert set(kinds) <= {"linalg", "divide", "over", "under", "invalid"}
+    yield
+
+
 def make_package() -> dict[str, ModuleType]:
     """Return the modules of the package by their names."""
     cuda = _module("cupy.cuda", {
-        **_named(devices, "Device runtime driver"), **_named(modules, "Module Function nvrtc"),
+        **_named(devices, "Device runtime driver"), **_named(loading, "Module Function nvrtc"),
         **_named(streams, "Stream Event Graph get_current_stream get_elapsed_time"),
         **_named(memory, "MemoryPointer MemoryPool UnownedMemory alloc alloc_pinned_memory"),
         "memory": _module("cupy.cuda.memory", {
@@ -46,10 +54,15 @@ def make_package() -> dict[str, ModuleType]:
     cupy = _module("cupy", {
         "__version__": "14.2.0", "__path__": [], "cuda": cuda, "linalg": functions.linalg, "fft": functions.fft,
         **functions.plain,
-        **_named(arrays, "ndarray empty zeros array asarray ascontiguousarray asnumpy copyto"),
+        **_named(arrays, "ndarray empty empty_like zeros array asarray ascontiguousarray asnumpy copyto"),
+        "lib": SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=arrays.as_strided)),
         "get_default_memory_pool": lambda: memory.pool,
     })  # fmt: skip
-    return {"cupy": cupy, "cupy.cuda": cuda, "cupy.cuda.memory": cuda.memory}
+    linalg = _module("cupyx.scipy.linalg", functions.scipy_linalg)
+    scipy = _module("cupyx.scipy", {"linalg": linalg, "__path__": []})
+    cupyx = _module("cupyx", {"errstate": _errstate, "scipy": scipy, "__path__": []})
+    modules = (cupy, cuda, cuda.memory, cupyx, scipy, linalg)
+    return {module.__name__: module for module in modules}
 
 
 @contextmanager

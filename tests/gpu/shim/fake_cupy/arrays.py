@@ -92,7 +92,8 @@ class ndarray:
             from gpu.shim.fake_cupy.functions import call
 
             return call(lambda array, *index: array[tuple(index)], self, *keys)  # type: ignore[no-any-return]
-        return self._seen(ghost, ghost[(*keys, ...)])
+        whole = keys if any(part is ... for part in keys) else (*keys, ...)
+        return self._seen(ghost, ghost[whole])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         target = self[key]
@@ -166,7 +167,7 @@ class ndarray:
 
     def set(self, arr: np.ndarray, stream: Stream | None = None) -> None:
         pointer = (get_current_stream() if stream is None else stream).ptr
-        given = np.ascontiguousarray(arr, self.dtype)
+        given = np.array(arr, self.dtype, order="C")
         assert given.shape == self.shape and self.flags.c_contiguous
         if self.nbytes:
             memcpyAsync(self.data.ptr, given.ctypes.data, self.nbytes, 1, pointer)
@@ -205,7 +206,7 @@ def host_values(array: ndarray) -> np.ndarray:
 
 def on_device(values: Any) -> ndarray:
     """Return values that a function of the device computed."""
-    values = np.ascontiguousarray(values)
+    values = np.array(values, order="C")
     result = ndarray(values.shape, values.dtype)
     _view(result)[...] = values
     return result
@@ -222,6 +223,14 @@ def zeros(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
     result = ndarray(shape, dtype)
     result.fill(0)
     return result
+
+
+def empty_like(a: ndarray, dtype: Any = None) -> ndarray:
+    return ndarray(a.shape, a.dtype if dtype is None else dtype)
+
+
+def as_strided(x: ndarray, shape: Any = None, strides: Any = None) -> ndarray:
+    return ndarray(x.shape if shape is None else shape, x.dtype, x.data, x.strides if strides is None else strides)
 
 
 def array(obj: Any, dtype: Any = None, copy: bool = True, order: str = "K", subok: bool = False, ndmin: int = 0, *, blocking: bool = False) -> ndarray:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 
 from gpu.shim.fake_cupy.arrays import host_values, ndarray, on_device
 
@@ -19,6 +20,7 @@ PLAIN = (
     "ravel", "real", "reshape", "roll", "searchsorted", "sign", "sin", "sort", "sqrt", "square", "squeeze", "stack",
     "subtract", "sum", "swapaxes", "take", "take_along_axis", "tensordot", "trace", "transpose", "tril", "triu",
     "unique", "where", "zeros_like", "bincount", "full_like", "logical_and", "logical_not", "logical_or", "iscomplexobj",
+    "floor_divide", "remainder", "greater_equal", "less_equal", "repeat", "ptp", "count_nonzero", "isinf", "nan_to_num",
 )  # fmt: skip
 LINALG = (
     "cholesky", "det", "eigh", "eigvalsh", "eig", "eigvals", "inv", "lstsq", "matrix_power", "norm", "pinv", "qr",
@@ -73,6 +75,11 @@ plain = {name: delegated(getattr(np, name)) for name in PLAIN}
 linalg = SimpleNamespace(
     LinAlgError=np.linalg.LinAlgError, **{name: delegated(getattr(np.linalg, name)) for name in LINALG}
 )
+scipy_linalg = {
+    "solve_triangular": delegated(np.vectorize(scipy.linalg.solve_triangular, signature="(n,n),(n,k)->(n,k)",
+                                               excluded={"lower", "unit_diagonal"})),
+    "expm": delegated(scipy.linalg.expm),
+}  # fmt: skip
 fft = SimpleNamespace(**{name: delegated(getattr(np.fft, name)) for name in FFT})
 
 _OPERATORS = {

@@ -10,10 +10,10 @@ from typing import Any
 
 from gpu.shim.fake_cupy.errors import CUDARuntimeError
 from gpu.shim.fake_cupy.world import (
+    Capture,
     Marker,
     Queue,
     Transfer,
-    Work,
     current_device,
     enqueue,
     forbid_in_capture,
@@ -94,6 +94,12 @@ class Stream:
 
     def wait_event(self, event: Event) -> None:
         """Let later work wait for an event."""
+        if event.capture is not None:
+            waiting = queue_of(self.ptr)
+            if waiting.captured is None:  # a stream that waits for captured work takes part in the capture
+                waiting.captured, waiting.before = event.capture, set()
+            waiting.before = waiting.before | event.before
+            return
         marker, queue = event.marker, event.queue
         if marker is not None and queue is not None:
             enqueue(self.ptr, lambda: queue.run(marker))
@@ -104,7 +110,7 @@ class Stream:
             raise RuntimeError("cannot capture on the default (legacy) stream")
         forbid_in_capture()
         queue = queue_of(self.ptr)
-        queue.captured, queue.copies, queue.poisoned = [], [], []
+        queue.captured, queue.before = Capture(queue), set()
         queue.is_invalid, queue.mode = False, 2 if mode is None else mode
 
     def end_capture(self) -> Graph:
@@ -112,10 +118,16 @@ class Stream:
         queue = queue_of(self.ptr)
         if queue.captured is None:
             raise CUDARuntimeError(1)
-        captured, queue.captured = queue.captured, None
+        captured = queue.captured
+        sides = [other for other in world.queues.values() if other.captured is captured and other is not queue]
+        for taking_part in (queue, *sides):
+            taking_part.captured = None
         if queue.is_invalid:
             raise CUDARuntimeError(901)
-        return Graph(captured, queue.copies, queue.poisoned)
+        reached = captured.reached(queue.before)
+        if any(not side.before <= reached for side in sides):
+            raise CUDARuntimeError(904)
+        return Graph(captured)
 
     def is_capturing(self) -> bool:
         """Tell whether work is recorded."""
@@ -132,6 +144,8 @@ class Event:
         self.disable_timing = disable_timing
         self.marker: Marker | None = None
         self.queue: Queue | None = None
+        self.capture: Capture | None = None
+        self.before: set[int] = set()
         self.moment: float | None = None
 
     @property
@@ -144,7 +158,9 @@ class Event:
         queue = queue_of((get_current_stream() if stream is None else stream).ptr)
         if queue.captured is not None:
             self.marker = self.queue = None
+            self.capture, self.before = queue.captured, set(queue.before)
             return
+        self.capture = None
         self.moment = None
         queue.waiting.append(self._passed)
         self.queue, self.marker = queue, queue.mark()
@@ -169,10 +185,14 @@ def get_elapsed_time(start_event: Event, end_event: Event) -> float:
 
 
 class Graph:
-    """Work that was recorded, with the addresses that it had then."""
+    """Work that was recorded, with the addresses that it had then; done in any order that its edges allow."""
 
-    def __init__(self, work: list[Work], copies: list[Transfer], poisoned: list[tuple[int, int]]) -> None:
-        self._work, self._copies, self._poisoned = work, copies, poisoned
+    def __init__(self, captured: Capture) -> None:
+        self._work, self._copies, self._poisoned = captured.work, captured.copies, captured.poisoned
+        self._after: list[list[int]] = [[] for _ in self._work]
+        for number, (_, before) in enumerate(self._work):
+            for earlier in before:
+                self._after[earlier].append(number)
 
     def launch(self, stream: Stream | None = None) -> None:
         """Put all of it on a stream."""
@@ -189,5 +209,12 @@ class Graph:
         """Prepare the device for it."""
 
     def _run(self) -> None:
-        for work in self._work:
-            work()
+        missing = [len(before) for _, before in self._work]
+        ready = [number for number, count in enumerate(missing) if not count]
+        while ready:
+            number = ready.pop(world.random.randrange(len(ready)))
+            self._work[number][0]()
+            for after in self._after[number]:
+                missing[after] -= 1
+                if not missing[after]:
+                    ready.append(after)

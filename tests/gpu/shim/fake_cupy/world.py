@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import bisect
 import ctypes
+import random
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,6 +79,7 @@ class World:
     enqueued: int = 0
     texts: list[str] = field(default_factory=list)
     libraries: dict[str, Any] = field(default_factory=dict)
+    random: random.Random = field(default_factory=partial(random.Random, 0))
     starts: list[int] = field(default_factory=list)
     regions: list[Region] = field(default_factory=list)
     freed: deque[Region] = field(default_factory=deque)
@@ -163,15 +166,38 @@ class Marker:
 Work = Callable[[], None]
 
 
+class Capture:
+    """What is recorded: pieces of work, and for each those that have to be done before it."""
+
+    def __init__(self, origin: Queue) -> None:
+        self.origin = origin
+        self.work: list[tuple[Work, frozenset[int]]] = []
+        self.copies: list[Transfer] = []
+        self.poisoned: list[tuple[int, int]] = []
+
+    def add(self, queue: Queue, work: Work) -> None:
+        """Record work on one of the streams that take part."""
+        self.work.append((work, frozenset(queue.before)))
+        queue.before = {len(self.work) - 1}
+
+    def reached(self, last: set[int]) -> set[int]:
+        """Return these pieces of work and all that are done before them."""
+        found, pending = set(last), list(last)
+        while pending:
+            new = self.work[pending.pop()][1] - found
+            found |= new
+            pending += new
+        return found
+
+
 class Queue:
     """The work of one stream: done when something waits for it."""
 
     def __init__(self, pointer: int, device: int, blocking: bool) -> None:
         self.pointer, self.device, self.blocking = pointer, device, blocking
         self.waiting: deque[Work | Marker] = deque()
-        self.captured: list[Work] | None = None
-        self.copies: list[Transfer] = []
-        self.poisoned: list[tuple[int, int]] = []
+        self.captured: Capture | None = None
+        self.before: set[int] = set()
         self.is_invalid = False
         self.mode = 0
 
@@ -232,7 +258,8 @@ def forbid_in_capture(allocation: bool = False) -> None:
     """Raise CUDA's error if a stream is captured: that capture is lost."""
     queue = capturing()
     if queue is not None and not (allocation and queue.mode == 2):
-        queue.is_invalid = True
+        assert queue.captured is not None
+        queue.captured.origin.is_invalid = True
         raise CUDARuntimeError(900)
 
 
@@ -253,12 +280,13 @@ def enqueue(pointer: int, work: Work, copies: Sequence[Transfer] = (), poisoned:
     queue = queue_of(pointer)
     captured = capturing()
     if captured is not None and queue.pointer == 0:
-        captured.is_invalid = True
+        assert captured.captured is not None
+        captured.captured.origin.is_invalid = True
         raise CUDARuntimeError(906)
     if queue.captured is not None:
-        queue.captured.append(work)
-        queue.copies += copies
-        queue.poisoned += poisoned
+        queue.captured.add(queue, work)
+        queue.captured.copies += copies
+        queue.captured.poisoned += poisoned
         return
     world.enqueued += 1
     world.transfers += copies
