@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from symgrad.backends.timing import RUNS, TIMES, Stopwatch, TimedKernel
-from symgrad.debug.recording import Recorder
+from symgrad.debug.recording import Recorder, all_stopwatches
 from symgrad.errors import SymgradError
 
 HEADINGS = ("kernel", "calls", "total", "share", "a call", "bytes", "GB/s", "flops", "GFLOP/s", "of peak", "threads")
@@ -19,6 +19,7 @@ MANY_ROWS = 16
 NEGLIGIBLE = 1e-3
 """Tables of many rows leave out kernels that take less than this part of the kernels' time."""
 LONGEST_NAME = 48
+ON_THE_HOST = " (on the host)"
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,17 @@ class Profile:
     @property
     def remarks(self) -> list[str]:
         """How the programs run, where there is something to say: why one isn't a CUDA graph."""
-        programs = self._recorder.stopwatches.values() if self._recorder else ()
-        return list(dict.fromkeys(stopwatch.remark for stopwatch in programs if stopwatch.remark))
+        programs = self._recorder.stopwatches if self._recorder else {}
+        found = [stopwatch.remark for stopwatch in all_stopwatches(programs.values()) if stopwatch.remark]
+        if self._is_of_a_gpu and not all(hasattr(program, "tape") for program in programs):
+            found.append("in parts: NumPy runs what the device can't")
+        return list(dict.fromkeys(found))
+
+    @property
+    def _is_of_a_gpu(self) -> bool:
+        """Whether the function was compiled for a GPU."""
+        compiled = getattr(self.function, "_compiled", None)
+        return compiled is not None and compiled.backend.name == "cuda"
 
     @property
     def rows(self) -> list[ProfileRow]:
@@ -222,7 +232,7 @@ class Profile:
         )
         yield from self.remarks
         rows, left_out = _worth_showing(self.rows)
-        cells = [HEADINGS, *map(_cells, rows)]
+        cells = [HEADINGS, *[_cells(row, self._is_of_a_gpu) for row in rows]]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         for number, texts in enumerate(cells):
             columns = [text.rjust(width) for text, width in zip(texts[1:], widths[1:], strict=True)]
@@ -293,12 +303,14 @@ def _seconds(row: ProfileRow) -> float:
     return row.seconds
 
 
-def _cells(row: ProfileRow) -> Sequence[str]:
-    """Return a row of the table."""
+def _cells(row: ProfileRow, is_of_a_gpu: bool) -> Sequence[str]:
+    """Return a row of the table; of a function that runs on a GPU, what doesn't is told."""
     known = [_scaled(row.bytes), f"{row.gigabytes:.1f}", _scaled(row.flops), f"{row.gigaflops:.1f}"]
     shown = [text if value else "" for text, value in zip(known, (row.bytes, row.bytes, row.flops, row.flops))]
     threads = str(row.threads) if row.name not in NO_KERNELS else ""
     name = row.name if len(row.name) <= LONGEST_NAME else f"{row.name[: LONGEST_NAME - 3]}..."
+    if is_of_a_gpu and row.device == "cpu" and row.name not in NO_KERNELS and not row.name.endswith(ON_THE_HOST):
+        name += ON_THE_HOST
     return (
         name, str(row.calls), f"{row.seconds * 1e3:.3f} ms", f"{row.share:.1%}", f"{row.microseconds:.2f} us",
         *shown, _peak(row), threads,

@@ -26,7 +26,7 @@ from symgrad.ops.pool import MODES, MaxPoolGradient, MaxPoolPushforward, Pool2d,
 
 dtypes = st.sampled_from(["float32", "float64"])
 seeds = st.integers(0, 2**31)
-ways = st.sampled_from(["plain", "tiled", "product"])
+ways = st.sampled_from(["plain", "tiled", "product", "apart"])
 channel_counts = st.one_of(st.integers(1, 9), st.integers(10, 40))
 pads = st.tuples(st.integers(0, 3), st.integers(0, 3))
 windows = st.tuples(st.integers(1, 4), st.integers(1, 4))

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,12 @@ def is_on(value: Any, number: int) -> bool:
 # ---- transfers ----
 
 
-@pytest.fixture(scope="module")
-def small_pieces() -> Iterator[Any]:
-    """Devices to and from which all but the smallest arrays go in several pieces."""
-    with pytest.MonkeyPatch.context() as patch, fake_devices() as world:
+@contextmanager
+def device_of_small_pieces() -> Iterator[Device]:
+    """Give a device to and from which all but the smallest arrays go in several pieces."""
+    with pytest.MonkeyPatch.context() as patch, fake_devices():
         patch.setattr(staging, "PIECE_BYTES", 256)
-        yield world
+        yield find_device("cuda0")
 
 
 shapes = arrays_of.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=9)
@@ -63,16 +64,17 @@ shapes = arrays_of.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=9)
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(shapes, st.sampled_from(DTYPES), st.booleans()), min_size=1, max_size=4), st.data())
-def test_what_goes_up_comes_down(small_pieces: Any, kinds: Any, data: Any) -> None:
+def test_what_goes_up_comes_down(kinds: Any, data: Any) -> None:
     sent = [data.draw(arrays_of.arrays(dtype, shape)) for shape, dtype, _ in kinds]
     sent = [array[::-1] if turned and array.ndim else array for array, (*_, turned) in zip(sent, kinds, strict=True)]
     expected = [array.copy() for array in sent]
-    device = find_device("cuda0")
-    there = [device.upload(array) for array in sent]
-    for array in sent:
-        array[...] = 0  # the copy doesn't depend on it any more
-    again = [device.copy(array) for array in there]
-    for found in (device.downloads(there), device.downloads(again), [device.download(array) for array in there]):
+    with device_of_small_pieces() as device:
+        there = [device.upload(array) for array in sent]
+        for array in sent:
+            array[...] = 0  # the copy doesn't depend on it any more
+        again = [device.copy(array) for array in there]
+        results = [device.downloads(there), device.downloads(again), [device.download(array) for array in there]]
+    for found in results:
         for array, wanted in zip(found, expected, strict=True):
             assert array.dtype == wanted.dtype
             np.testing.assert_array_equal(array, wanted)
@@ -86,11 +88,11 @@ def test_bfloat16_comes_back_as_it_was(gpu: Any) -> None:
     np.testing.assert_array_equal(found, values)
 
 
-def test_pieces_are_used_again_only_when_the_device_has_read_them(small_pieces: Any) -> None:
-    device = find_device("cuda")
-    there = [device.upload(np.full(40, number, "int32")) for number in range(50)]
-    for number, array in enumerate(there):
-        np.testing.assert_array_equal(device.download(array), np.full(40, number))
+def test_pieces_are_used_again_only_when_the_device_has_read_them() -> None:
+    with device_of_small_pieces() as device:
+        there = [device.upload(np.full(40, number, "int32")) for number in range(50)]
+        for number, array in enumerate(there):
+            np.testing.assert_array_equal(device.download(array), np.full(40, number))
 
 
 # ---- shared variables ----
@@ -433,10 +435,19 @@ with fake_devices():
     print([v.container.value.data.device_id for v in (a, b)], found[0].data.device_id, type(found[1]).__name__)
     inside = b.get_value(return_internal_type=True)
     print(bool(theano.sandbox.cuda.cuda_enabled), a.container.data, inside.data.device_id)
+    import zipfile
+    from theano.misc.pkl_utils import dump, load
+    a.name = 'a'
+    with open('a.zip', 'wb') as file:
+        dump((a, b, a), file)
+    with open('a.zip', 'rb') as file:
+        first, _, again = load(file)
+    print(sorted(zipfile.ZipFile('a.zip').namelist()), first is again, first.get_value())
 """
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "SYMGRAD_FLAGS": ""}
     tests = str(Path(__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", code, tests], capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
     )
-    assert done.stdout == "[1, 0] 0 ndarray\nTrue [1. 1. 1.] 0\n", done.stderr
+    expected = "[1, 0] 0 ndarray\nTrue [1. 1. 1.] 0\n['a', 'array_1', 'pkl'] True [1. 1. 1.]\n"
+    assert done.stdout == expected, done.stdout + done.stderr

@@ -18,7 +18,7 @@ from gpu.shim.nvrtc import check_compiles, nvrtc
 from symgrad.backends.cupy import cublas
 from symgrad.backends.cupy.calls import LibraryCall, Temporary
 from symgrad.backends.cupy.device import Device, find_device
-from symgrad.backends.cupy.kernel import CudaKernel, Target
+from symgrad.backends.cupy.kernel import CudaKernel, Target, kernel_text
 from symgrad.backends.cupy.prelude import PRELUDE
 from symgrad.backends.cupy.products import library, product_calls
 from symgrad.backends.cupy.products.costs import all_ways
@@ -283,6 +283,20 @@ def test_step_with_what_else_reads_the_matrix(
     run("matrix_step", operands, outputs, in_place=in_place, product=product, squares=squares)
     for output, wanted, scale in zip(outputs, exact, scales, strict=True):
         close_to(output, wanted, scale, max(columns, batch))
+
+
+@pytest.mark.parametrize(("m", "k", "n"), [(40, 10, 64), (8, 2048, 640), (72, 40, 72), (9, 5, 7), (3, 0, 5)])
+def test_nothing_is_written_after_a_failure(m: int, k: int, n: int) -> None:
+    x, y, c = spread((m, k), "float32", 1), spread((k, n), "float32", 2), spread((m, n), "float32", 3)
+    factor, before = Buffer(np.asarray(0.3), "float32"), c.array.copy()
+    buffers = [c, factor, x, y, factor, c]
+    layouts = [buffer.layout for buffer in buffers]
+    found = product_calls("gemm", {}, layouts[:5], layouts[5:], SMALL, True)
+    assert found is not None
+    failing = CudaKernel("failing", kernel_text("failing", [], "    FAIL(1);", 32), threads=32)
+    arrays = [buffer.array for buffer in buffers]
+    assert check_found([(failing, []), *found], arrays, updated=[0, 5]) == 1
+    np.testing.assert_array_equal(c.array, before)
 
 
 # ---- cuBLAS ----

@@ -128,11 +128,36 @@ def written_parameters(kernel: CudaKernel) -> tuple[bool, ...]:
     >>> written_parameters(CudaKernel("twice", text))
     (False, True, False, True)
     """
-    signature = kernel.text[kernel.text.index("__global__") :]
-    found = re.search(rf"\b{kernel.name}\s*\(([^)]*)\)", signature)
+    parameters = _signature(kernel).group("parameters").split(",")
+    return tuple(["*" in parameter and not parameter.lstrip().startswith("const ") for parameter in parameters])
+
+
+def _signature(kernel: CudaKernel) -> re.Match[str]:
+    found = re.search(rf"__global__[^(]*(\([^)]*\)\s*)?\b{kernel.name}\s*\((?P<parameters>[^)]*)\)\s*{{", kernel.text)
     assert found is not None, kernel.text
-    parameters = [parameter.strip() for parameter in found.group(1).split(",")]
-    return tuple(["*" in parameter and not parameter.startswith("const ") for parameter in parameters])
+    return found
+
+
+def starting_late(kernel: CudaKernel, buffers: Sequence[int]) -> CudaKernel:
+    """Return the same kernel for operands that start late: by how many elements, is a number on the device.
+
+    Its parameters are followed by the addresses of these numbers, before the status word.
+
+    Parameters
+    ----------
+    kernel : CudaKernel
+        One without open sizes.
+    buffers : sequence of int
+        Which of its parameters start late, in order.
+    """
+    signature = _signature(kernel)
+    names = [parameter.split()[-1].lstrip("*") for parameter in signature.group("parameters").split(",")]
+    added = "".join(f", const i64* start_of_{names[number]}" for number in buffers)
+    moved = "".join(f"    {names[number]} += *start_of_{names[number]};\n" for number in buffers)
+    head = kernel.text[: signature.end()].replace(f", i32* {names[-1]}", f"{added}, i32* {names[-1]}")
+    text = f"{head}\n{moved}{kernel.text[signature.end():].lstrip(chr(10))}"
+    name = f"{kernel.name}_from_{'_'.join(map(str, buffers))}"
+    return replace(kernel, name=name, text=re.sub(rf"\b{kernel.name}", name, text))
 
 
 def unguarded(kernel: CudaKernel) -> CudaKernel:

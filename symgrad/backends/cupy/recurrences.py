@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from symgrad.backends.cupy.calls import Found, Temporary
 from symgrad.backends.cupy.kernel import CudaKernel, Target, element
-from symgrad.backends.cupy.texts import ELEMENT_BYTES, Launch, blocks_of, kernel, loaded, stored
+from symgrad.backends.cupy.texts import ELEMENT_BYTES, Launch, blocks_of, kernel, literal, loaded, stored
 
 THREADS = 256
 OWN = 4
@@ -109,7 +107,7 @@ class _Lines:
         """Return the kernel that moves elements along the axis."""
         total, step = self.count * self.length, by * self.inner
         first, last = max(by, 0), min(self.length + by, self.length)
-        filled = stored(self.dtype, _literal(fill, self._wide))
+        filled = stored(self.dtype, literal(fill, self.dtype))
         body = f"""
     const i64 at = (i64)blockIdx.x * {THREADS} + threadIdx.x;
     if (at >= {total}) return;
@@ -194,7 +192,7 @@ class _Lines:
         ]
 
     def _identity(self, operator: str) -> str:
-        return _literal(0 if operator == "+" else 1, self._wide)
+        return literal(0 if operator == "+" else 1, self.dtype)
 
     def _abreast(self, operator: str) -> CudaKernel:
         """Return the kernel with a thread for each line: NumPy's own order, each result rounded as it is stored."""
@@ -285,17 +283,6 @@ class _Lines:
         totals = [(f"const {self._wide}*", "totals")] if parts > 1 else []
         parameters = [*self._parameters("x")[:1], *totals, *self._parameters()]
         return kernel("running_parts", parameters, body, self._launch(self.count * parts, 2))
-
-
-def _literal(value: float, kind: str) -> str:
-    """Return a number of a type; of a float32 the decimal digits of its nearest double are exact."""
-    if kind == "f32" or kind == "f64":
-        number = float(value)
-        if np.isnan(number) or np.isinf(number):
-            special = "NAN" if np.isnan(number) else "INFINITY" if number > 0 else "-INFINITY"
-            return f"({kind})({special})"
-        return f"({kind}){float(np.float32(number)) if kind == 'f32' else number!r}"
-    return f"({kind}){int(value)}"
 
 
 __all__ = ["recurrence_calls"]

@@ -26,6 +26,7 @@ from symgrad.backends.cupy.texts import (
     blocks_of,
     contiguous_strides,
     kernel,
+    literal,
     loaded,
     place,
     stored,
@@ -33,6 +34,7 @@ from symgrad.backends.cupy.texts import (
     stretches,
 )
 from symgrad.kernels.grammar import Fixed, FromArray, FromOperand, IndexEntry, Range
+from symgrad.lowering.fusion.sources import Source
 
 THREADS = 256
 WARPS = THREADS // 32
@@ -41,6 +43,7 @@ LARGEST_COMPARED = 1024
 COLUMNS = 4
 """Elements of a position that a lane holds at once."""
 LARGEST_GRID = 65535
+INDEX_DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 
 @dataclass(frozen=True)
@@ -100,23 +103,44 @@ def scatter_calls(
     target : Target
         The device.
     """
-    dtype = dtypes[0]
-    part = _part(attributes["index"], shapes[0])
-    if part is None or dtypes[1] != dtype or dtype not in ELEMENT_BYTES or (dtype == "bool" and not attributes["sets"]):
+    operands = [Source(shape, number, contiguous_strides(shape)) for number, shape in enumerate(shapes[:inputs])]
+    return scattered(attributes, operands, dtypes, inputs, target)
+
+
+def scattered(
+    attributes: dict[str, Any], operands: Sequence[Source], dtypes: Sequence[str], output: int, target: Target
+) -> Found:
+    """Return the same kernels for operands that are numbers, or lie somewhere in the step's inputs.
+
+    Parameters
+    ----------
+    attributes : dict
+        As for `scatter_calls`.
+    operands : sequence of Source
+        Where they are: `symgrad.lowering.fusion.sources_of` says it of a fused step.
+    dtypes : sequence of str
+        Of the operands.
+    output : int
+        Which buffer the output is, counted behind the step's inputs.
+    target : Target
+        The device.
+    """
+    dtype, shape, sets = dtypes[0], operands[0].shape, attributes["sets"]
+    part = _part(attributes["index"], shape)
+    if part is None or dtypes[1] != dtype or dtype not in ELEMENT_BYTES or (dtype == "bool" and not sets):
         return None
     positions = (*part.scalars, *part.arrays)
-    if any(dtypes[position.operand] in ("bool", "float16", "float32", "float64") for position in positions):
+    if any(dtypes[position.operand] not in INDEX_DTYPES for position in positions):
         return None
     try:
-        picked = np.broadcast_shapes(*[shapes[position.operand] for position in part.arrays])
+        picked = np.broadcast_shapes(*[operands[position.operand].shape for position in part.arrays])
     except ValueError:
         return None
     whole = (*part.sizes[: part.before], *picked, *part.sizes[part.before :])
-    if not stretches(shapes[1], whole) or prod(picked) > LARGEST_SHORT:
+    if not stretches(operands[1].shape, whole) or prod(picked) > LARGEST_SHORT:
         return None
-    return _Writer(part, picked, shapes, dtypes, inputs, attributes["sets"], target).found(
-        attributes.get("in_place", False) and prod(part.sizes) > 0
-    )
+    in_place = attributes.get("in_place", False) and prod(part.sizes) > 0
+    return _Writer(part, picked, operands, dtypes, output, sets, target).found(in_place)
 
 
 def _part(index: Sequence[IndexEntry], shape: Sequence[int]) -> Part | None:
@@ -151,73 +175,91 @@ def _part(index: Sequence[IndexEntry], shape: Sequence[int]) -> Part | None:
 
 @dataclass(frozen=True)
 class _Writer:
-    """Writes the kernels: `picked` are the sizes of the index arrays together, the others as in `scatter_calls`."""
+    """Writes the kernels: `picked` are the sizes of the index arrays together, the others as in `scattered`."""
 
     part: Part
     picked: Sequence[int]
-    shapes: Sequence[tuple[int, ...]]
+    operands: Sequence[Source]
     dtypes: Sequence[str]
-    inputs: int
+    output: int
     sets: bool
     target: Target
 
     def found(self, in_place: bool) -> Found:
         """Return the kernels, in order."""
         count, rest = prod(self.picked), prod(self.part.sizes)
-        buffers = [*range(self.inputs), self.inputs]
-        if prod(self.shapes[0]) == 0 and not count:
+        if prod(self.operands[0].shape) == 0 and not count:
             return []
         found: list[Pass] = []
         is_many = count > LARGEST_COMPARED
         if is_many:
             keys, order, ordered = Temporary(8 * count), Temporary(4 * count), Temporary(8 * count)
-            found.append((self._keys(), [*buffers[:-1], keys]))
+            found.append((self._keys(), [*self._inputs, keys]))
         if not in_place:
-            found.append((self._copy(checks=not is_many), [*buffers]))
+            found.append((self._copy(checks=not is_many), self._buffers))
         if not count * rest:
             return found
         if is_many:
             found += order_passes(1, count, keys, order, "int32", ordered)
-            found.append((self._sorted(), [*buffers, ordered, order]))
+            found.append((self._sorted(), [*self._buffers, ordered, order]))
         else:
-            found.append((self._one() if count == 1 else self._compared(), [*buffers]))
+            found.append((self._one() if count == 1 else self._compared(), self._buffers))
         return found
 
     # ---- texts ----
 
     @property
+    def _inputs(self) -> list[int]:
+        """The inputs of the step that operands lie in."""
+        return list(dict.fromkeys([operand.input for operand in self.operands if operand.input is not None]))
+
+    @property
+    def _buffers(self) -> list[int]:
+        return [*self._inputs, self.output]
+
+    @property
     def _index(self) -> str:
-        largest = max(prod(self.shapes[0]), prod(self.shapes[1]), prod(self.picked) * prod(self.part.sizes))
-        return "i32" if largest <= LARGEST_SHORT else "i64"
+        largest = max(prod(self.operands[0].shape), prod(self.picked) * prod(self.part.sizes))
+        far = [operand.start + sum([size * abs(stride) for size, stride in zip(operand.shape, operand.strides)])
+               for operand in self.operands]  # fmt: skip
+        return "i32" if max(largest, *far) <= LARGEST_SHORT else "i64"
 
     def _parameters(self, output: bool = True) -> list[tuple[str, str]]:
-        kind = element(self.dtypes[0])
-        given = [(f"const {element(self.dtypes[number])}*", f"index{number}") for number in range(2, self.inputs)]
-        found = [(f"const {kind}*", "x"), (f"const {kind}*", "written"), *given]
-        return [*found, (f"{kind}*", "out")] if output else found
+        kinds = {operand.input: element(dtype) for operand, dtype in zip(self.operands, self.dtypes, strict=False)}
+        found = [(f"const {kinds[number]}*", f"in{number}") for number in self._inputs]
+        return [*found, (f"{element(self.dtypes[0])}*", "out")] if output else found
+
+    def _element(self, number: int, where: str) -> str:
+        """Return an element of an operand, as it is in memory."""
+        operand = self.operands[number]
+        if operand.input is None:
+            return stored(self.dtypes[number], literal(operand.value, self.dtypes[number]))
+        return f"in{operand.input}[{f'{operand.start} + ' if operand.start else ''}{where}]"
 
     def _place_of(self, pick: str) -> str:
         """Return statements that find where the part of a pick begins, and whether it is inside."""
         lines = [f"i64 base = {self.part.start};", "bool is_inside = true;"]
         for position in (*self.part.scalars, *self.part.arrays):
-            strides = stretched_strides(self.shapes[position.operand], self.picked)
-            where = place(pick, self.picked, strides) if position in self.part.arrays else "0"
-            dtype = self.dtypes[position.operand]
-            wrapped = "" if dtype.startswith("u") else f"if (at < 0) at += {position.size};"
-            lines.append(f"{{ i64 at = (i64)index{position.operand}[{where}]; {wrapped}")
+            operand = self.operands[position.operand]
+            strides = stretched_strides(operand.shape, self.picked, operand.strides) if operand.strides else ()
+            where = place(pick, self.picked, strides) if strides else "0"
+            wrapped = "" if self.dtypes[position.operand].startswith("u") else f"if (at < 0) at += {position.size};"
+            lines.append(f"{{ i64 at = (i64){self._element(position.operand, where)}; {wrapped}")
             lines.append(f"is_inside = is_inside && at >= 0 && at < {position.size};")
             lines.append(f"base += at * {position.stride}; }}")
         return "\n        ".join(lines)
 
     def _written(self, pick: str, rest: str) -> str:
         """Return what is written at a pick, at an element of its part."""
-        part = self.part
+        part, operand = self.part, self.operands[1]
+        if operand.input is None:
+            return self._element(1, "")
         whole = (*part.sizes[: part.before], *self.picked, *part.sizes[part.before :])
-        strides = stretched_strides(self.shapes[1], whole)
+        strides = stretched_strides(operand.shape, whole, operand.strides)
         behind = part.before + len(self.picked)
         by_pick = place(pick, self.picked, strides[part.before : behind])
         by_rest = place(rest, part.sizes, (*strides[: part.before], *strides[behind:]))
-        return f"written[{by_pick} + {by_rest}]"
+        return self._element(1, f"{by_pick} + {by_rest}")
 
     def _sum(self, first: str, second: str) -> str:
         dtype = self.dtypes[0]
@@ -240,21 +282,28 @@ class _Writer:
 
     def _copy(self, checks: bool) -> CudaKernel:
         """Return the kernel that copies the operand to the output, unless that is where it is."""
-        kind, count = element(self.dtypes[0]), prod(self.shapes[0])
+        kind, count, operand = element(self.dtypes[0]), prod(self.operands[0].shape), self.operands[0]
+        straight = operand.input is not None and not operand.start
+        straight = straight and operand.strides == contiguous_strides(operand.shape)
         group = 16 // ELEMENT_BYTES[self.dtypes[0]]
-        body = f"""
-    {"if (x == out) return;" if prod(self.part.sizes) else ""}
-    struct alignas(16) Group {{ {kind} values[{group}]; }};
-{self._check(keeps=False) if checks and (self.part.scalars or self.part.arrays) else ""}
-    const i64 step = (i64)gridDim.x * {THREADS}, first = (i64)blockIdx.x * {THREADS} + threadIdx.x;
-    const bool is_aligned = ((u64)x | (u64)out) % 16 == 0;
-    const i64 groups = is_aligned ? {count // group} : 0;
-    for (i64 at = first; at < groups; at += step) ((Group*)out)[at] = ((const Group*)x)[at];
-    for (i64 at = groups * {group} + first; at < {count}; at += step) out[at] = x[at];
-"""
+        lines = [f"if (in{operand.input} == out) return;"] if straight and prod(self.part.sizes) else []
+        if checks and (self.part.scalars or self.part.arrays):
+            lines.append(self._check(keeps=False))
+        lines.append(f"const i64 step = (i64)gridDim.x * {THREADS}, first = (i64)blockIdx.x * {THREADS} + threadIdx.x;")
+        if straight:
+            x = f"in{operand.input}"
+            lines += [
+                f"struct alignas(16) Group {{ {kind} values[{group}]; }};",
+                f"const i64 groups = ((u64){x} | (u64)out) % 16 ? 0 : {count // group};",
+                f"for (i64 at = first; at < groups; at += step) ((Group*)out)[at] = ((const Group*){x})[at];",
+                f"for (i64 at = groups * {group} + first; at < {count}; at += step) out[at] = {x}[at];",
+            ]
+        else:
+            value = self._element(0, place("at", operand.shape, operand.strides) if operand.strides else "0")
+            lines.append(f"for (i64 at = first; at < {count}; at += step) out[at] = {value};")
         blocks = min(blocks_of(count, THREADS * group), 8 * self.target.multiprocessors)
         launch = Launch((blocks, 1, 1), THREADS, may_fail=checks, bytes=2 * count * ELEMENT_BYTES[self.dtypes[0]])
-        return kernel("write_copy", self._parameters(), body, launch)
+        return kernel("write_copy", self._parameters(), "".join([f"    {line}\n" for line in lines]), launch)
 
     def _one(self) -> CudaKernel:
         """Return the kernel for a single position: a thread for each element of the part."""

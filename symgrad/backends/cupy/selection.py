@@ -14,7 +14,7 @@ from symgrad.backends.cupy.calls import ArrayCall, Call, Found, HostCall, Tempor
 from symgrad.backends.cupy.convolutions import NAMES as CONVOLUTIONS
 from symgrad.backends.cupy.convolutions import convolution_calls
 from symgrad.backends.cupy.emit import emit_kernel, is_supported
-from symgrad.backends.cupy.kernel import CudaKernel, Target
+from symgrad.backends.cupy.kernel import CudaKernel, Target, starting_late
 from symgrad.backends.cupy.meanings import array_call
 from symgrad.backends.cupy.mrg import mrg_calls
 from symgrad.backends.cupy.prelude import TYPES
@@ -106,6 +106,7 @@ class Selection:
     target: Target
     _written: dict[Any, CudaKernel] = field(default_factory=dict)
     _lasting: dict[Variable, Temporary] = field(default_factory=dict)
+    """Copies that other steps may want as well, such as those of minibatches."""
 
     def calls_of(self, step: Step, overwrites: bool, guarded: bool) -> Sequence[Call]:
         """Return the work of a step, in order.
@@ -179,22 +180,24 @@ class Selection:
     # ---- routines ----
 
     def _routine(self, step: Step, kernel: Library, guarded: bool) -> Sequence[Call] | None:
+        """Return the work of a routine, with as few copies of operands as it can do with."""
+        for strided in (True, False) if kernel.name in PRODUCTS else (False,):
+            for late in (True, False):
+                calls, operands = self._copied(step, strided, late)
+                found = self._found(step, kernel, operands, guarded)
+                if found is None:
+                    break
+                with_found = self._with(calls, found, operands, step)
+                if with_found is not None:
+                    return with_found
+        return None
+
+    def _found(self, step: Step, kernel: Library, operands: Sequence[Any], guarded: bool = False) -> Found:
+        """Return what a room of routines has for a step; operands that were copied are contiguous."""
         if kernel.name in PRODUCTS:
-            calls, operands = self._copied(step, only_moving=True)
             layouts = [self._layout(v, copied) for v, copied in zip(step.inputs, operands, strict=True)]
             outputs = [self._layout(v) for v in step.outputs]
-            found = product_calls(kernel.name, dict(kernel.attributes), layouts, outputs, self.target, guarded)
-            if found is not None or all(self.layouts.of(v).is_contiguous for v in step.inputs):
-                return self._with(calls, found, operands, step)
-            calls, operands = self._copied(step)
-            layouts = [Layout.contiguous(layout.dtype, layout.shape) for layout in layouts]
-            found = product_calls(kernel.name, dict(kernel.attributes), layouts, outputs, self.target, guarded)
-            return self._with(calls, found, operands, step)
-        calls, operands = self._copied(step)
-        return self._with(calls, self._found(step, kernel), operands, step)
-
-    def _found(self, step: Step, kernel: Library) -> Found:
-        """Return what a room of routines has for a step whose operands are contiguous."""
+            return product_calls(kernel.name, dict(kernel.attributes), layouts, outputs, self.target, guarded)
         variables = (*step.inputs, *step.outputs)
         shapes = [self.layouts.shape(variable) for variable in variables]
         dtypes = [self._dtype(variable) for variable in variables]
@@ -211,18 +214,27 @@ class Selection:
         if not set(inner.inputs) <= set(step.inputs):
             return None
         calls, operands = self._copied(inner)
-        return self._with(calls, self._found(inner, kernel), operands, inner)
+        found = self._found(inner, kernel, operands)
+        return None if found is None else self._with(calls, found, operands, inner)
 
     def _with(
-        self, calls: list[Call], found: Found, operands: Sequence[Variable | Temporary], step: Step
+        self, calls: Sequence[Call], found: Sequence[Any], operands: Sequence[Variable | Temporary], step: Step
     ) -> Sequence[Call] | None:
-        if found is None:
-            return None
+        """Return copies and then the work itself; None if a library would need the start of an operand."""
         buffers = [*operands, *step.outputs]
+        made = list(calls)
         for work, numbers in found:
             chosen = [number if isinstance(number, Temporary) else buffers[number] for number in numbers]
-            calls.append(Call(work, chosen, step=step))
-        return calls
+            late = [n for n, buffer in enumerate(chosen)
+                    if isinstance(buffer, Variable) and self.layouts.starts_late(buffer)]  # fmt: skip
+            if late and not isinstance(work, CudaKernel):
+                return None
+            made.append(Call(starting_late(work, late) if late else work, chosen, step=step))
+        for call in calls:
+            variable, copied = call.buffers
+            if copied.lasts:  # type: ignore[union-attr]
+                self._lasting[variable] = copied  # type: ignore[index, assignment]
+        return made
 
     # ---- steps that no kernel does ----
 
@@ -255,22 +267,25 @@ class Selection:
             return Layout.contiguous(self._dtype(variable), location.shape)
         return Layout(self._dtype(variable), location.shape, location.strides)
 
-    def _copied(self, step: Step, only_moving: bool = False) -> tuple[list[Call], list[Variable | Temporary]]:
-        """Return the copies of operands that routines can't take where they are, and all operands after them."""
+    def _copied(
+        self, step: Step, strided: bool = False, late: bool = False
+    ) -> tuple[list[Call], list[Variable | Temporary]]:
+        """Return the copies of operands that can't be taken where they are, and all operands after them.
+
+        `strided` and `late` say whether operands may be strided, or start late.
+        """
         calls: list[Call] = []
         operands: list[Variable | Temporary] = []
         known: dict[Variable, Temporary] = {}
         for variable in step.inputs:
             location = self.layouts.of(variable)
-            if not self.layouts.starts_late(variable) and (only_moving or location.is_contiguous):
+            if (late or not self.layouts.starts_late(variable)) and (strided or location.is_contiguous):
                 operands.append(variable)
                 continue
             copied = known.get(variable) or self._lasting.get(variable)
             if copied is None:
                 calls.append(self.copy(variable, step))
                 copied = known[variable] = calls[-1].buffers[1]  # type: ignore[assignment]
-                if copied.lasts:  # a minibatch, say, that other steps will want as well
-                    self._lasting[variable] = copied
             operands.append(copied)
         return calls, operands
 

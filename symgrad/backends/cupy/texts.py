@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+
 from symgrad.backends.cupy.kernel import CudaKernel, kernel_text
 from symgrad.backends.cupy.prelude import TYPES
 
@@ -72,10 +74,21 @@ def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple([prod(shape[axis + 1 :]) for axis in range(len(shape))])
 
 
-def stretched_strides(shape: Sequence[int], sizes: Sequence[int]) -> tuple[int, ...]:
-    """Return the strides with which a C-contiguous operand is read as if it had other sizes: 0 where it stretches."""
-    strides = [0 if size == 1 else stride for size, stride in zip(shape, contiguous_strides(shape), strict=True)]
-    return (*[0] * (len(sizes) - len(shape)), *strides)
+def stretched_strides(
+    shape: Sequence[int], sizes: Sequence[int], strides: Sequence[int] | None = None
+) -> tuple[int, ...]:
+    """Return the strides with which an operand is read as if it had other sizes: 0 where it stretches.
+
+    Parameters
+    ----------
+    shape, sizes : sequence of int
+        Its own sizes, and the others.
+    strides : sequence of int, optional
+        Its own strides, if it isn't C-contiguous.
+    """
+    own = contiguous_strides(shape) if strides is None else strides
+    kept = [0 if size == 1 else stride for size, stride in zip(shape, own, strict=True)]
+    return (*[0] * (len(sizes) - len(shape)), *kept)
 
 
 def stretches(shape: Sequence[int], sizes: Sequence[int]) -> bool:
@@ -135,3 +148,14 @@ def loaded(dtype: str, text: str) -> str:
 def stored(dtype: str, text: str) -> str:
     """Return a computed number as an element in memory."""
     return f"to_{TYPES[dtype]}((f32)({text}))" if dtype in ("float16", "bfloat16") else f"({TYPES[dtype]})({text})"
+
+
+def literal(value: float | int | bool, dtype: str) -> str:
+    """Return a number of a dtype, as it is computed with."""
+    kind = "f32" if dtype in ("float16", "bfloat16") else TYPES[dtype]
+    if kind not in ("f32", "f64"):
+        return f"({kind}){int(value)}{'ull' if int(value) >= 2**63 else 'll'}"
+    number = float(np.float32(value)) if kind == "f32" else float(value)
+    if np.isfinite(number):
+        return f"({kind}){number!r}"
+    return f"({kind}){'NAN' if np.isnan(number) else 'INFINITY' if number > 0 else '(-INFINITY)'}"

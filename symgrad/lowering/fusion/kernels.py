@@ -16,6 +16,7 @@ from symgrad.lowering.fusion.building import Builder, Facts, Shape
 from symgrad.lowering.fusion.copying import copies, write_copy
 from symgrad.lowering.fusion.nest import MeetingError, Nest, Output, analyse, make_loops, output_strides, strides_of
 from symgrad.lowering.fusion.passes import last_passes
+from symgrad.lowering.fusion.sources import Source, sources
 from symgrad.lowering.fusion.terms import Apply, Leaf, Reduce
 from symgrad.lowering.fusion.writing import Writer
 from symgrad.lowering.steps import Fused, Step
@@ -72,6 +73,22 @@ def kernel_ir(
     if copies(last):
         return write_copy(_facts(step, types, dims), kernel_name(step), last, step.inputs, overwrites)
     return Writer(_nest(step, types, dims), kernel_name(step), step.inputs).write()
+
+
+def sources_of(
+    step: Step, types: Mapping[Variable, Operand], dims: Mapping[Variable, Shape] | None = None
+) -> list[Source]:
+    """Return where the operands of a fused step's last part are, one that puts elements in their places.
+
+    For backends with kernels of their own for it; arguments are those of `kernel_ir`.
+
+    Raises
+    ------
+    UnfusableError
+        If one lies nowhere, or sizes are open.
+    """
+    assert isinstance(step.kernel, Fused)
+    return sources(_facts(step, types, dims), step.kernel.steps[-1], step.inputs)
 
 
 def work_of(

@@ -11,7 +11,7 @@ from symgrad.backends.correlation import Geometry, forward, of_inputs
 from symgrad.backends.cupy.calls import Found
 from symgrad.backends.cupy.convolutions.correlations import Finish, Source, Task
 from symgrad.backends.cupy.convolutions.pooling import pooling_kernel
-from symgrad.backends.cupy.convolutions.ways import fastest, ways_to_correlate, ways_to_filter_gradients
+from symgrad.backends.cupy.convolutions.ways import Job, fastest, ways_to_correlate, ways_to_filter_gradients
 from symgrad.backends.cupy.convolutions.writing import ELEMENTS, Buffer, blocks, written_kernel
 from symgrad.backends.cupy.kernel import Target
 
@@ -104,48 +104,43 @@ def _of_nothing(request: Request) -> Found:
     return [(written_kernel("zeros", request.dtype, [result], {"COUNT": count}, body, blocks(count)), [output])]
 
 
-def _correlation(request: Request, task: Task, operands: Sequence[int]) -> Found:
-    return fastest(ways_to_correlate(request.name, task, operands, request.outputs, request.target))
+def _job(request: Request, geometry: Geometry, operands: Sequence[int]) -> Job:
+    return Job(request.name, geometry, request.dtype, operands, request.outputs, request.target)
+
+
+def _forward(request: Request, finish: Finish, operands: Sequence[int]) -> Found:
+    """Return the work of a convolution and what follows it."""
+    image, filters = request.shapes[:2]
+    geometry = Geometry.of(image, filters, request.attributes)
+    source = Source(forward(geometry, request.attributes.get("window", (1, 1))))
+    return fastest(ways_to_correlate(_job(request, geometry, operands), Task(source, finish, request.dtype)))
 
 
 def _conv2d(request: Request) -> Found:
-    image, filters = request.shapes[:2]
-    task = Task(Source(forward(Geometry.of(image, filters, request.attributes))), dtype=request.dtype)
-    return _correlation(request, task, (0, 1))
+    return _forward(request, Finish(), (0, 1))
 
 
 def _conv_bias(request: Request) -> Found:
-    image, filters = request.shapes[:2]
-    source = Source(forward(Geometry.of(image, filters, request.attributes)))
-    finish = Finish.of({**request.attributes, "bias": "after"}, has_places=False)
-    return _correlation(request, Task(source, finish, request.dtype), (0, 1, 2))
+    return _forward(request, Finish.of({**request.attributes, "bias": "after"}, has_places=False), (0, 1, 2))
 
 
 def _conv_pool(request: Request) -> Found:
-    image, filters = request.shapes[:2]
-    attributes = request.attributes
-    source = Source(forward(Geometry.of(image, filters, attributes), attributes["window"]))
-    task = Task(source, Finish.of(attributes, has_places=True), request.dtype)
-    return _correlation(request, task, (0, 1) if attributes["bias"] == "none" else (0, 1, 2))
+    finish = Finish.of(request.attributes, has_places=True)
+    return _forward(request, finish, (0, 1) if finish.bias == "none" else (0, 1, 2))
 
 
-def _conv2d_input_gradient(request: Request) -> Found:
+def _input_gradient(request: Request) -> Found:
     geometry = Geometry.of(request.shapes[-1], request.shapes[0], request.attributes)
-    return _correlation(request, Task(Source(of_inputs(geometry)), dtype=request.dtype), (1, 0))
-
-
-def _conv_pool_input_gradient(request: Request) -> Found:
-    geometry = Geometry.of(request.shapes[-1], request.shapes[0], request.attributes)
-    source = Source(of_inputs(geometry), request.attributes["window"])
-    return _correlation(request, Task(source, dtype=request.dtype), (1, 2, 0))
+    sparse = request.attributes.get("window")
+    task = Task(Source(of_inputs(geometry), sparse), dtype=request.dtype)
+    return fastest(ways_to_correlate(_job(request, geometry, (1, 0) if sparse is None else (1, 2, 0)), task))
 
 
 def _filter_gradient(request: Request) -> Found:
     geometry = Geometry.of(request.shapes[0], request.shapes[-1], request.attributes)
     sparse = request.attributes.get("window")
-    source = Source(forward(geometry))
-    ways = ways_to_filter_gradients(request.name, source, sparse, request.dtype, request.inputs, request.target)
-    return fastest(ways)
+    job = _job(request, geometry, (0, 1) if sparse is None else (0, 1, 2))
+    return fastest(ways_to_filter_gradients(job, Source(forward(geometry)), sparse))
 
 
 def _pooling(request: Request) -> Found:
@@ -160,10 +155,10 @@ def _pooling(request: Request) -> Found:
 _TEMPLATES: dict[str, Callable[[Request], Found]] = {
     "conv2d": _conv2d,
     "conv_bias": _conv_bias,
-    "conv2d_input_gradient": _conv2d_input_gradient,
+    "conv2d_input_gradient": _input_gradient,
     "conv2d_filter_gradient": _filter_gradient,
     "conv_pool": _conv_pool,
-    "conv_pool_input_gradient": _conv_pool_input_gradient,
+    "conv_pool_input_gradient": _input_gradient,
     "conv_pool_filter_gradient": _filter_gradient,
     "pool2d": _pooling,
     "max_pool_gradient": _pooling,

@@ -7,7 +7,7 @@ too; a second kernel adds their sums in order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
@@ -199,7 +199,10 @@ def best_filter_product(of: Correlation, dtype: str, target: Target) -> FilterPr
     return min(found, key=lambda product: product.cycles(target), default=None)
 
 
-def filter_product_kernels(label: str, source: Source, dtype: str, output: int, product: FilterProduct) -> Pieces:
+def filter_product_kernels(
+    label: str, source: Source, dtype: str, product: FilterProduct, operands: Sequence[int | Temporary],
+    output: int | Temporary,
+) -> Pieces:
     """Return the kernels of the gradient of a correlation's filters, from plain images and cotangents.
 
     Parameters
@@ -209,9 +212,10 @@ def filter_product_kernels(label: str, source: Source, dtype: str, output: int, 
     source : Source
         The correlation.
     dtype : str
-    output : int
-        The number of the result among the buffers; images and cotangents come first.
     product : FilterProduct
+    operands : sequence of int or Temporary
+        Images and cotangents.
+    output : int or Temporary
     """
     of, weights, is_alone = product.of, product.weights, product.shares == 1
     store = "result[weight] = written(total);" if is_alone else f"result[(i64)share * {weights} + weight] = total;"
@@ -223,6 +227,6 @@ def filter_product_kernels(label: str, source: Source, dtype: str, output: int, 
         product.grid, THREADS, flops=of.flops, bytes=(read + weights) * element_bytes(dtype),
     )  # fmt: skip
     if is_alone:
-        return [(kernel, [0, 1, output])]
+        return [(kernel, [*operands, output])]
     partial = Temporary(product.shares * weights * arithmetic_bytes(dtype))
-    return [(kernel, [0, 1, partial]), (sum_of_parts(label, weights, product.shares, dtype), [partial, output])]
+    return [(kernel, [*operands, partial]), (sum_of_parts(label, weights, product.shares, dtype), [partial, output])]

@@ -5,6 +5,8 @@ It serves sizes for which the faster kernels have no tile. Parts are added by a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from symgrad.backends.cupy.calls import Temporary
 from symgrad.backends.cupy.convolutions.correlations import Source, correlation_constants
 from symgrad.backends.cupy.convolutions.writing import (
@@ -61,7 +63,8 @@ FEWEST_THREADS = 1 << 16
 
 
 def plain_filter_gradient(
-    label: str, source: Source, sparse: tuple[int, int] | None, dtype: str, output: int
+    label: str, source: Source, sparse: tuple[int, int] | None, dtype: str, operands: Sequence[int | Temporary],
+    output: int | Temporary,
 ) -> Pieces:
     """Return the kernels of the gradient of a correlation's filters.
 
@@ -74,8 +77,9 @@ def plain_filter_gradient(
     sparse : (int, int), optional
         The pooling windows whose values at places make the cotangent.
     dtype : str
-    output : int
-        The number of the result among the buffers; images, values and places come first.
+    operands : sequence of int or Temporary
+        Images and cotangents, or images, values and places.
+    output : int or Temporary
     """
     of = source.correlation
     weights = of.groups * of.outputs * of.inputs * of.taps[0] * of.taps[1]
@@ -94,7 +98,6 @@ def plain_filter_gradient(
     kernel = written_kernel(
         label, dtype, [*buffers, result], named, body, blocks(parts * weights), flops=of.flops,
     )  # fmt: skip
-    operands: list[int | Temporary] = list(range(len(buffers)))
     if parts == 1:
         return [(kernel, [*operands, output])]
     partial = Temporary(parts * weights * arithmetic_bytes(dtype))

@@ -8,7 +8,7 @@ that doesn't fill the device, images are shared out among blocks, and a second k
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil, prod
@@ -333,7 +333,10 @@ def best_filter_tile(source: Source, sparse: Pair | None, dtype: str, target: Ta
     return min(found, key=lambda tile: tile.cycles(target), default=None)
 
 
-def tiled_filter_gradient(label: str, source: Source, dtype: str, output: int, tile: FilterTile) -> Pieces:
+def tiled_filter_gradient(
+    label: str, source: Source, dtype: str, tile: FilterTile, operands: Sequence[int | Temporary],
+    output: int | Temporary,
+) -> Pieces:
     """Return the kernels of the gradient of a correlation's filters, cut into tiles.
 
     Parameters
@@ -343,9 +346,10 @@ def tiled_filter_gradient(label: str, source: Source, dtype: str, output: int, t
     source : Source
         The correlation, with plain images.
     dtype : str
-    output : int
-        The number of the result among the buffers; images, values and places come first.
     tile : FilterTile
+    operands : sequence of int or Temporary
+        Images and cotangents, or images, values and places.
+    output : int or Temporary
     """
     of, sparse = tile.of, tile.sparse
     weights = of.groups * of.outputs * of.inputs * tile.taps
@@ -361,7 +365,6 @@ def tiled_filter_gradient(label: str, source: Source, dtype: str, output: int, t
         source.constants | correlation_constants(of) | tile.constants(), body, tile.grid, tile.threads,
         flops=2 * weights * of.count * prod(tile.positions), bytes=(read + weights) * element_bytes(dtype),
     )  # fmt: skip
-    operands: list[int | Temporary] = list(range(len(buffers)))
     if is_alone:
         return [(kernel, [*operands, output])]
     partial = Temporary(tile.shares * weights * arithmetic_bytes(dtype))

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
 
-from symgrad.backends.correlation import Pair
+from symgrad.backends.correlation import Geometry, Pair
 from symgrad.backends.cupy.calls import Temporary
-from symgrad.backends.cupy.convolutions.correlations import Source, Task
+from symgrad.backends.cupy.convolutions.apart import finishing_kernel, turning_kernel
+from symgrad.backends.cupy.convolutions.correlations import Finish, Source, Task
 from symgrad.backends.cupy.convolutions.filter_products import best_filter_product, filter_product_kernels
 from symgrad.backends.cupy.convolutions.plain import plain_correlation
-from symgrad.backends.cupy.convolutions.plain_filters import Pieces, plain_filter_gradient
+from symgrad.backends.cupy.convolutions.plain_filters import plain_filter_gradient
+from symgrad.backends.cupy.convolutions.pooling import pooling_kernel
 from symgrad.backends.cupy.convolutions.products import best_product, product_kernels
 from symgrad.backends.cupy.convolutions.tiled import tile_of, tiled_correlation
 from symgrad.backends.cupy.convolutions.tiled_filters import best_filter_tile, tiled_filter_gradient
+from symgrad.backends.cupy.convolutions.writing import element_bytes
+from symgrad.backends.cupy.cudnn import Convolution, cudnn_call, suits_cudnn
 from symgrad.backends.cupy.kernel import Target
+
+Place = int | Temporary
+Pieces = Sequence[tuple[Any, Sequence[Place]]]
+
+LAUNCH = 2500
+"""Cycles that a further kernel costs."""
+BYTES_PER_CYCLE = 16
+"""What a multiprocessor reads and writes of device memory."""
+FLOPS_PER_CYCLE = 180
+"""What a multiprocessor computes in cuDNN's engines, without tensor cores; those do `TENSOR_CORES` times as much."""
+TENSOR_CORES = 6
 
 
 @dataclass(frozen=True)
@@ -23,7 +40,7 @@ class Way:
 
     Attributes
     ----------
-    name : {"plain", "tiled", "product"}
+    name : {"plain", "tiled", "product", "cudnn", "apart"}
     cycles : float
         About how long it takes.
     pieces : callable
@@ -35,67 +52,6 @@ class Way:
     pieces: Callable[[], Pieces]
 
 
-def ways_to_correlate(
-    label: str, task: Task, operands: Sequence[int], outputs: Sequence[int], target: Target
-) -> list[Way]:
-    """Return the ways to carry out a correlation.
-
-    Parameters
-    ----------
-    label : str
-        What the kernels' names begin with.
-    task : Task
-    operands, outputs : sequence of int
-        The numbers of the buffers: images (or values and places), filters, perhaps a bias.
-    target : Target
-    """
-    tile, product = tile_of(task, target), best_product(task, target)
-    ways = [Way("plain", float("inf"), lambda: [(plain_correlation(label, task), [*operands, *outputs])])]
-    if tile is not None:
-        cycles = tile.cycles(target)
-        ways.append(Way("tiled", cycles, lambda: [(tiled_correlation(label, task, tile), [*operands, *outputs])]))
-    if product is not None:
-
-        def pieces() -> Pieces:
-            (first, arranged), second = product_kernels(label, task, product)
-            place = len(task.source.buffers)
-            buffers: list[int | Temporary] = [*operands[:place], arranged, *operands[place + 1 :], *outputs]
-            return [(first, [operands[place], arranged]), (second, buffers)]
-
-        ways.append(Way("product", product.cycles(target), pieces))
-    return ways
-
-
-def ways_to_filter_gradients(
-    label: str, source: Source, sparse: Pair | None, dtype: str, output: int, target: Target
-) -> list[Way]:
-    """Return the ways to compute the gradient of a correlation's filters.
-
-    Parameters
-    ----------
-    label : str
-        What the kernels' names begin with.
-    source : Source
-        The correlation, with plain images.
-    sparse : (int, int), optional
-        The pooling windows whose values at places make the cotangent.
-    dtype : str
-    output : int
-        The number of the result among the buffers; images, values and places come first.
-    target : Target
-    """
-    tile = best_filter_tile(source, sparse, dtype, target)
-    product = None if sparse is not None else best_filter_product(source.correlation, dtype, target)
-    ways = [Way("plain", float("inf"), lambda: plain_filter_gradient(label, source, sparse, dtype, output))]
-    if tile is not None:
-        cycles = tile.cycles(target)
-        ways.append(Way("tiled", cycles, lambda: tiled_filter_gradient(label, source, dtype, output, tile)))
-    if product is not None:
-        cycles = product.cycles(target)
-        ways.append(Way("product", cycles, lambda: filter_product_kernels(label, source, dtype, output, product)))
-    return ways
-
-
 def fastest(ways: Sequence[Way]) -> Pieces:
     """Return the pieces of the way that promises to be fastest.
 
@@ -104,6 +60,161 @@ def fastest(ways: Sequence[Way]) -> Pieces:
     >>> fastest([Way("plain", float("inf"), lambda: []), Way("tiled", 3.0, lambda: [(None, [0])])])
     [(None, [0])]
     """
-    return min(ways, key=lambda way: way.cycles).pieces()
+    return _quickest(ways).pieces()
 
 
+def _quickest(ways: Sequence[Way]) -> Way:
+    return min(ways, key=lambda way: way.cycles)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done.
+
+    Attributes
+    ----------
+    label : str
+        What the kernels' names begin with.
+    geometry : Geometry
+        Of the convolution that it belongs to.
+    dtype : str
+        Of images and filters.
+    operands, outputs : sequence of int or Temporary
+        The buffers, in the order in which the kernels take them.
+    target : Target
+    """
+
+    label: str
+    geometry: Geometry
+    dtype: str
+    operands: Sequence[Place]
+    outputs: Sequence[Place]
+    target: Target
+
+    @property
+    def images(self) -> tuple[int, int, int, int]:
+        """The shape of what the convolution makes."""
+        return (self.geometry.image[0], self.geometry.filters[0], *self.geometry.output)
+
+    def temporary(self, shape: Sequence[int]) -> Temporary:
+        """Return memory for an array of the job's dtype."""
+        return Temporary(prod(shape) * element_bytes(self.dtype))
+
+    def apart(self, shape: Sequence[int]) -> float:
+        """Return about how long it takes to write an array in one kernel, and to read it in another."""
+        return LAUNCH + 2 * prod(shape) * element_bytes(self.dtype) / (BYTES_PER_CYCLE * self.target.multiprocessors)
+
+    def places(self, values: Place, places: Place, window: Pair) -> tuple[Temporary, Pieces]:
+        """Return memory for images that are zero but for values at places, and what writes it."""
+        pooled = (*self.images[:2], self.images[2] // window[0], self.images[3] // window[1])
+        kernel = pooling_kernel("at_places", {"window": window}, self.images, pooled, self.dtype)
+        images = self.temporary(self.images)
+        return images, [(kernel, [values, places, images])]
+
+
+def ways_to_correlate(job: Job, task: Task) -> list[Way]:
+    """Return the ways to carry out a correlation: a convolution, or the gradient of its images.
+
+    Parameters
+    ----------
+    job : Job
+        Its operands are those of the task's buffers.
+    task : Task
+    """
+    buffers = [*job.operands, *job.outputs]
+    ways = [Way("plain", float("inf"), lambda: [(plain_correlation(job.label, task), buffers)])]
+    tile, product = tile_of(task, job.target), best_product(task, job.target)
+    if tile is not None:
+        ways.append(Way("tiled", tile.cycles(job.target), lambda: [(tiled_correlation(job.label, task, tile), buffers)]))
+    if product is not None:
+
+        def pieces() -> Pieces:
+            (first, arranged), second = product_kernels(job.label, task, product)
+            filters = len(task.source.buffers)
+            return [
+                (first, [buffers[filters], arranged]), (second, [*buffers[:filters], arranged, *buffers[filters + 1 :]])
+            ]  # fmt: skip
+
+        ways.append(Way("product", product.cycles(job.target), pieces))
+    return [*ways, *_by_library(job, task), *_apart(job, task)]
+
+
+def _by_library(job: Job, task: Task) -> list[Way]:
+    """Return the way of a library: plain images, and sums as they are."""
+    if task.source.sparse is not None or task.finish != Finish() or prod(task.correlation.window) != 1:
+        return []
+    if not suits_cudnn(job.geometry, job.dtype, job.target):
+        return []
+    is_forward = task.correlation.image == job.geometry.image[2:] and task.correlation.weights[1] != job.geometry.taps
+    kind = "conv_fprop" if is_forward else "conv_dgrad"
+    return [Way("cudnn", _library_cycles(job), lambda: _turned(job, kind))]
+
+
+def _library_cycles(job: Job) -> float:
+    flops = 2 * prod(job.images) * prod(job.geometry.filters[1:])
+    has_tensor_cores = job.dtype != "float32" or job.target.allow_tf32
+    return flops / job.target.multiprocessors / FLOPS_PER_CYCLE / (TENSOR_CORES if has_tensor_cores else 1) + LAUNCH
+
+
+def _turned(job: Job, kind: str) -> Pieces:
+    """Return a library's product: it correlates, so filters to convolve with are turned around before."""
+    call = cudnn_call(Convolution(kind, replace(job.geometry, flip=False), job.dtype, job.target.allow_tf32))
+    if not job.geometry.flip:
+        return [(call, [*job.operands, *job.outputs])]
+    turn = turning_kernel(job.label, job.geometry.filters, job.dtype)
+    turned = job.temporary(job.geometry.filters)
+    if kind == "conv_wgrad":
+        return [(call, [*job.operands, turned]), (turn, [turned, *job.outputs])]
+    return [(turn, [job.operands[1], turned]), (call, [job.operands[0], turned, *job.outputs])]
+
+
+def _apart(job: Job, task: Task) -> list[Way]:
+    """Return the way of which a plain correlation is a part: values are put at places before, sums pooled after."""
+    of = task.correlation
+    if task.source.sparse is not None:
+        images, before = job.places(*job.operands[:2], task.source.sparse)
+        plain = replace(job, operands=[images, job.operands[2]])
+        way = _quickest(ways_to_correlate(plain, Task(Source(of), dtype=job.dtype)))
+        return [Way("apart", way.cycles + job.apart(job.images), lambda: [*before, *way.pieces()])]
+    if task.finish == Finish():
+        return []
+    images = job.temporary(job.images)
+    result = job.geometry.output
+    plain = replace(job, operands=job.operands[:2], outputs=[images])
+    whole = Task(Source(replace(of, window=(1, 1), result=result)), dtype=job.dtype)
+    way = _quickest(ways_to_correlate(plain, whole))
+    after = finishing_kernel(job.label, job.images, of.window, task.finish, job.dtype)
+    buffers = [images, *job.operands[2:], *job.outputs]
+    return [Way("apart", way.cycles + job.apart(job.images), lambda: [*way.pieces(), (after, buffers)])]
+
+
+def ways_to_filter_gradients(job: Job, source: Source, sparse: Pair | None) -> list[Way]:
+    """Return the ways to compute the gradient of a convolution's filters.
+
+    Parameters
+    ----------
+    job : Job
+        Its operands are images and cotangents, or images, values and places.
+    source : Source
+        The convolution, with plain images.
+    sparse : (int, int), optional
+        The pooling windows whose values at places make the cotangent.
+    """
+    label, dtype, target, operands, (output,) = job.label, job.dtype, job.target, job.operands, job.outputs
+    ways = [Way("plain", float("inf"), lambda: plain_filter_gradient(label, source, sparse, dtype, operands, output))]
+    tile = best_filter_tile(source, sparse, dtype, target)
+    if tile is not None:
+        cycles = tile.cycles(target)
+        ways.append(Way("tiled", cycles, lambda: tiled_filter_gradient(label, source, dtype, tile, operands, output)))
+    if sparse is not None:
+        images, before = job.places(*operands[1:], sparse)
+        way = _quickest(ways_to_filter_gradients(replace(job, operands=[operands[0], images]), source, None))
+        ways.append(Way("apart", way.cycles + job.apart(job.images), lambda: [*before, *way.pieces()]))
+        return ways
+    product = best_filter_product(source.correlation, dtype, target)
+    if product is not None:
+        cycles = product.cycles(target)
+        ways.append(Way("product", cycles, lambda: filter_product_kernels(label, source, dtype, product, operands, output)))
+    if suits_cudnn(job.geometry, dtype, target):
+        ways.append(Way("cudnn", _library_cycles(job), lambda: _turned(job, "conv_wgrad")))
+    return ways

@@ -287,15 +287,17 @@ class KernelWriter(PackWriter):
         places, start = found
         rest = self.new_name("offset")
         lowest = sum(min(stride, 0) * (self.accesses.extents[name] - 1) for name, stride in places)
-        self.line(f"i64 {rest} = (i64)({self.position(store)}) - ({self.sum_text(start)}) - ({lowest});")
-        conditions = [f"{rest} >= 0"]
+        kind = "int" if start.constant is not None and self.count_type(first.extents) == "int" else "i64"
+        own = f"{'(i64)' if kind == 'i64' else ''}({self.position(store)})"
+        self.line(f"{kind} {rest} = {own} - ({self.sum_text(start)}) - ({lowest});")
+        conditions = []
         for name, stride in places:
             digit, size = self.new_name("digit"), self.accesses.extents[name]
-            self.line(f"const i64 {digit} = {rest} / {abs(stride)};")
+            self.line(f"const {kind} {digit} = {rest} / {abs(stride)};")
             self.line(f"{rest} -= {digit} * {abs(stride)};")
-            conditions.append(f"{digit} < {size}")
+            conditions += [f"{digit} >= 0", f"{digit} < {size}"]
             text = digit if stride > 0 else f"({size - 1} - {digit})"
-            self.names[name] = Name(text, "int64")
+            self.names[name] = Name(text, "int64", kind == "int")
         for loop in nest.loops:
             if loop.index not in dict(places):
                 self.names[loop.index] = Name("0LL", "int64")
