@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 PROBLEM = "from symgrad.config import device_problem; print(device_problem('cuda'), end='')"
 PROBLEM_SECONDS = 60.0
 
+GRACE_SECONDS = 8.0
+"""So long a part may take to end what it has started, once its time is up."""
+
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the parsed command line."""
@@ -83,7 +86,7 @@ def run_one(part: Part, seconds: float, options: argparse.Namespace) -> Facts:
         command = [sys.executable, "-m", part.module, "--result", str(path), "--seconds", f"{0.95 * seconds:.1f}"]
         command += ["--dry-run"] if options.dry_run else []
         command += ["--only", *options.only] if options.only else []
-        ending = run_child(command, seconds, environment(options.dry_run), echo=True)
+        ending = run_child(command, seconds, environment(options.dry_run), echo=True, grace=GRACE_SECONDS)
         facts = read_json(path)
     entry = {"title": part.title, "status": status_of(ending), "seconds": time.monotonic() - began, "facts": facts}
     if entry["status"] not in STATUS_WORDS.values():

@@ -142,24 +142,30 @@ class SymgradStep(TrainingStep):
         return [parameter.get_value() for parameter in self._parameters]
 
 
+def sequence_graph(workload: SequenceWorkload) -> TrainingGraph:
+    """Write a recurrent network as a symbolic expression: a scan."""
+    inputs, targets = [symgrad.shared(array, borrow=True) for array in workload.sequences()]
+    names = zip(workload.parameter_names(), workload.initial_parameters(), strict=True)
+    parameters = [symgrad.shared(value, name=name, borrow=True) for name, value in names]
+    index, start = T.lscalar("index"), T.zeros((workload.batch_size, workload.hidden), "float32")
+    size = workload.hidden
+
+    def step(x: Any, h: Any, c: Any, w: Any, u: Any, b: Any) -> tuple[Any, Any]:
+        z = T.dot(x, w) + T.dot(h, u) + b
+        i, f, g, o = [z[:, part * size : (part + 1) * size] for part in range(4)]
+        c = T.sigmoid(f) * c + T.sigmoid(i) * T.tanh(g)
+        return T.sigmoid(o) * T.tanh(c), c
+
+    (h, _), _ = symgrad.scan(step, [inputs[index]], [start, start], parameters)
+    return TrainingGraph(index, T.mean(T.sqr(h - targets[index])), parameters, workload.eta, {})
+
+
 class SymgradSequenceStep(SymgradStep):
     """A recurrent network as one compiled function: a scan, its gradient and the updates."""
 
     def __init__(self, workload: SequenceWorkload) -> None:
-        inputs, targets = [symgrad.shared(array, borrow=True) for array in workload.sequences()]
-        names = zip(workload.parameter_names(), workload.initial_parameters(), strict=True)
-        self._parameters = [symgrad.shared(value, name=name, borrow=True) for name, value in names]
-        index, start = T.lscalar("index"), T.zeros((workload.batch_size, workload.hidden), "float32")
-        size = workload.hidden
-
-        def step(x: Any, h: Any, c: Any, w: Any, u: Any, b: Any) -> tuple[Any, Any]:
-            z = T.dot(x, w) + T.dot(h, u) + b
-            i, f, g, o = [z[:, part * size : (part + 1) * size] for part in range(4)]
-            c = T.sigmoid(f) * c + T.sigmoid(i) * T.tanh(g)
-            return T.sigmoid(o) * T.tanh(c), c
-
-        (h, _), _ = symgrad.scan(step, [inputs[index]], [start, start], self._parameters)
-        graph = TrainingGraph(index, T.mean(T.sqr(h - targets[index])), self._parameters, workload.eta, {})
+        graph = sequence_graph(workload)
+        self._parameters = graph.parameters
         self.step = graph.compile()
 
 

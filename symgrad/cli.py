@@ -167,8 +167,7 @@ def _gpu() -> list[tuple[str, str]]:
     findings = list(examine(number))
     missing = any(finding.problem and not finding.optional for finding in findings)
     rows = [(f"  cuda{number}", "CUDA can't be used here" if missing else "available")]
-    for finding in findings:
-        rows.append((f"    {finding.step}", finding.fact or f"{finding.problem}. {finding.remedy}"))
+    rows += [(f"    {found.step}", found.fact or f"{found.problem}. {found.remedy}") for found in findings]
     return rows
 
 

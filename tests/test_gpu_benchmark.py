@@ -62,7 +62,7 @@ def test_it_asks_for_parts() -> None:
 def test_a_dry_run_writes_document_and_tables(tmp_path: Path) -> None:
     chosen = ("train", "replays", "peers")
     arguments = [f"--{name}" for name in chosen]
-    ran = run(*arguments, "--only", "network3", "product-1024", "--dry-run", "--out", str(tmp_path))
+    ran = run(*arguments, "--only", "shallow", "product-1024", "--dry-run", "--out", str(tmp_path))
     document = json.loads((tmp_path / "gpu.json").read_text())
     assert {name: entry["status"] for name, entry in document["parts"].items()} == dict.fromkeys(chosen, "done"), ran
     assert ran.returncode == 0
@@ -70,12 +70,12 @@ def test_a_dry_run_writes_document_and_tables(tmp_path: Path) -> None:
     assert all(parts["train"]["same"].values()) and parts["train"]["different_runs"] == 0
     assert parts["replays"]["same"] is True and parts["replays"]["disturbed"] == 20
     compared = parts["peers"]["workloads"]
-    assert list(compared) == ["network3", "product-1024"]
-    assert set(OURS) <= set(compared["network3"]["medians"])
-    assert min(compared["network3"]["medians"].values()) > 0
+    assert list(compared) == ["shallow", "product-1024"]
+    assert set(OURS) <= set(compared["shallow"]["medians"])
+    assert min(compared["shallow"]["medians"].values()) > 0
     table = (tmp_path / "gpu.md").read_text()
     assert ran.stdout == table and "A dry run" in table
-    assert "| network3 | " in table and "2 of them" not in table
+    assert "| shallow | " in table and "0 of them ended with other bits" in table
 
 
 # ---- parts that fail ------------------------------------------------------------------------------------------------

@@ -300,7 +300,24 @@ def zeros_written_over():
     return [x], [floats(4, 3)], T.set_subtensor(zeros[: x.shape[0]], T.tanh(x)) * 2, {"alloc": 0}
 
 
+def whole_numbers(dtype):
+    return np.arange(-3, 3).reshape(2, 3).astype(dtype)
+
+
+def rounded_product():
+    x, w = T.fmatrix("x"), T.fmatrix("w")
+    product = symgrad.mixed_precision(T.dot(x / 3, w), "float16")
+    return [x, w], [3 * whole_numbers("float32"), whole_numbers("float32").T], product, {"cast_float16": 2}
+
+
+def half_product():
+    x, w = [T.matrix(name, dtype="float16") for name in "xw"]
+    return [x, w], [whole_numbers("float16"), whole_numbers("float16").T], T.dot(x, w), {"cast_float16": 1}
+
+
 EXAMPLES = {
+    "rounding_is_a_cast_and_back": rounded_product,
+    "products_of_halves_are_rounded_products_of_float32": half_product,
     "equal_nodes_are_one": merge,
     "constants_are_folded": fold,
     "size_of_a_result_is_a_size_of_its_operand": size_of_result,

@@ -82,7 +82,11 @@ def standing_in() -> Iterator[None]:
 
 
 def run_child(
-    command: Sequence[str], seconds: float, env: Mapping[str, str] | None = None, echo: bool = False
+    command: Sequence[str],
+    seconds: float,
+    env: Mapping[str, str] | None = None,
+    echo: bool = False,
+    grace: float = GRACE_SECONDS,
 ) -> Ending:
     """Run a process until it ends or its time is up; then everything that it started is ended too.
 
@@ -96,6 +100,8 @@ def run_child(
         Its environment, by default this process's.
     echo : bool
         Whether its output goes to standard error as well, as it comes.
+    grace : float
+        How long it may take to end what it has started itself, once its time is up.
     """
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, cwd=ROOT,
@@ -109,7 +115,7 @@ def run_child(
     except subprocess.TimeoutExpired:
         status = None
     finally:
-        end_group(process)
+        end_group(process, grace)
     listener.join(GRACE_SECONDS)
     return Ending(status, "".join(lines).rstrip())
 
@@ -124,7 +130,7 @@ def _listen(process: subprocess.Popen[str], lines: deque[str], echo: bool) -> No
                 print(line, end="", file=sys.stderr, flush=True)
 
 
-def end_group(process: subprocess.Popen[str]) -> None:
+def end_group(process: subprocess.Popen[str], grace: float = GRACE_SECONDS) -> None:
     """End a process that leads a session of its own, and all that is left of its session."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
@@ -132,7 +138,7 @@ def end_group(process: subprocess.Popen[str]) -> None:
         except ProcessLookupError:
             break
         try:
-            process.wait(GRACE_SECONDS)
+            process.wait(grace)
         except subprocess.TimeoutExpired:
             continue
     process.wait()

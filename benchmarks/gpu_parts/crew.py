@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from benchmarks.check import Record
-from benchmarks.gpu_parts.children import ROOT, end_group, environment
+from benchmarks.gpu_parts.children import GRACE_SECONDS, ROOT, environment
 from benchmarks.steps import PeerUnavailable
 
 START_SECONDS = 60.0
@@ -69,7 +69,7 @@ class Worker:
         command = [sys.executable, "-m", "benchmarks.gpu_parts.worker", peer, "--data", str(data)]
         self._process = subprocess.Popen(
             [*command, "--tiny"] if tiny else command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=peer_environment(tiny), cwd=ROOT, start_new_session=True,
+            env=peer_environment(tiny), cwd=ROOT,
         )  # fmt: skip
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -89,11 +89,15 @@ class Worker:
         self._lines.put("")
 
     def close(self) -> None:
-        """End the process."""
+        """End the process: no more requests, and it returns; or else it is killed."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
-        end_group(self._process)
+        try:
+            self._process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def build(self, workload: str, seconds: float) -> None:
         """Build the step of a workload; raises PeerUnavailable if this peer can't."""

@@ -18,7 +18,7 @@ def follow(options: Options, results: Results, deadline: Deadline) -> int:
     """Compute every trajectory in float32 and in float64."""
     missing = [name for name in VARIABLES if not os.environ.get(name)]
     if missing:
-        results.add(why=f"{' and '.join(missing)} isn't set")
+        results.add(why=f"not set: {', '.join(missing)}")
         return SKIPPED
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "models")]
     tests: Any = importlib.import_module("test_golden")

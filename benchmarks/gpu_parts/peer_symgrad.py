@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from benchmarks.expressions import SCALE, SHIFT, Expression
 from benchmarks.gpu_parts.workloads import Block, Product, Work, precision_of
 from benchmarks.sequences import SequenceWorkload
 from benchmarks.steps import ExpressionStep, PeerUnavailable, TrainingStep
-from benchmarks.symgrad_steps import SymgradSequenceStep, SymgradStep
+from benchmarks.symgrad_steps import TrainingGraph, sequence_graph, training_graph
 from symgrad.backends.cupy.device import find_device
+
+DEVICE = "cuda0"
 
 
 class _Waits:
@@ -23,58 +26,81 @@ class _Waits:
 
     def wait(self) -> None:
         """Return when every step that was called is done."""
-        if symgrad.config.device != "cpu":
-            find_device("cuda").synchronize()
+        find_device(DEVICE).synchronize()
 
 
-class NetworkStep(_Waits, SymgradStep):
-    """A network as one compiled function."""
+class GraphStep(_Waits, TrainingStep):
+    """A training step as one compiled function.
 
+    Parameters
+    ----------
+    graph : TrainingGraph
+        What it does.
+    stays : bool
+        Whether the cost is returned as an array of the device, so that a call needn't wait for it.
+    """
 
-class SequenceStep(_Waits, SymgradSequenceStep):
-    """A recurrent network as one compiled function."""
+    def __init__(self, graph: TrainingGraph, stays: bool = False) -> None:
+        self._parameters, self._stays = graph.parameters, stays
+        cost = T.transfer(graph.cost, DEVICE) if stays else graph.cost
+        self.step = replace(graph, cost=cost).compile()
 
-
-class BlockStep(_Waits, SymgradStep):
-    """Convolutions as in a large network."""
-
-    def __init__(self, block: Block) -> None:
-        dtype = "bfloat16" if block.precision == "bfloat16" else "float32"
-        values = zip(block.parameter_names(), block.initial_parameters(), strict=True)
-        self._parameters = [symgrad.shared(value, name=name, borrow=True) for name, value in values]
-        if dtype != "float32":
-            x = symgrad.function([], T.cast(self._parameters[0], dtype))()
-            self._parameters[0] = symgrad.shared(x, name="x")
-        output, *rest = self._parameters
-        shape = (block.batch_size, block.channels, block.side, block.side)
-        for w, b in zip(rest[::2], rest[1::2], strict=True):
-            filters, bias = (T.cast(value, dtype) for value in (w, b.dimshuffle("x", 0, "x", "x")))
-            convolved = T.conv2d(
-                output, filters, input_shape=shape, filter_shape=(block.channels, block.channels, 3, 3),
-                border_mode="half", filter_flip=False,
-            )  # fmt: skip
-            output = T.maximum(convolved + bias, 0)
-        pooled = T.cast(T.pool_2d(output, ws=(2, 2), ignore_border=True), "float32")
-        cost = T.mean(T.sqr(pooled))
-        gradients = symgrad.grad(cost, self._parameters)
-        self.step = self._compiled(cost, gradients, block.eta)
-
-    def _compiled(self, cost: Any, gradients: Sequence[Any], eta: float) -> Any:
-        updates = [
-            (parameter, T.cast(parameter - eta * gradient, parameter.dtype))
-            for parameter, gradient in zip(self._parameters, gradients, strict=True)
-        ]
-        index = T.lscalar("index")
-        return symgrad.function([index], cost, updates=updates, on_unused_input="ignore")
+    def costs(self, indices: Iterable[int]) -> list[float]:
+        """Run the steps one by one and return their costs."""
+        if not self._stays:
+            return super().costs(indices)
+        return [float(self.step(index).get()) for index in indices]
 
     def load(self, parameters: Sequence[np.ndarray]) -> None:
-        """Set the parameters; x is rounded to what the block stores."""
+        """Set the parameters, rounded to what they are stored as."""
         for mine, value in zip(self._parameters, parameters, strict=True):
             mine.set_value(value.astype(mine.get_value(borrow=True).dtype))
 
     def parameters(self) -> list[np.ndarray]:
         """Return copies of the parameters, as float32."""
         return [np.asarray(parameter.get_value()).astype(np.float32) for parameter in self._parameters]
+
+
+class RepeatStep(GraphStep):
+    """A training step that is asked for many times in one call."""
+
+    def run(self, indices: Sequence[int]) -> None:
+        """Run the steps in one call, which collects their costs."""
+        self.step.repeat(indices)
+
+    def costs(self, indices: Iterable[int]) -> list[float]:
+        """Run the steps in one call and return their costs."""
+        return [float(cost) for cost in self.step.repeat(list(indices))]
+
+
+def block_graph(block: Block) -> TrainingGraph:
+    """Write convolutions as in a large network as a symbolic expression."""
+    dtype = "bfloat16" if block.precision == "bfloat16" else "float32"
+    x, *rest = [
+        symgrad.shared(value, name=name, borrow=True)
+        for name, value in zip(block.parameter_names(), block.initial_parameters(), strict=True)
+    ]
+    if dtype != "float32":
+        x = symgrad.shared(symgrad.function([], T.cast(x, dtype))(), name="x")
+    output, shape = x, (block.batch_size, block.channels, block.side, block.side)
+    for w, b in zip(rest[::2], rest[1::2], strict=True):
+        filters, bias = (T.cast(value, dtype) for value in (w, b.dimshuffle("x", 0, "x", "x")))
+        convolved = T.conv2d(
+            output, filters, input_shape=shape, filter_shape=(block.channels, block.channels, 3, 3),
+            border_mode="half", filter_flip=False,
+        )  # fmt: skip
+        output = T.maximum(convolved + bias, 0)
+    pooled = T.cast(T.pool_2d(output, ws=(2, 2), ignore_border=True), "float32")
+    return BlockGraph(T.lscalar("index"), T.mean(T.sqr(pooled)), [x, *rest], block.eta, {})
+
+
+class BlockGraph(TrainingGraph):
+    """A training step without minibatches, whose parameters may be stored in 16 bits."""
+
+    def compile(self, updates: list[tuple[Any, Any]] | None = None) -> Any:
+        """Return the train function, which leaves its argument alone."""
+        rounded = [(parameter, T.cast(value, parameter.dtype)) for parameter, value in updates or self.updates()]
+        return symgrad.function([self.index], self.cost, updates=rounded, on_unused_input="ignore")
 
 
 class UpdateStep(_Waits, ExpressionStep):
@@ -124,7 +150,7 @@ def precision(work: Work) -> Iterator[None]:
 
 
 class SymgradPeer:
-    """symgrad, called for each step."""
+    """symgrad, called for each step: each call returns the cost as a number of the host."""
 
     title = "symgrad"
 
@@ -136,46 +162,36 @@ class SymgradPeer:
         """Return the step of some work."""
         with precision(work):
             if isinstance(work, Expression):
-                return expression_step(work)
+                return self.computed(expression_step, work)
             if isinstance(work, Product):
-                return product_step(work)
-            return self.training_step(work, images, labels)
+                return self.computed(product_step, work)
+            step = self.training_step(graph_of(work, images, labels))
+            step.step(0)  # compiled with these settings
+            return step
 
-    def training_step(self, work: Any, images: np.ndarray, labels: np.ndarray) -> TrainingStep:
+    def computed(self, make: Any, work: Any) -> ExpressionStep:
+        """Return the step of work that computes an array."""
+        step: UpdateStep = make(work)
+        step.step(0)
+        return step
+
+    def training_step(self, graph: TrainingGraph) -> GraphStep:
         """Return the step of work that trains."""
-        if isinstance(work, Block):
-            return BlockStep(work)
-        return SequenceStep(work) if isinstance(work, SequenceWorkload) else NetworkStep(work, images, labels)
+        return GraphStep(graph)
 
 
-class RepeatStep(TrainingStep):
-    """A training step that is asked for many times in one call.
+class SymgradStaysPeer(SymgradPeer):
+    """symgrad, called for each step, its costs left on the device, as those of other peers are."""
 
-    Parameters
-    ----------
-    inner : SymgradStep
-        The step.
-    """
+    title = "symgrad, cost on the GPU"
 
-    def __init__(self, inner: Any) -> None:
-        self._inner, self.wait = inner, inner.wait
+    def computed(self, make: Any, work: Any) -> ExpressionStep:
+        """Say that there are no costs."""
+        raise PeerUnavailable("there is no cost")
 
-    def run(self, indices: Sequence[int]) -> None:
-        """Run the steps in one call, which collects their costs."""
-        self._inner.step.repeat(indices)
-
-    def costs(self, indices: Iterable[int]) -> list[float]:
-        """Run the steps in one call and return their costs."""
-        return [float(cost) for cost in self._inner.step.repeat(list(indices))]
-
-    def load(self, parameters: Sequence[np.ndarray]) -> None:
-        """Set the parameters."""
-        self._inner.load(parameters)
-
-    def parameters(self) -> list[np.ndarray]:
-        """Return copies of the parameters."""
-        found: list[np.ndarray] = self._inner.parameters()
-        return found
+    def training_step(self, graph: TrainingGraph) -> GraphStep:
+        """Return the step of work that trains."""
+        return GraphStep(graph, stays=True)
 
 
 class SymgradRepeatPeer(SymgradPeer):
@@ -183,9 +199,17 @@ class SymgradRepeatPeer(SymgradPeer):
 
     title = "symgrad, repeat"
 
-    def build(self, work: Work, images: np.ndarray, labels: np.ndarray) -> TrainingStep | ExpressionStep:
+    def computed(self, make: Any, work: Any) -> ExpressionStep:
+        """Say that there are no steps."""
+        raise PeerUnavailable("there are no steps to loop over")
+
+    def training_step(self, graph: TrainingGraph) -> GraphStep:
         """Return the step of work that trains."""
-        if isinstance(work, (Expression, Product)):
-            raise PeerUnavailable("there are no steps to loop over")
-        with precision(work):
-            return RepeatStep(self.training_step(work, images, labels))
+        return RepeatStep(graph)
+
+
+def graph_of(work: Any, images: np.ndarray, labels: np.ndarray) -> TrainingGraph:
+    """Return work that trains as a symbolic expression."""
+    if isinstance(work, Block):
+        return block_graph(work)
+    return sequence_graph(work) if isinstance(work, SequenceWorkload) else training_graph(work, images, labels)

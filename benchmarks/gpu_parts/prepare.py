@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from benchmarks.gpu_parts.peers import BUILD_SECONDS, write_images
 from benchmarks.gpu_parts.workloads import workloads
 from benchmarks.steps import PeerUnavailable
 
-SLOW_TO_COMPILE = ("torch-compile", "jax", "jax-loop")
+SLOW_TO_COMPILE = {"torch-compile": 3, "jax": 1, "jax-loop": 1}
+"""How many processes each of these peers gets."""
 
 
-def prepare(peer: str, names: list[str], folder: Path) -> None:
-    """Build the workloads in one process; what fails here fails again, and is told, when it is timed."""
+def prepare(peer: str, names: Sequence[str], folder: Path) -> None:
+    """Build workloads in one process; what fails here fails again, and is told, when it is timed."""
     worker: Worker | None = None
     for name in names:
         try:
@@ -30,13 +32,15 @@ def prepare(peer: str, names: list[str], folder: Path) -> None:
         worker.close()
 
 
-def main(only: list[str]) -> None:
+def main(only: Sequence[str]) -> None:
     """Prepare all peers at the same time."""
     names = [name for name in workloads(tiny=False) if not only or name in only]
-    with tempfile.TemporaryDirectory() as text, ThreadPoolExecutor(len(SLOW_TO_COMPILE)) as pool:
+    tasks = [(peer, names[k::count]) for peer, count in SLOW_TO_COMPILE.items() for k in range(count)]
+    with tempfile.TemporaryDirectory() as text, ThreadPoolExecutor(len(tasks)) as pool:
         folder = Path(text)
         write_images(folder, tiny=False)
-        list(pool.map(prepare, SLOW_TO_COMPILE, [names] * len(SLOW_TO_COMPILE), [folder] * len(SLOW_TO_COMPILE)))
+        for task in tasks:
+            pool.submit(prepare, *task, folder)
 
 
 if __name__ == "__main__":

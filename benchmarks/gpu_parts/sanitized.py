@@ -11,7 +11,7 @@ import numpy as np
 import symgrad
 import symgrad.tensor as T
 from benchmarks.gpu_parts.children import standing_in
-from benchmarks.gpu_parts.peer_symgrad import NetworkStep, SequenceStep
+from benchmarks.gpu_parts.peer_symgrad import GraphStep, graph_of
 from benchmarks.gpu_parts.workloads import workloads
 from symgrad.random import RandomStreams
 
@@ -27,13 +27,13 @@ def network() -> Callable[[], Any]:
     """A training step with convolutions, pooling, dropout and a softmax."""
     rng = np.random.RandomState(0)
     images, labels = rng.uniform(0, 1, (9, 784)).astype(np.float32), rng.randint(0, 10, 9)
-    step = NetworkStep(workloads(tiny=True)["network3-dropout"], images, labels)
+    step = GraphStep(graph_of(workloads(tiny=True)["network3-dropout"], images, labels))
     return lambda: step.step(1)
 
 
 def recurrence() -> Callable[[], Any]:
     """A training step of a recurrent network."""
-    step = SequenceStep(workloads(tiny=True)["lstm"])
+    step = GraphStep(graph_of(workloads(tiny=True)["lstm"], np.zeros(0), np.zeros(0)))
     return lambda: step.step(1)
 
 

@@ -18,11 +18,13 @@ import numpy as np
 
 from benchmarks.gpu_parts.children import standing_in
 from benchmarks.gpu_parts.workloads import Block, workloads
+from benchmarks.sequences import SequenceWorkload
 from benchmarks.steps import ExpressionStep, PeerUnavailable, TrainingStep
-from benchmarks.workloads import CHECK_STEPS
+from benchmarks.workloads import CHECK_STEPS, Workload
 
 PEERS = {
     "symgrad": ("benchmarks.gpu_parts.peer_symgrad", "SymgradPeer"),
+    "symgrad-stays": ("benchmarks.gpu_parts.peer_symgrad", "SymgradStaysPeer"),
     "symgrad-repeat": ("benchmarks.gpu_parts.peer_symgrad", "SymgradRepeatPeer"),
     "torch": ("benchmarks.gpu_parts.peer_torch", "TorchPeer"),
     "torch-compile": ("benchmarks.gpu_parts.peer_torch", "TorchCompilePeer"),
@@ -32,11 +34,17 @@ PEERS = {
 }
 """Where each peer is written, in the table's order."""
 
-OURS = ("symgrad", "symgrad-repeat")
+OURS = ("symgrad", "symgrad-stays", "symgrad-repeat")
 """The peers that are symgrad."""
 
-WARM_UP_STEPS = 4
-"""Programs may be captured in their second call."""
+WARM_UP_STEPS = 12
+"""Programs are captured in their second call; steps that are repeated, some of them together."""
+
+LONG_WARM_UP_STEPS = 3
+"""Of work whose steps take long."""
+
+LARGEST_CHECKED = 2_000_000
+"""Of arrays with more elements the first rows are checked."""
 
 
 class Server:
@@ -84,18 +92,22 @@ class Server:
         self._step = self._peer.build(self._work, *self._images)
         trains = isinstance(self._step, TrainingStep)
         self._initial = self._work.initial_parameters() if trains else []
-        self._step.run(self._indices(WARM_UP_STEPS))
+        self._step.run(self._indices(self._warm_up_steps))
         self._step.wait()
         return {}
+
+    @property
+    def _warm_up_steps(self) -> int:
+        return WARM_UP_STEPS if isinstance(self._work, (Workload, SequenceWorkload)) else LONG_WARM_UP_STEPS
 
     def check(self, path: str) -> dict[str, Any]:
         """Run the first steps, twice, and leave the parameters after the first run, or the result, in `path`."""
         if isinstance(self._step, ExpressionStep):
-            np.savez(path, self._step.result())
+            np.savez(path, excerpt(self._step.result()))
             return {"costs": [], "repeated_costs": []}
         self._step.load(self._initial)
         costs = self._step.costs(self._indices(CHECK_STEPS))
-        np.savez(path, *self._step.parameters())
+        np.savez(path, *map(excerpt, self._step.parameters()))
         self._step.load(self._initial)
         return {"costs": costs, "repeated_costs": self._step.costs(self._indices(CHECK_STEPS))}
 
@@ -103,11 +115,12 @@ class Server:
         """Time a block of steps; networks start from their initial parameters."""
         if isinstance(self._step, TrainingStep) and not isinstance(self._work, Block):
             self._step.load(self._initial)
-        indices = self._indices(WARM_UP_STEPS + steps)
-        self._step.run(indices[:WARM_UP_STEPS])
+        before = self._warm_up_steps
+        indices = self._indices(before + steps)
+        self._step.run(indices[:before])
         gc.collect()
         gc.disable()
-        seconds, _ = self._step.seconds(indices[WARM_UP_STEPS:])
+        seconds, _ = self._step.seconds(indices[before:])
         gc.enable()
         return {"seconds": seconds}
 
@@ -115,6 +128,11 @@ class Server:
         """Return the numbers of the first minibatches."""
         batches = getattr(self._work, "batch_count", None)
         return [index % (batches(len(self._images[0])) if batches else 1) for index in range(count)]
+
+
+def excerpt(array: np.ndarray) -> np.ndarray:
+    """Return the first rows of a large array, and a small one as it is."""
+    return array[: max(LARGEST_CHECKED * len(array) // array.size, 1)] if array.size > LARGEST_CHECKED else array
 
 
 def serve(server: Server, requests: TextIO, answers: TextIO) -> None:

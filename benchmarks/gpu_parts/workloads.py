@@ -168,7 +168,7 @@ def _full() -> list[Work]:
     # Their arrays are on the device, and so is the result: it goes where the last one was.
     expressions = [replace(found, in_place=True) for found in EXPRESSIONS if found.name in EXPRESSIONS_HERE]
     networks = [cpu.WORKLOADS[name] for name in NETWORKS]
-    return [*networks, *_blocks(256, 128, 32), *expressions, *_products(SIZES, SIZES), *SEQUENCES]
+    return [*networks, *_blocks(256, 128, 32), *expressions, *SEQUENCES, *_products(SIZES, SIZES)]
 
 
 def _tiny() -> list[Work]:
@@ -189,8 +189,8 @@ def _tiny() -> list[Work]:
         Expression("chain-gradient", "gradient of the chain", "chain", (301,), gradient=True, in_place=True),
         Expression("softmax", "softmax", "softmax", (5, 37), in_place=True),
         Expression("softmax-gradient", "gradient of the softmax", "softmax", (5, 37), gradient=True, in_place=True),
+        replace(SEQUENCES[0], title="LSTM", steps=3, batch_size=2, n_in=5, hidden=4),
         *_products((17, 18, 19, 20), SIZES),
-        replace(SEQUENCES[0], steps=3, batch_size=2, n_in=5, hidden=4),
     ]
 
 

@@ -175,7 +175,7 @@ class Profile:
         programs = self._recorder.stopwatches if self._recorder else {}
         found = [stopwatch.remark for stopwatch in all_stopwatches(programs.values()) if stopwatch.remark]
         if self._is_of_a_gpu and not all(hasattr(program, "tape") for program in programs):
-            found.append("in parts: NumPy runs what the device can't")
+            found.append("in parts: the host runs what the device can't")
         return list(dict.fromkeys(found))
 
     @property

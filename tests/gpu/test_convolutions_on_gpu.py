@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu.shim.kernels import check_found
+from gpu.shim.nvrtc import check_compiles, nvrtc
 from symgrad.backends.cupy import convolutions as room
 from symgrad.backends.cupy.calls import Found
 from symgrad.backends.cupy.convolutions import NAMES, convolution_calls
 from symgrad.backends.cupy.convolutions.ways import Pieces, Way, fastest
 from symgrad.backends.cupy.kernel import Target
+from symgrad.backends.cupy.prelude import PRELUDE
 from symgrad.graph.op import Op
 from symgrad.kernels.grammar import Library
 from symgrad.ops.conv import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
@@ -30,7 +32,8 @@ ways = st.sampled_from(["plain", "tiled", "product", "apart"])
 channel_counts = st.one_of(st.integers(1, 9), st.integers(10, 40))
 pads = st.tuples(st.integers(0, 3), st.integers(0, 3))
 windows = st.tuples(st.integers(1, 4), st.integers(1, 4))
-few = settings(max_examples=int(__import__("os").environ.get("EX", 4)), deadline=None)
+EXAMPLES = int(__import__("os").environ.get("EX", 4))
+few = settings(max_examples=EXAMPLES, deadline=None)
 
 
 def chosen(name: str) -> Any:
@@ -226,6 +229,43 @@ def test_the_sizes_of_the_book(channels: int, filters: int) -> None:
     check(ConvPoolInputGradient(**plain), [weights, *sparse, *sizes_of(image.shape)], tolerance=300)  # type: ignore[arg-type]
 
 
+# ---- half precision ----
+
+
+@few
+@given(pooled(), ways, seeds)
+def test_halves_are_summed_in_single_precision(case: Any, way: str, seed: int) -> None:
+    """Only the result is rounded to half precision: eighths have exact sums, so it is off by half a unit at most."""
+    parameters, image, filters, shape, _ = case
+    images, weights = eighths(seed, image, "float16"), eighths(seed + 1, filters, "float16")
+    values = eighths(seed + 2, shape, "float16")
+    places = np.random.RandomState(seed).randint(0, np.prod(parameters["window"]), shape).astype("uint8")
+    check(ConvPool(**parameters), [images, weights], tolerance=1, way=way)
+    check(ConvPoolInputGradient(**parameters), [weights, values, places, *sizes_of(image)], tolerance=1, way=way)
+    check(ConvPoolFilterGradient(**parameters), [images, values, places, *sizes_of(filters)], tolerance=1, way=way)
+
+
+def rounded_to_bfloat16(numbers: np.ndarray) -> np.ndarray:
+    """Return the upper halves of float32 numbers that end in zeros."""
+    bits = numbers.astype("float32").view("uint32")
+    assert not (bits & 0xFFFF).any()
+    return (bits >> 16).astype("uint16")
+
+
+@pytest.mark.parametrize("way", ["plain", "tiled", "product"])
+def test_bfloat16(way: str) -> None:
+    images, filters = (np.random.RandomState(1).randint(-2, 3, shape) for shape in ((2, 9, 7, 6), (10, 9, 3, 2)))
+    (expected,) = Conv2d(((1, 0), (0, 1))).evaluate(images.astype("float64"), filters.astype("float64"))
+    operands = [rounded_to_bfloat16(images), rounded_to_bfloat16(filters)]
+    output = np.empty(expected.shape, "uint16")
+    attributes, shapes = dict(Conv2d(((1, 0), (0, 1))).attributes), [x.shape for x in (*operands, output)]
+    with chosen(way):
+        found = convolution_calls("conv2d", attributes, shapes, ["bfloat16"] * 3, 2, Target())
+    assert found is not None and check_found(found, [*operands, output]) == 0
+    result = (output.astype("uint32") << 16).view("float32")
+    np.testing.assert_array_equal(result, expected)  # whole numbers below 256: all are exact
+
+
 # ---- pooling alone ----
 
 
@@ -248,6 +288,18 @@ def test_pooling(case: Any, mode: str, dtype: str, seed: int) -> None:
 
 
 @few
+@given(poolings(), st.sampled_from(["max", "sum"]), st.sampled_from(["int8", "uint16", "int32", "int64"]), seeds)
+def test_pooling_of_integers(case: Any, mode: str, dtype: str, seed: int) -> None:
+    parameters, shape = case
+    images = np.random.RandomState(seed).randint(0, 120, shape).astype(dtype)
+    (expected,) = Pool2d(**parameters, mode=mode).evaluate(images)
+    output = np.empty_like(expected)
+    found = calls_of(Pool2d(**parameters, mode=mode), [images], [output], Target())
+    assert found is not None and check_found(found, [images, output]) == 0
+    np.testing.assert_array_equal(output, expected)
+
+
+@few
 @given(poolings(), dtypes, seeds, st.booleans())
 def test_derivatives_of_the_maximum(case: Any, dtype: str, seed: int, has_nan: bool) -> None:
     parameters, shape = case
@@ -266,3 +318,72 @@ def test_gradient_of_sums(case: Any, mode: str, dtype: str, seed: int) -> None:
     op = SumPoolGradient(**parameters, mode=mode)
     (output,) = Pool2d(**parameters, mode=mode).evaluate(np.zeros(shape))
     check(op, [normal(seed, output.shape, dtype), *sizes_of(shape)])
+
+
+# ---- what has no kernel, and what has none to run ----
+
+
+def test_other_operands_have_no_kernel() -> None:
+    attributes = dict(Conv2d(((0, 0), (0, 0))).attributes)
+    shapes = [(1, 1, 4, 4), (1, 1, 2, 2), (1, 1, 3, 3)]
+    assert convolution_calls("conv2d", attributes, shapes, ["float32"] * 3, 2, Target()) is not None
+    assert convolution_calls("conv2d", attributes, shapes, ["int32"] * 3, 2, Target()) is None
+    assert convolution_calls("conv2d", attributes, shapes, ["float32", "float64", "float64"], 2, Target()) is None
+    assert convolution_calls("dot", attributes, shapes, ["float32"] * 3, 2, Target()) is None
+
+
+def test_equal_kernels_have_equal_names_and_others_dont() -> None:
+    attributes = dict(Conv2d(((0, 0), (0, 0))).attributes)
+    names = set()
+    for size, dtype in ((4, "float32"), (4, "float32"), (5, "float32"), (4, "float64")):
+        shapes = [(1, 1, size, size), (1, 1, 2, 2), (1, 1, size - 1, size - 1)]
+        found = convolution_calls("conv2d", attributes, shapes, [dtype] * 3, 2, Target())
+        assert found is not None
+        names |= {kernel.name for kernel, _ in found}
+    assert len(names) == 3
+
+
+@pytest.mark.skipif(nvrtc() is None, reason="the wheel nvidia-cuda-nvrtc isn't installed")
+@pytest.mark.parametrize(
+    ("dtype", "architecture"), [("float32", 90), ("float64", 80), ("float16", 75), ("bfloat16", 120)]
+)  # fmt: skip
+def test_kernels_compile(dtype: str, architecture: int) -> None:
+    """Every way of every routine: within shared memory, and as CUDA's own compiler wants it."""
+    texts = {}
+    for name, attributes, shapes, kinds, inputs in requests(dtype):
+        for way in ("plain", "tiled", "product", "apart"):
+            with chosen(way):
+                found = convolution_calls(name, attributes, shapes, kinds, inputs, Target())
+            assert found is not None
+            texts |= {kernel.name: kernel.text for kernel, _ in found}
+    assert len(texts) > 20
+    check_compiles("\n".join([PRELUDE, *texts.values()]), (architecture,))
+
+
+def requests(dtype: str) -> Iterator[tuple[str, dict[str, Any], list[tuple[int, ...]], list[str], int]]:
+    """Yield what the room can be asked for: name, attributes, shapes, dtypes, and how many are operands."""
+    image, filters, output, pooled_shape = (2, 16, 11, 11), (24, 16, 2, 2), (2, 24, 10, 10), (2, 24, 5, 5)
+    plain = {"padding": ((0, 0), (0, 0)), "flip": True}
+    full = {**plain, "stride": (1, 1), "dilation": (1, 1), "groups": 1}
+    window = {**plain, "window": (2, 2)}
+    finish = {"bias": "after", "activation": "sigmoid", "has_linear": True, "activation_first": False}
+    yield "conv2d", full, [image, filters, output], [dtype] * 3, 2
+    yield "conv_bias", full | finish, [image, filters, (24,), output, output], [dtype] * 5, 3
+    yield "conv2d_input_gradient", full, [filters, output, (), (), image], [dtype, dtype, "int64", "int64", dtype], 4
+    yield "conv2d_filter_gradient", full, [image, output, (), (), filters], [dtype, dtype, "int64", "int64", dtype], 4
+    shapes = [image, filters, (24,), pooled_shape, pooled_shape, pooled_shape]
+    yield "conv_pool", window | finish, shapes, [dtype] * 4 + ["uint8", dtype], 3
+    kinds = [dtype, dtype, "uint8", "int64", "int64", dtype]
+    yield "conv_pool_input_gradient", window, [filters, pooled_shape, pooled_shape, (), (), image], kinds, 5
+    yield "conv_pool_filter_gradient", window, [image, pooled_shape, pooled_shape, (), (), filters], kinds, 5
+    kinds = [dtype, "uint8", "int64", "int64", dtype]
+    yield "at_places", window, [pooled_shape, pooled_shape, (), (), output], kinds, 4
+    pooling = {"window": (3, 2), "stride": (2, 2), "pad": (1, 0), "ignore_border": True}
+    small = (2, 16, 6, 6)
+    for mode in MODES:
+        yield "pool2d", pooling | {"mode": mode}, [image, small], [dtype] * 2, 1
+        if mode != "max":
+            kinds = [dtype, "int64", "int64", dtype]
+            yield "sum_pool_gradient", pooling | {"mode": mode}, [small, (), (), image], kinds, 3
+    yield "max_pool_gradient", pooling, [image, small, small, image], [dtype] * 4, 3
+    yield "max_pool_pushforward", pooling, [image, small, image, small], [dtype] * 4, 3

@@ -39,10 +39,13 @@ def slogdet(x: np.ndarray) -> tuple[Any, Any]:
 
 
 def solve_triangular(a: np.ndarray, b: np.ndarray, lower: bool, unit_diagonal: bool) -> np.ndarray:
-    """Solve equations whose stacks agree, as CuPy's does and SciPy's doesn't everywhere."""
+    """Solve equations as CuPy does: stacks must agree, and nothing is said of zeros on a diagonal."""
     assert a.shape[:-2] == b.shape[:-2] and a.flags.c_contiguous and b.flags.c_contiguous
     result = np.empty_like(b)
     for index in np.ndindex(*a.shape[:-2]):
+        if not unit_diagonal and 0 in np.diag(a[index]):
+            result[index] = np.inf
+            continue
         result[index] = scipy.linalg.solve_triangular(a[index], b[index], lower=lower, unit_diagonal=unit_diagonal)
     return result
 

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import symgrad
+import symgrad.tensor as T
 from gpu.shim import kernels
 from gpu.shim.fake_cupy import fake_devices
 from gpu.shim.kernels import check_found
@@ -427,6 +429,37 @@ def test_the_library_says_what_it_refuses() -> None:
         with pytest.raises(cublas.CublasError, match="cublasGemmEx failed: CUBLAS_STATUS_INVALID_VALUE"):
             handle.multiply(gemm, memory.ptr, memory.ptr, memory.ptr)
         handle.close()
+
+
+def trained() -> tuple[list[float], list[np.ndarray]]:
+    """Return the costs and weights of some steps of a network with two layers."""
+    random = np.random.default_rng(0)
+    shapes = [(64, 100), (100, 10)]
+    weights = [symgrad.shared((0.1 * random.normal(size=shape)).astype("float32")) for shape in shapes]
+    x, y = T.fmatrix("x"), T.lvector("y")
+    outputs = T.nnet.softmax(T.dot(T.tanh(T.dot(x, weights[0])), weights[1]))
+    cost = -T.mean(T.log(outputs)[T.arange(y.shape[0]), y]) + 0.01 * (weights[0] ** 2).sum()
+    updates = [(w, w - 0.1 * symgrad.grad(cost, w)) for w in weights]
+    step = symgrad.function([x, y], cost, updates=updates)
+    costs = [
+        float(step(random.normal(size=(12, 64)).astype("float32"), random.integers(0, 10, 12))) for _ in range(4)
+    ]
+    return costs, [w.get_value() for w in weights]
+
+
+@pytest.mark.parametrize("by_library", [False, True])
+def test_a_network_learns_as_on_the_cpu(gpu: Any, by_library: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if by_library:
+        monkeypatch.setattr(library, "LEAST_FLOPS", 0)
+        monkeypatch.setattr(library, "LEAST_SIZE", 0)
+    costs, weights = trained()
+    assert gpu.graph_launches == 3
+    assert bool(gpu.libraries["cublas"].products) == by_library
+    with symgrad.config.change_flags(device="cpu", backend="numpy"):
+        expected, wanted = trained()
+    np.testing.assert_allclose(costs, expected, rtol=1e-5)
+    for found, exact in zip(weights, wanted, strict=True):
+        np.testing.assert_allclose(found, exact, rtol=1e-3, atol=1e-6)
 
 
 # ---- what is chosen, and that it compiles for devices ----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,31 @@ def test_a_variable_may_grow(gpu: Any) -> None:
     assert [float(grow()) for _ in range(4)] == [1, 3, 9, 27]
     assert a.get_value().shape == (16,)
     assert "changes its size" in program_of(grow).obstacle
+
+
+def test_calls_like_the_last_one_take_the_short_way(gpu: Any) -> None:
+    x, n = T.fmatrix("x"), T.lscalar("n")
+    w = symgrad.shared(np.ones((2, 3), "float32"))
+    f = symgrad.function([x, n], T.dot(x, w) * n, updates=[(w, w + 1)], allow_input_downcast=True)
+    ones = np.ones((4, 2), "float32")
+    for _ in range(2):
+        f(ones, 1)
+    long_way, f._call = f._call, None  # type: ignore[method-assign]
+    for k in range(3):
+        np.testing.assert_array_equal(f(ones * k, 2), np.full((4, 3), 2 * k * 2 * (3 + k)))
+    f._call = long_way  # type: ignore[method-assign]
+    np.testing.assert_array_equal(f([[1, 1]], 1), np.full((1, 3), 12))
+    w.set_value(np.zeros((2, 3), "float32"))
+    np.testing.assert_array_equal(f(ones, np.int8(3)), np.zeros((4, 3)))
+
+
+def test_threads_take_turns(gpu: Any) -> None:
+    x = T.dscalar("x")
+    w = symgrad.shared(np.zeros(()))
+    f = symgrad.function([x], w * 1, updates=[(w, w + x)])
+    with ThreadPoolExecutor(4) as pool:
+        seen = list(pool.map(f, [1.0] * 60))
+    assert sorted(map(float, seen)) == list(range(60))
 
 
 def test_a_captured_step_gives_the_same_in_any_order_that_its_edges_allow(gpu: Any) -> None:

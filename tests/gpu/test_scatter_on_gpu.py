@@ -9,12 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import symgrad.tensor as T
 from gpu.shim.kernels import ORDERS, run_found
 from gpu.shim.nvrtc import check_compiles, nvrtc
 from symgrad.backends.cupy.kernel import Target
 from symgrad.backends.cupy.prelude import PRELUDE
-from symgrad.backends.cupy.scatter import LARGEST_COMPARED, scatter_calls
+from symgrad.backends.cupy.scatter import LARGEST_COMPARED, scatter_calls, scattered
+from symgrad.graph.closed import ClosedGraph
+from symgrad.graph.op import Operand
+from symgrad.graph.variables import Constant
 from symgrad.kernels.grammar import Fixed, FromArray, FromOperand, Range, fill_index
+from symgrad.lowering.fusion import fuse, sources_of
+from symgrad.lowering.steps import Fused, Step, lower
 
 quick = settings(max_examples=12, deadline=None)
 DTYPES = ["float32", "float64", "int8", "int64", "uint16", "float16", "bool"]
@@ -128,6 +134,41 @@ def test_what_has_no_kernel() -> None:
     assert found((FromArray(),), np.array([True, False, True])) is None
     assert found((Range(FromOperand()),), np.array(1)) is None
     assert found((FromArray(),), np.array([1]), sets=False, dtype="bool") is None
+
+
+def fused_write(outputs: Any, inputs: Any) -> tuple[Step, Any]:
+    """Return the fused step that writes at positions, and the types of its variables."""
+    graph = ClosedGraph(tuple(inputs), (outputs,), (), ())
+    types = {variable: Operand(variable.type, variable.data if isinstance(variable, Constant) else None)
+             for node in graph.order for variable in (*node.inputs, *node.outputs)}  # fmt: skip
+    steps = fuse(lower(graph), types, graph.roots, lambda *_: True)
+    return next(step for step in steps if isinstance(step.kernel, Fused) and step.inputs), types
+
+
+@pytest.mark.parametrize("count", [3, 40])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_operands_that_are_numbers_or_views_are_read_where_they_are(count: int, transposed: bool) -> None:
+    rows = T.TensorType("float32", (count, 4) if transposed else (4, count))("rows")
+    positions = T.TensorType("int32", (2 * count,))("positions")
+    part = rows if transposed else rows.T
+    zeros = T.zeros((7, 4), dtype="float32")
+    step, types = fused_write(T.inc_subtensor(zeros[positions[::2]], part), [rows, positions])
+    assert isinstance(step.kernel, Fused)
+    inner = step.kernel.steps[-1]
+    operands = sources_of(step, types)
+    assert operands[0].input is None and operands[1].strides == ((4, 1) if transposed else (1, count))
+    found = scattered(dict(inner.kernel.attributes), operands, [v.type.dtype for v in inner.inputs], len(step.inputs),
+                      Target())  # fmt: skip
+    assert found is not None and len(found) == 2
+    rng = np.random.default_rng(count)
+    values = {rows: numbers(rng, "float32", rows.type.shape), positions: rng.integers(-7, 7, 2 * count).astype("int32")}
+    wanted = np.zeros((7, 4), "float32")
+    np.add.at(wanted, values[positions][::2], values[rows] if transposed else values[rows].T)
+    arrays = [values.get(v, np.zeros(())) for v in step.inputs]
+    for order in ORDERS:
+        output = np.empty_like(wanted)
+        assert run_found(found, [*arrays, output], order=order) == 0
+        assert output.tobytes() == wanted.tobytes()
 
 
 @pytest.mark.skipif(nvrtc() is None, reason="the wheel nvidia-cuda-nvrtc isn't installed")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from symgrad.backends.base import Backend, Program, PythonsTurn, Turn, UnsupportedError
+from symgrad.backends.base import Backend, Program, Turn, UnsupportedError
 from symgrad.backends.cupy.device import find_device
+from symgrad.backends.cupy.prelude import TYPES
 from symgrad.backends.cupy.program import CudaProgram
 from symgrad.backends.cupy.selection import fused_steps, has_kernel
 from symgrad.backends.cupy.tape import write_tape
 from symgrad.backends.cupy.traits import CUDA_TRAITS
+from symgrad.backends.cupy.turns import CudaTurn
 from symgrad.config import config
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.types import TensorType
@@ -48,15 +50,16 @@ class CudaBackend:
 
     def schedule(self, graph: ClosedGraph, steps: Sequence[Step], sizes: OpenSizes) -> Sequence[Step]:
         """Return the steps, fused; raise `UnsupportedError` if one can't be a part of a CUDA program."""
-        if not all(isinstance(operand.type, TensorType) for operand in sizes.types.values()):
-            raise UnsupportedError("only arrays are known to a GPU")
+        kinds = [operand.type for operand in sizes.types.values()]
+        if not all(isinstance(kind, TensorType) and kind.dtype in TYPES for kind in kinds):
+            raise UnsupportedError("a GPU knows arrays of real numbers only")
         if len(steps) > MOST_STEPS:
             raise UnsupportedError("compiling so many kernels would take too long")
         return fused_steps(graph, steps, sizes, bool(config.fusion))
 
     def turn(self) -> Turn:
-        """All calls go through Python."""
-        return PythonsTurn()
+        """Return a lock."""
+        return CudaTurn()
 
     def has_kernel(self, step: Step) -> bool:
         """Whether a step may be done on the device, once the sizes are known."""

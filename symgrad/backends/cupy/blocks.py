@@ -41,7 +41,7 @@ class Staging:
     """
 
     def __init__(self, plan: Plan, device: Device, staying: frozenset[int] = frozenset()) -> None:
-        self.device = device
+        self.device, self._is_under_way = device, False
         self.input_kinds = [plan.type_of(variable) for variable in plan.graph.inputs]
         self.output_kinds = [plan.type_of(variable) for variable in plan.graph.outputs]
         self.leaving = [number for number in range(len(self.output_kinds)) if number not in staying]
@@ -53,13 +53,12 @@ class Staging:
         self.inputs = self._up.addresses
         self.outputs = [address for _, address in sorted(zip(numbers, addresses, strict=True))]
         self.status_address = self._down.address
-        self._is_under_way = False
 
     def send(self, arrays: Sequence[Any]) -> None:
         """Enqueue the copies of the arguments of the next call."""
         if self._is_under_way:
-            self.device.synchronize()  # the device may still read those of the last one
-            self._is_under_way = False
+            self._wait()  # the device may still read those of the last one
+        self._is_under_way = True
         lent = []
         for number, (array, kind) in enumerate(zip(arrays, self.input_kinds, strict=True)):
             if not isinstance(array, np.ndarray):
@@ -75,6 +74,27 @@ class Staging:
         if lent:
             self.device.release()
 
+    def argument_places(self) -> list[np.ndarray] | None:
+        """Return the page-locked memory of the inputs, once the device doesn't read it any more; None without any."""
+        if self._up.host is None or self._down.host is None:
+            return None
+        if self._is_under_way:
+            self._wait()
+        return [self._up.view(number, kind) for number, kind in enumerate(self.input_kinds)]
+
+    def send_places(self) -> None:
+        """Enqueue the copy of the arguments that are in page-locked memory."""
+        self._is_under_way = True
+        self._up.enqueue(upward=True)
+
+    def _wait(self) -> None:
+        self.device.synchronize()
+        self._is_under_way = False
+
+    def __del__(self) -> None:
+        if self._is_under_way:  # the device may still use the memory
+            self.device.synchronize()
+
     def clear_status(self) -> None:
         """Enqueue the clearing of the status word."""
         self.device.clear(self.status_address, 8)
@@ -89,7 +109,7 @@ class Staging:
         if self._down.host is None:
             self.device.read([self.status_address], [found])
             return int(found)
-        self.device.synchronize()
+        self._wait()
         return int(self._down.host[:4].view(np.int32)[0])
 
     def results(self) -> list[Any]:
@@ -100,13 +120,14 @@ class Staging:
             found[number] = self.device.empty(kind.shape, kind.numpy_dtype)
             self.device.move(int(found[number].data.ptr), self.outputs[number], found[number].nbytes)
         if not self.leaving:
-            self._is_under_way = True
-        elif self._down.host is None:
+            return found
+        if self._down.host is None:
             for number in self.leaving:
                 found[number] = np.empty(self.output_kinds[number].shape, self.output_kinds[number].numpy_dtype)
             self.device.read(self._down.addresses, [found[number] for number in self.leaving])
+            self._is_under_way = False
         else:
-            self.device.synchronize()
+            self._wait()
             for place, number in enumerate(self.leaving):
                 found[number] = self._down.view(place, self.output_kinds[number]).copy()
         return found

@@ -11,13 +11,12 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from symgrad.backends.cupy.compilation import compiled
+from symgrad.backends.cupy.handles import Active, Function, Graph, Memory
 from symgrad.backends.cupy.kernel import Target
 from symgrad.backends.cupy.libraries import library_problem
 from symgrad.backends.cupy.out_of_memory import out_of_memory
@@ -26,58 +25,12 @@ from symgrad.config import config
 from symgrad.errors import DeviceError, render
 from symgrad.graph.source import current_source
 
-_PLAIN_SHARED_BYTES = 48 * 1024  # what every kernel may have without asking
 _MAXIMAL_DYNAMIC_SHARED_BYTES = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 
 def load_cupy() -> Any:
     """Import CuPy and return it; raises what the import raises."""
     return importlib.import_module("cupy")
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes of a device.
-
-    Attributes
-    ----------
-    used : int
-        What arrays of this process hold.
-    kept : int
-        What the process has taken from the device: arrays, and what CuPy keeps to use again.
-    limit : int
-        The most that the process may take; 0 for all that there is.
-    free, total : int
-        What all processes leave, and what there is.
-    """
-
-    used: int
-    kept: int
-    limit: int
-    free: int
-    total: int
-
-
-class Function:
-    """A kernel that is loaded, as `Device.kernels` gives it and `Device.launch` takes it."""
-
-    __slots__ = ("loaded", "shared_bytes")
-
-    def __init__(self, loaded: Any) -> None:
-        self.loaded = loaded
-        self.shared_bytes = _PLAIN_SHARED_BYTES
-
-
-class Graph:
-    """Work that was captured, to be launched as one."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._captured: Any = None
-
-    def launch(self) -> None:
-        """Enqueue all of it on the device's stream."""
-        self._captured.launch(self._stream)
 
 
 class Device:
@@ -404,30 +357,10 @@ class Device:
                     with suppress(*self.failures):  # the capture was given up already
                         self.stream.end_capture()
                     raise
-                graph._captured = self.stream.end_capture()
+                graph.take(self.stream.end_capture())
         finally:
             if collects:
                 gc.enable()
-
-
-class Active:
-    """The context in which a device and its stream are CuPy's current ones."""
-
-    __slots__ = ("_device", "_stream")
-
-    def __init__(self, device: Device) -> None:
-        self._device = device.cupy.cuda.Device(device.number)
-        self._stream = device.stream
-
-    def __enter__(self) -> None:
-        self._device.__enter__()
-        self._stream.__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stream.__exit__(kind, error, trace)
-        self._device.__exit__(kind, error, trace)
 
 
 # ---- finding devices ----

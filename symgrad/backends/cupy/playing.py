@@ -163,8 +163,8 @@ def _accesses(piece: Piece, addresses: Addresses) -> list[Access]:
     for extent, writes in zip(piece.extents, piece.writes(), strict=True):
         begin = addresses.of(extent.begin)
         found.append(Access(begin, begin + extent.bytes, writes))
-    for place in piece.starts:
-        found.append(Access(addresses.of(place), addresses.of(place) + 8, False))
+    starts = [addresses.of(place) for place in piece.starts]
+    found += [Access(start, start + 8, False) for start in starts]
     work = piece.call.work
     if isinstance(work, CudaKernel) and (work.may_fail or "GUARD" in work.text):
         found.append(Access(addresses.status, addresses.status + 4, work.may_fail))

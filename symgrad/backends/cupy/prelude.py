@@ -33,6 +33,8 @@ struct bf16 { u16 bits; };
 #endif
 
 #define GUARD if (*status) return;
+// For kernels that say FAIL and have barriers: all threads of the block end here, or none.
+#define GUARD_TOGETHER if (__syncthreads_or(*status)) return;
 #define FAIL(code) atomicMax(status, code)
 #define WARP 32
 
@@ -208,7 +210,9 @@ _GROUPS = """\
 struct Add { template <typename T> static __device__ inline T of(T x, T y) { return x + y; } };
 struct AddWrapped { template <typename T> static __device__ inline T of(T x, T y) { return wrapped_sum(x, y); } };
 struct Multiply { template <typename T> static __device__ inline T of(T x, T y) { return x * y; } };
-struct MultiplyWrapped { template <typename T> static __device__ inline T of(T x, T y) { return wrapped_product(x, y); } };
+struct MultiplyWrapped {
+    template <typename T> static __device__ inline T of(T x, T y) { return wrapped_product(x, y); }
+};
 struct Maximum { template <typename T> static __device__ inline T of(T x, T y) { return maximum(x, y); } };
 struct Minimum { template <typename T> static __device__ inline T of(T x, T y) { return minimum(x, y); } };
 struct And { template <typename T> static __device__ inline T of(T x, T y) { return (T)(x & y); } };

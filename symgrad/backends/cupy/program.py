@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.backends.base import Program, Turn
+from symgrad.backends.base import MISS, Program, Turn
 from symgrad.backends.cupy.blocks import Staging
 from symgrad.backends.cupy.device import Device
+from symgrad.backends.cupy.entry import Entry
 from symgrad.backends.cupy.failing import crashed, no_memory
 from symgrad.backends.cupy.listing import listing, module_text
 from symgrad.backends.cupy.places import Addresses
@@ -22,6 +23,7 @@ from symgrad.backends.cupy.playing import Player, StoppedError
 from symgrad.backends.cupy.rounds import Branching, Rounds
 from symgrad.backends.cupy.stepping import Stepping
 from symgrad.backends.cupy.tape import Tape
+from symgrad.backends.cupy.turns import CudaTurn
 from symgrad.config import config
 from symgrad.graph.variables import Container
 from symgrad.lowering.plan import Plan
@@ -63,6 +65,8 @@ class CudaProgram:
         self._graph: Any = None
         self._stepping: Stepping | None = None
         self._shared: tuple[int, ...] = ()
+        self._arrays: list[Any] = []
+        self._refusal = ""
         self._calls = 0
         self.staying: frozenset[int] = frozenset()
         """The outputs that are returned as arrays of the device."""
@@ -87,13 +91,54 @@ class CudaProgram:
             return "sync = true"
         if self.tape.launches() > MOST_CAPTURED:
             return f"it makes more than {MOST_CAPTURED} launches"
-        return self.tape.obstacle()
+        return self._refusal or self.tape.obstacle()
 
     # ---- calling ----
 
     def entry(self, numbers: Sequence[int], as_list: bool, turn: Turn) -> Callable[..., Any] | None:
-        """There is no shorter way than `run`."""
-        return None
+        """Return what answers calls that are like the last one, or `MISS`.
+
+        Parameters
+        ----------
+        numbers : sequence of int
+            For each input, which Python numbers it takes.
+        as_list : bool
+            Whether it returns a list of results, or the only one itself.
+        turn : Turn
+            What all programs of the function share.
+        """
+        if self.obstacle or self.staying or not isinstance(turn, CudaTurn):
+            return None
+        return Entry(self, numbers, as_list, turn).answer
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether a call is one launch of a graph."""
+        return self._graph is not None and not config.sync
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the shared variables are where they were, and the device is the current one."""
+        current = self.device.cupy.cuda.runtime.getDevice() == self.device.number
+        same = zip(self._containers, self._arrays, strict=True)
+        return current and all(container.value is array for container, array in same)
+
+    def argument_places(self) -> list[np.ndarray] | None:
+        """Return where the arguments of the next call go; None if there is no page-locked memory for all."""
+        return None if self._loaded is None else self._loaded.staging.argument_places()
+
+    def replay(self) -> Any:
+        """Run a call whose arguments are in their places; return its results, or `MISS` if it failed."""
+        loaded = self._loaded
+        assert loaded is not None
+        try:
+            loaded.staging.send_places()
+            self._graph.launch()
+            if self.tape.may_fail and loaded.staging.status():
+                return MISS
+            return loaded.staging.results()
+        except self.device.failures as error:
+            raise crashed(error, self.device) from error
 
     def run(self, *arrays: Any) -> Sequence[Any]:
         """Compute the outputs from inputs and shared values, and carry out the updates."""
@@ -127,6 +172,7 @@ class CudaProgram:
 
     def _bind(self, shared: Sequence[Any]) -> None:
         """Note where the shared variables are; a graph that was captured for other addresses is no use any more."""
+        self._arrays = list(shared)
         found = tuple([int(array.data.ptr) for array in shared])
         if found != self._shared:
             self._shared, self._graph, self._stepping, self._calls = found, None, None, 0
@@ -135,19 +181,28 @@ class CudaProgram:
         """Enqueue one call."""
         self._calls += 1
         if self._graph is None and self._calls > 1 and not self.obstacle:
-            with self.device.capture() as graph:
-                self._play(captured=True)
-            self._graph = graph
-        if self._graph is None:
-            self._play(captured=False)
-        else:
+            self._capture()
+        if self.is_captured:
             self._graph.launch()
+        else:
+            self._play(arranged=False)
 
-    def _play(self, captured: bool) -> None:
+    def _capture(self) -> None:
+        """Record a call; if CUDA refuses it in every order, note why."""
+        for arranged in (True, False) if self.tape.launches() <= MOST_ARRANGED else (False,):
+            try:
+                with self.device.capture() as graph:
+                    self._play(arranged)
+                self._graph = graph
+                return
+            except self.device.failures as error:
+                self._refusal = f"CUDA refuses to capture it: {error}"
+
+    def _play(self, arranged: bool) -> None:
         loaded = self._loaded
         assert loaded is not None
         loaded.staging.clear_status()
-        play = loaded.player.play_arranged if captured and self.tape.launches() <= MOST_ARRANGED else loaded.player.play
+        play = loaded.player.play_arranged if arranged else loaded.player.play
         play(self.tape, loaded.addresses(self._shared))
         loaded.staging.enqueue_outputs()
 

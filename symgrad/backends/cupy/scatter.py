@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.backends.cupy.calls import Found, Temporary
+from symgrad.backends.cupy.index_parts import Part, part_of
 from symgrad.backends.cupy.kernel import CudaKernel, Target, element
 from symgrad.backends.cupy.sorting import Pass, order_passes
 from symgrad.backends.cupy.texts import (
@@ -33,7 +34,6 @@ from symgrad.backends.cupy.texts import (
     stretched_strides,
     stretches,
 )
-from symgrad.kernels.grammar import Fixed, FromArray, FromOperand, IndexEntry, Range
 from symgrad.lowering.fusion.sources import Source
 
 THREADS = 256
@@ -44,39 +44,6 @@ COLUMNS = 4
 """Elements of a position that a lane holds at once."""
 LARGEST_GRID = 65535
 INDEX_DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-
-
-@dataclass(frozen=True)
-class Position:
-    """An index that only the call knows: which operand, and size and stride of the axis that it counts along."""
-
-    operand: int
-    size: int
-    stride: int
-
-
-@dataclass(frozen=True)
-class Part:
-    """What is written.
-
-    Attributes
-    ----------
-    start : int
-        Where the part begins, as far as the graph tells.
-    sizes, strides : sequence of int
-        Of the axes that slices leave.
-    scalars, arrays : sequence of Position
-        The indices.
-    before : int
-        How many axes of slices are in front of those of the index arrays.
-    """
-
-    start: int
-    sizes: Sequence[int]
-    strides: Sequence[int]
-    scalars: Sequence[Position]
-    arrays: Sequence[Position]
-    before: int
 
 
 def scatter_calls(
@@ -126,7 +93,7 @@ def scattered(
         The device.
     """
     dtype, shape, sets = dtypes[0], operands[0].shape, attributes["sets"]
-    part = _part(attributes["index"], shape)
+    part = part_of(attributes["index"], shape)
     if part is None or dtypes[1] != dtype or dtype not in ELEMENT_BYTES or (dtype == "bool" and not sets):
         return None
     positions = (*part.scalars, *part.arrays)
@@ -143,42 +110,12 @@ def scattered(
     return _Writer(part, picked, operands, dtypes, output, sets, target).found(in_place)
 
 
-def _part(index: Sequence[IndexEntry], shape: Sequence[int]) -> Part | None:
-    """Return what an index means, or None if only the call knows the bounds of its slices."""
-    axes: list[tuple[int, int]] = []
-    scalars: list[Position] = []
-    arrays: list[Position] = []
-    others: list[int] = []
-    start, operand = 0, 2
-    for axis, (size, stride) in enumerate(zip(shape, contiguous_strides(shape), strict=True)):
-        entry = index[axis] if axis < len(index) else Range()
-        if isinstance(entry, Range):
-            if any(isinstance(bound, FromOperand) for bound in (entry.start, entry.stop, entry.step)):
-                return None
-            found = range(*slice(entry.start, entry.stop, entry.step).indices(size))  # type: ignore[misc]
-            start += (found.start if len(found) else 0) * stride
-            axes.append((len(found), found.step * stride))
-            continue
-        others.append(axis)
-        if isinstance(entry, Fixed):
-            if not -size <= entry.value < size:
-                return None
-            start += entry.value % size * stride
-        else:
-            (arrays if isinstance(entry, FromArray) else scalars).append(Position(operand, size, stride))
-            operand += 1
-    adjacent = bool(others) and others == list(range(others[0], others[-1] + 1))
-    return Part(
-        start, [size for size, _ in axes], [stride for _, stride in axes], scalars, arrays, others[0] if adjacent else 0
-    )
-
-
 @dataclass(frozen=True)
 class _Writer:
     """Writes the kernels: `picked` are the sizes of the index arrays together, the others as in `scattered`."""
 
     part: Part
-    picked: Sequence[int]
+    picked: tuple[int, ...]
     operands: Sequence[Source]
     dtypes: Sequence[str]
     output: int
@@ -282,11 +219,13 @@ class _Writer:
 
     def _copy(self, checks: bool) -> CudaKernel:
         """Return the kernel that copies the operand to the output, unless that is where it is."""
-        kind, count, operand = element(self.dtypes[0]), prod(self.operands[0].shape), self.operands[0]
-        straight = operand.input is not None and not operand.start
+        kind, operand = element(self.dtypes[0]), self.operands[0]
+        count = prod(operand.shape)
+        straight = operand.input is not None and operand.start == 0
         straight = straight and operand.strides == contiguous_strides(operand.shape)
         group = 16 // ELEMENT_BYTES[self.dtypes[0]]
-        lines = [f"if (in{operand.input} == out) return;"] if straight and prod(self.part.sizes) else []
+        is_last = prod(self.part.sizes) == 0
+        lines = [f"if (in{operand.input} == out) return;"] if straight and not is_last else []
         if checks and (self.part.scalars or self.part.arrays):
             lines.append(self._check(keeps=False))
         lines.append(f"const i64 step = (i64)gridDim.x * {THREADS}, first = (i64)blockIdx.x * {THREADS} + threadIdx.x;")
@@ -430,4 +369,4 @@ class _Writer:
         return kernel("write_sorted", parameters, body, Launch(self._grid(), THREADS, bytes=self._moved()))
 
 
-__all__ = ["scatter_calls"]
+__all__ = ["scatter_calls", "scattered"]

@@ -20,6 +20,7 @@ from symgrad.backends.cupy.mrg import mrg_calls
 from symgrad.backends.cupy.prelude import TYPES
 from symgrad.backends.cupy.products import PRODUCTS, product_calls
 from symgrad.backends.cupy.randomness import random_calls
+from symgrad.backends.cupy.recurrences import recurrence_calls
 from symgrad.backends.cupy.scatter import scatter_calls
 from symgrad.backends.layouts import Layouts, Location, contiguous
 from symgrad.backends.matrices import Layout
@@ -333,6 +334,6 @@ def _same_steps(location: Location, strides: Sequence[int | str], values: Mappin
 
 ROOMS = {
     "random_sample": random_calls, "mrg_sample": mrg_calls, "write": scatter_calls, "write_at": scatter_calls,
-
+    "cumulative": recurrence_calls, "linear_recurrence": recurrence_calls, "shift": recurrence_calls,
 }  # fmt: skip
 """Which room has a routine."""

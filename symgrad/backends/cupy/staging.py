@@ -70,7 +70,7 @@ class Upward:
         if self._used + size > PIECE_BYTES:
             self._pieces[self._current].mark(self._stream)
             self._current, self._used = (self._current + 1) % PIECES, 0
-            pass
+            self._pieces[self._current].wait()
         start = self._used
         self._used += -(-size // _ALIGNMENT) * _ALIGNMENT
         return self._pieces[self._current], start

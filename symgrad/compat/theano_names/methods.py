@@ -270,5 +270,5 @@ def add_methods() -> None:
             if not hasattr(owner, name):
                 setattr(owner, name, member)
     ElementwiseFunction.__eq__ = _is_same_function  # type: ignore[assignment, method-assign]
-    FunctionMethods.transfer = _transfer  # type: ignore[method-assign]
+    FunctionMethods.transfer = _transfer  # type: ignore[assignment, method-assign]
     ElementwiseFunction.__hash__ = object.__hash__  # type: ignore[assignment, method-assign]

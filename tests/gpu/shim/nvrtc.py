@@ -46,8 +46,8 @@ def versions() -> tuple[int, int]:
     return major.value, minor.value
 
 
-def compile_for(text: str, architecture: int, *, to_machine_code: bool = True) -> None:
-    """Compile a module, the prelude and kernels, for one architecture.
+def compile_for(text: str, architecture: int) -> None:
+    """Compile a module, the prelude and kernels, to the machine code of one architecture.
 
     Parameters
     ----------
@@ -55,23 +55,20 @@ def compile_for(text: str, architecture: int, *, to_machine_code: bool = True) -
         The whole text.
     architecture : int
         A compute capability, as 80.
-    to_machine_code : bool
-        Whether to go all the way, past PTX: that is slower, and sees how much shared memory a kernel wants.
 
     Raises
     ------
     CompilationError
         With the compiler's words and the text.
     """
-    kind = "sm" if to_machine_code else "compute"
-    told = "\0".join([text, kind, str(architecture), str(versions()), *OPTIONS])
+    told = "\0".join([text, str(architecture), str(versions()), *OPTIONS])
     memo = cache_directory() / f"{hashlib.blake2b(told.encode(), digest_size=16).hexdigest()}.compiles"
     if memo.exists():
         return
-    log = _log_of(text, (*OPTIONS, f"-arch={kind}_{architecture}"))
+    log = _log_of(text, (*OPTIONS, f"-arch=sm_{architecture}"))
     if log is not None:
         numbered = "\n".join([f"{number:4} {line}" for number, line in enumerate(text.splitlines(), 1)])
-        raise CompilationError(f"for {kind}_{architecture}:\n{log}\n{numbered}")
+        raise CompilationError(f"for sm_{architecture}:\n{log}\n{numbered}")
     memo.touch()
 
 
@@ -95,12 +92,9 @@ def _log_of(text: str, options: Sequence[str]) -> str | None:
 
 
 def check_compiles(text: str, architectures: Sequence[int] = ARCHITECTURES) -> None:
-    """Compile a module for several architectures: to machine code for the first, as far as PTX for others.
-
-    What only machine code shows, such as too much shared memory, is the same for all of them.
-    """
-    for number, architecture in enumerate(architectures):
-        compile_for(text, architecture, to_machine_code=number == 0)
+    """Compile a module for several architectures."""
+    for architecture in architectures:
+        compile_for(text, architecture)
 
 
 def kernels_of(text: str) -> list[str]:

@@ -14,6 +14,7 @@ from symgrad.backends.cupy.convolutions.pooling import pooling_kernel
 from symgrad.backends.cupy.convolutions.ways import Job, fastest, ways_to_correlate, ways_to_filter_gradients
 from symgrad.backends.cupy.convolutions.writing import ELEMENTS, Buffer, blocks, written_kernel
 from symgrad.backends.cupy.kernel import Target
+from symgrad.backends.cupy.texts import ELEMENT_BYTES
 
 __all__ = ["NAMES", "convolution_calls"]
 
@@ -75,7 +76,10 @@ def convolution_calls(
     target : Target
     """
     dtype = dtypes[inputs]
-    if name not in _TEMPLATES or dtype not in ELEMENTS or not _are_alike(dtypes, dtype):
+    if name not in _TEMPLATES or not _are_alike(dtypes, dtype):
+        return None
+    is_selection = name == "pool2d" and attributes["mode"] in ("max", "sum") and dtype in ELEMENT_BYTES
+    if dtype not in ELEMENTS and not is_selection:
         return None
     request = Request(name, attributes, [tuple(shape) for shape in shapes], dtype, inputs, target)
     if any(0 in shape for shape in request.shapes):
@@ -104,8 +108,8 @@ def _of_nothing(request: Request) -> Found:
     return [(written_kernel("zeros", request.dtype, [result], {"COUNT": count}, body, blocks(count)), [output])]
 
 
-def _job(request: Request, geometry: Geometry, operands: Sequence[int]) -> Job:
-    return Job(request.name, geometry, request.dtype, operands, request.outputs, request.target)
+def _job(request: Request, kind: str, geometry: Geometry, operands: Sequence[int]) -> Job:
+    return Job(request.name, kind, geometry, request.dtype, operands, request.outputs, request.target)
 
 
 def _forward(request: Request, finish: Finish, operands: Sequence[int]) -> Found:
@@ -113,7 +117,8 @@ def _forward(request: Request, finish: Finish, operands: Sequence[int]) -> Found
     image, filters = request.shapes[:2]
     geometry = Geometry.of(image, filters, request.attributes)
     source = Source(forward(geometry, request.attributes.get("window", (1, 1))))
-    return fastest(ways_to_correlate(_job(request, geometry, operands), Task(source, finish, request.dtype)))
+    job = _job(request, "conv_fprop", geometry, operands)
+    return fastest(ways_to_correlate(job, Task(source, finish, request.dtype)))
 
 
 def _conv2d(request: Request) -> Found:
@@ -133,13 +138,14 @@ def _input_gradient(request: Request) -> Found:
     geometry = Geometry.of(request.shapes[-1], request.shapes[0], request.attributes)
     sparse = request.attributes.get("window")
     task = Task(Source(of_inputs(geometry), sparse), dtype=request.dtype)
-    return fastest(ways_to_correlate(_job(request, geometry, (1, 0) if sparse is None else (1, 2, 0)), task))
+    job = _job(request, "conv_dgrad", geometry, (1, 0) if sparse is None else (1, 2, 0))
+    return fastest(ways_to_correlate(job, task))
 
 
 def _filter_gradient(request: Request) -> Found:
     geometry = Geometry.of(request.shapes[0], request.shapes[-1], request.attributes)
     sparse = request.attributes.get("window")
-    job = _job(request, geometry, (0, 1) if sparse is None else (0, 1, 2))
+    job = _job(request, "conv_wgrad", geometry, (0, 1) if sparse is None else (0, 1, 2))
     return fastest(ways_to_filter_gradients(job, Source(forward(geometry)), sparse))
 
 

@@ -43,7 +43,7 @@ def fewest_conflicts(
     address : callable
         ``address(thread, pitch, plane)``: what a thread reads first.
     threads : int
-        Of the block; only its first four warps are looked at.
+        Of the block; only its first two warps are looked at.
     rows, columns : int
         Of a picture.
     more_columns : int
@@ -51,7 +51,7 @@ def fewest_conflicts(
     more : int
         How many distances of planes are tried.
     """
-    warps = [range(start, min(start + WARP, threads)) for start in range(0, min(threads, 4 * WARP), WARP)]
+    warps = [range(start, min(start + WARP, threads)) for start in range(0, min(threads, 2 * WARP), WARP)]
     best, least = (columns, rows * columns), BANKS * len(warps) + 1
     for pitch in range(columns, columns + more_columns + 1):
         for plane in range(rows * pitch, rows * pitch + more):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import ceil, prod
 
 from symgrad.backends.correlation import Correlation
@@ -125,6 +125,17 @@ BYTES_PER_CYCLE = 32
 """What a multiprocessor gets from the second cache."""
 
 
+def last_shift(of: Correlation, axis: int) -> int:
+    """Return how far from its window's first pixel an axis is read."""
+    return (of.window[axis] - 1) * of.stride[axis] + (of.taps[axis] - 1) * of.dilation[axis]
+
+
+@lru_cache(64)
+def _lines(of: Correlation) -> int:
+    """Return how many rows of the image a window reads."""
+    return len(of.shifts(0))
+
+
 @dataclass(frozen=True)
 class Tile:
     """How a correlation is cut.
@@ -151,42 +162,42 @@ class Tile:
     teams: int
     parts: int
 
-    @property
+    @cached_property
     def threads(self) -> int:
         """Of a block."""
         return self.rows * self.columns * self.teams * self.parts
 
-    @property
+    @cached_property
     def filters(self) -> int:
         """Of a block."""
         return self.each * self.teams
 
-    @property
+    @cached_property
     def taps(self) -> int:
         """Of one filter and channel."""
         return self.of.taps[0] * self.of.taps[1]
 
-    @property
+    @cached_property
     def patch(self) -> tuple[int, int]:
         """Rows and columns of the image that a block needs."""
         tile, step = (self.rows, self.columns), self.of.step
-        down, across = (1 + (tile[axis] - 1) * step[axis] + self.of.shifts(axis)[-1] for axis in (0, 1))
+        down, across = (1 + (tile[axis] - 1) * step[axis] + last_shift(self.of, axis) for axis in (0, 1))
         return down, across
 
-    @property
+    @cached_property
     def grid(self) -> tuple[int, int, int]:
         """Blocks."""
         of = self.of
         tiles = ceil(of.result[0] / self.rows) * ceil(of.result[1] / self.columns)
         return of.count * tiles, ceil(of.outputs / self.filters), of.groups
 
-    @property
+    @cached_property
     def reduction(self) -> int:
         """Numbers in shared memory that adding the parts needs."""
         places = self.of.window[0] * self.of.window[1]
         return self.threads * self.each * places if self.parts > 1 else 0
 
-    @property
+    @cached_property
     def channels(self) -> int:
         """Input channels that are in shared memory at once, a multiple of the parts; 0 if not even those fit."""
         down, across = self.patch
@@ -216,13 +227,13 @@ class Tile:
 
         return fewest_conflicts(address, self.threads, down, across, 8, 32 if self.parts > 1 else 1)
 
-    @property
+    @cached_property
     def instructions(self) -> float:
         """About how many instructions a thread needs."""
         of = self.of
         places = of.window[0] * of.window[1]
-        lines = len(of.shifts(0)) if self.unrolled > 1 else of.taps[0] * of.window[0]
-        loads = lines * (of.shifts(1)[-1] + 1) + self.taps * ceil(self.each * self.bytes_each / 16)
+        lines = _lines(of) if self.unrolled > 1 else of.taps[0] * of.window[0]
+        loads = lines * (last_shift(of, 1) + 1) + self.taps * ceil(self.each * self.bytes_each / 16)
         per_channel = 2 * loads + self.taps * places * self.each * (self.bytes_each // 4)
         down, across = self.patch
         filled = self.channels * (down * across + self.taps * self.filters) / self.threads
@@ -249,7 +260,7 @@ class Tile:
         moved = blocks * rounds * filled * self.bytes_each + 3 * written * max(1, 8 / self.columns)
         return max(busy, waves) + 0.2 * busy + moved / (BYTES_PER_CYCLE * target.multiprocessors)
 
-    @property
+    @cached_property
     def unrolled(self) -> int:
         """How many rows of taps are written out."""
         places = self.of.window[0] * self.of.window[1]
@@ -267,7 +278,7 @@ class Tile:
             "COLUMNS": self.columns, "WINDOWS": self.rows * self.columns, "TEAMS": self.teams, "EACH": self.each,
             "PARTS": self.parts, "FILTERS": self.filters, "THREADS": self.threads, "TAPS": self.taps,
             "TILES_DOWN": tiles[0], "TILES_ACROSS": tiles[1], "STEP_DOWN": of.step[0], "STEP_ACROSS": of.step[1],
-            "PATCH_DOWN": down, "PATCH_ACROSS": across, "UNROLLED": self.unrolled, "REACH": of.shifts(1)[-1] + 1,
+            "PATCH_DOWN": down, "PATCH_ACROSS": across, "UNROLLED": self.unrolled, "REACH": last_shift(of, 1) + 1,
         }  # fmt: skip
 
 
@@ -294,6 +305,7 @@ def _cuts(size: int, most: int) -> list[int]:
                    if 0 < ceil(size / max(count, 1)) <= most})  # fmt: skip
 
 
+@lru_cache(256)
 def best_tile(of: Correlation, bytes_each: int, target: Target) -> Tile | None:
     """Return the tile that promises to be fastest; None if none fits into a block."""
     if of.groups > 65535:

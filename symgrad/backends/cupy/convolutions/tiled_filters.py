@@ -162,22 +162,22 @@ class FilterTile:
     rows: int
     shares: int
 
-    @property
+    @cached_property
     def taps(self) -> int:
         """Of one filter and channel."""
         return self.of.taps[0] * self.of.taps[1]
 
-    @property
+    @cached_property
     def threads(self) -> int:
         """Of a block."""
         return self.channels * self.taps * self.teams * self.parts
 
-    @property
+    @cached_property
     def filters(self) -> int:
         """Of a block."""
         return self.each * self.teams
 
-    @property
+    @cached_property
     def positions(self) -> Pair:
         """Rows and columns of the cotangent that there are numbers for."""
         return positions(self.of, self.sparse)
@@ -192,23 +192,23 @@ class FilterTile:
         """Rows and columns of an image that are in shared memory."""
         return patch(self.of, self.sparse, self.rows)
 
-    @property
+    @cached_property
     def units(self) -> int:
         """How often shared memory is filled."""
         return ceil(self.of.count / self.pictures) * ceil(self.positions[0] / self.rows)
 
-    @property
+    @cached_property
     def grid(self) -> tuple[int, int, int]:
         """Blocks."""
         of = self.of
         return self.shares * ceil(of.inputs / self.channels), ceil(of.outputs / self.filters), of.groups
 
-    @property
+    @cached_property
     def cotangents(self) -> int:
         """Numbers of the cotangent that are in shared memory."""
         return self.pictures * self.rows * self.positions[1] * self.filters
 
-    @property
+    @cached_property
     def reduction(self) -> int:
         """Numbers in shared memory that adding the parts needs."""
         return self.threads * self.each if self.parts > 1 else 0
@@ -290,7 +290,7 @@ def filter_tiles(of: Correlation, sparse: Pair | None, bytes_each: int, target: 
                 fill = _filling(of, sparse, bytes_each, channels, each * teams, target.shared_bytes)
                 if fill is None:
                     break
-                for parts in (1, 2, 3, 4, 6, 8, 12, 16):
+                for parts in (1, 2, 3, 4, 8, 16):
                     if parts > 1 and (threads * parts > MOST_THREADS or parts > prod(fill)):
                         break
                     tile = FilterTile(of, sparse, bytes_each, channels, each, teams, parts, *fill, 1)
@@ -300,7 +300,7 @@ def filter_tiles(of: Correlation, sparse: Pair | None, bytes_each: int, target: 
 
 def _shared_out(tile: FilterTile, target: Target) -> Iterator[FilterTile]:
     """Yield a tile with its images shared out among no other blocks, or as many as fill the device."""
-    wanted = [ceil(waves * target.multiprocessors / prod(tile.grid)) for waves in (0, 1, 2, 4, 8)]
+    wanted = [ceil(waves * target.multiprocessors / prod(tile.grid)) for waves in (0, 1, 2, 4)]
     for shares in sorted({max(1, min(tile.units, MOST_SHARES, count)) for count in wanted}):
         yield replace(tile, shares=shares)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -60,11 +61,7 @@ def fastest(ways: Sequence[Way]) -> Pieces:
     >>> fastest([Way("plain", float("inf"), lambda: []), Way("tiled", 3.0, lambda: [(None, [0])])])
     [(None, [0])]
     """
-    return _quickest(ways).pieces()
-
-
-def _quickest(ways: Sequence[Way]) -> Way:
-    return min(ways, key=lambda way: way.cycles)
+    return min(ways, key=lambda way: way.cycles).pieces()
 
 
 @dataclass(frozen=True)
@@ -75,8 +72,10 @@ class Job:
     ----------
     label : str
         What the kernels' names begin with.
+    kind : {"conv_fprop", "conv_dgrad", "conv_wgrad"}
+        Whether it is a convolution, or the gradient of its images or filters.
     geometry : Geometry
-        Of the convolution that it belongs to.
+        Of the convolution.
     dtype : str
         Of images and filters.
     operands, outputs : sequence of int or Temporary
@@ -85,6 +84,7 @@ class Job:
     """
 
     label: str
+    kind: str
     geometry: Geometry
     dtype: str
     operands: Sequence[Place]
@@ -123,31 +123,31 @@ def ways_to_correlate(job: Job, task: Task) -> list[Way]:
     """
     buffers = [*job.operands, *job.outputs]
     ways = [Way("plain", float("inf"), lambda: [(plain_correlation(job.label, task), buffers)])]
-    tile, product = tile_of(task, job.target), best_product(task, job.target)
+    tile = tile_of(task, job.target)
     if tile is not None:
-        ways.append(Way("tiled", tile.cycles(job.target), lambda: [(tiled_correlation(job.label, task, tile), buffers)]))
+        cycles = tile.cycles(job.target)
+        ways.append(Way("tiled", cycles, lambda: [(tiled_correlation(job.label, task, tile), buffers)]))
+    return [*ways, *_ways_of_many_channels(job, task), *_apart(job, task)]
+
+
+def _ways_of_many_channels(job: Job, task: Task) -> list[Way]:
+    """Return the ways that pay with many channels."""
+    ways = []
+    product = best_product(task, job.target)
     if product is not None:
 
         def pieces() -> Pieces:
             (first, arranged), second = product_kernels(job.label, task, product)
-            filters = len(task.source.buffers)
+            buffers, filters = [*job.operands, *job.outputs], len(task.source.buffers)
             return [
                 (first, [buffers[filters], arranged]), (second, [*buffers[:filters], arranged, *buffers[filters + 1 :]])
             ]  # fmt: skip
 
         ways.append(Way("product", product.cycles(job.target), pieces))
-    return [*ways, *_by_library(job, task), *_apart(job, task)]
-
-
-def _by_library(job: Job, task: Task) -> list[Way]:
-    """Return the way of a library: plain images, and sums as they are."""
-    if task.source.sparse is not None or task.finish != Finish() or prod(task.correlation.window) != 1:
-        return []
-    if not suits_cudnn(job.geometry, job.dtype, job.target):
-        return []
-    is_forward = task.correlation.image == job.geometry.image[2:] and task.correlation.weights[1] != job.geometry.taps
-    kind = "conv_fprop" if is_forward else "conv_dgrad"
-    return [Way("cudnn", _library_cycles(job), lambda: _turned(job, kind))]
+    is_plain = task.source.sparse is None and task.finish == Finish() and prod(task.correlation.window) == 1
+    if is_plain and suits_cudnn(job.geometry, job.dtype, job.target):
+        ways.append(Way("cudnn", _library_cycles(job), lambda: _turned(job)))
+    return ways
 
 
 def _library_cycles(job: Job) -> float:
@@ -156,36 +156,39 @@ def _library_cycles(job: Job) -> float:
     return flops / job.target.multiprocessors / FLOPS_PER_CYCLE / (TENSOR_CORES if has_tensor_cores else 1) + LAUNCH
 
 
-def _turned(job: Job, kind: str) -> Pieces:
+def _turned(job: Job) -> Pieces:
     """Return a library's product: it correlates, so filters to convolve with are turned around before."""
-    call = cudnn_call(Convolution(kind, replace(job.geometry, flip=False), job.dtype, job.target.allow_tf32))
+    call = cudnn_call(Convolution(job.kind, replace(job.geometry, flip=False), job.dtype, job.target.allow_tf32))
     if not job.geometry.flip:
         return [(call, [*job.operands, *job.outputs])]
     turn = turning_kernel(job.label, job.geometry.filters, job.dtype)
     turned = job.temporary(job.geometry.filters)
-    if kind == "conv_wgrad":
+    if job.kind == "conv_wgrad":
         return [(call, [*job.operands, turned]), (turn, [turned, *job.outputs])]
     return [(turn, [job.operands[1], turned]), (call, [job.operands[0], turned, *job.outputs])]
 
 
 def _apart(job: Job, task: Task) -> list[Way]:
     """Return the way of which a plain correlation is a part: values are put at places before, sums pooled after."""
-    of = task.correlation
-    if task.source.sparse is not None:
-        images, before = job.places(*job.operands[:2], task.source.sparse)
+    of, sparse = task.correlation, task.source.sparse
+    if sparse is not None:
+        images, before = job.places(job.operands[0], job.operands[1], sparse)
         plain = replace(job, operands=[images, job.operands[2]])
-        way = _quickest(ways_to_correlate(plain, Task(Source(of), dtype=job.dtype)))
-        return [Way("apart", way.cycles + job.apart(job.images), lambda: [*before, *way.pieces()])]
+        ways = _ways_of_many_channels(plain, Task(Source(of), dtype=job.dtype))
+        return [Way("apart", way.cycles + job.apart(job.images), partial(_joined, before, way, [])) for way in ways]
     if task.finish == Finish():
         return []
     images = job.temporary(job.images)
-    result = job.geometry.output
     plain = replace(job, operands=job.operands[:2], outputs=[images])
-    whole = Task(Source(replace(of, window=(1, 1), result=result)), dtype=job.dtype)
-    way = _quickest(ways_to_correlate(plain, whole))
-    after = finishing_kernel(job.label, job.images, of.window, task.finish, job.dtype)
-    buffers = [images, *job.operands[2:], *job.outputs]
-    return [Way("apart", way.cycles + job.apart(job.images), lambda: [*way.pieces(), (after, buffers)])]
+    whole = Source(replace(of, window=(1, 1), result=job.geometry.output))
+    ways = _ways_of_many_channels(plain, Task(whole, dtype=job.dtype))
+    kernel = finishing_kernel(job.label, job.images, of.window, task.finish, job.dtype)
+    after = [(kernel, [images, *job.operands[2:], *job.outputs])]
+    return [Way("apart", way.cycles + job.apart(job.images), partial(_joined, [], way, after)) for way in ways]
+
+
+def _joined(before: Pieces, way: Way, after: Pieces) -> Pieces:
+    return [*before, *way.pieces(), *after]
 
 
 def ways_to_filter_gradients(job: Job, source: Source, sparse: Pair | None) -> list[Way]:
@@ -206,15 +209,22 @@ def ways_to_filter_gradients(job: Job, source: Source, sparse: Pair | None) -> l
     if tile is not None:
         cycles = tile.cycles(target)
         ways.append(Way("tiled", cycles, lambda: tiled_filter_gradient(label, source, dtype, tile, operands, output)))
-    if sparse is not None:
-        images, before = job.places(*operands[1:], sparse)
-        way = _quickest(ways_to_filter_gradients(replace(job, operands=[operands[0], images]), source, None))
-        ways.append(Way("apart", way.cycles + job.apart(job.images), lambda: [*before, *way.pieces()]))
-        return ways
-    product = best_filter_product(source.correlation, dtype, target)
+    if sparse is None:
+        return [*ways, *_filter_ways_of_many_channels(job, source)]
+    images, before = job.places(operands[1], operands[2], sparse)
+    dense = _filter_ways_of_many_channels(replace(job, operands=[operands[0], images]), source)
+    apart = [Way("apart", way.cycles + job.apart(job.images), partial(_joined, before, way, [])) for way in dense]
+    return [*ways, *apart]
+
+
+def _filter_ways_of_many_channels(job: Job, source: Source) -> list[Way]:
+    """Return the ways that pay with many channels, from plain cotangents."""
+    ways = []
+    product = best_filter_product(source.correlation, job.dtype, job.target)
     if product is not None:
-        cycles = product.cycles(target)
-        ways.append(Way("product", cycles, lambda: filter_product_kernels(label, source, dtype, product, operands, output)))
-    if suits_cudnn(job.geometry, dtype, target):
-        ways.append(Way("cudnn", _library_cycles(job), lambda: _turned(job, "conv_wgrad")))
+        (output,) = job.outputs
+        make = partial(filter_product_kernels, job.label, source, job.dtype, product, job.operands, output)
+        ways.append(Way("product", product.cycles(job.target), make))
+    if suits_cudnn(job.geometry, job.dtype, job.target):
+        ways.append(Way("cudnn", _library_cycles(job), lambda: _turned(job)))
     return ways

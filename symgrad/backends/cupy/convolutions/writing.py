@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from symgrad.backends.cupy.kernel import CudaKernel, element, kernel_text
+from symgrad.backends.cupy.texts import ELEMENT_BYTES
 
 THREADS = 256
 """Threads of a block, where each does its own work."""
@@ -39,7 +40,9 @@ class Buffer:
 
 def arithmetic(dtype: str) -> str:
     """Return the C++ type in which elements of a dtype are added and multiplied."""
-    return "f64" if dtype == "float64" else "f32"
+    if dtype in ELEMENTS:
+        return "f64" if dtype == "float64" else "f32"
+    return "i64" if dtype.startswith("int") else "u64"
 
 
 def arithmetic_bytes(dtype: str) -> int:
@@ -49,7 +52,7 @@ def arithmetic_bytes(dtype: str) -> int:
 
 def element_bytes(dtype: str) -> int:
     """Return how many bytes an element takes in memory."""
-    return {"float16": 2, "bfloat16": 2}.get(dtype) or arithmetic_bytes(dtype)
+    return ELEMENT_BYTES[dtype]
 
 
 def blocks(count: int, threads: int = THREADS) -> tuple[int, int, int]:

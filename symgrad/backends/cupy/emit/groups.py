@@ -18,7 +18,6 @@ from symgrad.kernels.ir.functions import DTYPES
 from symgrad.kernels.ir.grammar import (
     Buffer,
     Kernel,
-    Kind,
     Load,
     Loop,
     Ref,
@@ -27,7 +26,6 @@ from symgrad.kernels.ir.grammar import (
     Statement,
     Store,
 )
-from symgrad.kernels.ir.traversal import walk  # fmt: skip
 
 MayMeet = Callable[[str, str], bool]
 """``may_meet(one, other)``: whether two buffers may be the same memory."""
@@ -118,7 +116,8 @@ class GroupWriter(Writer):
 
     def touch(self, accesses: Iterator[Load | Store]) -> None:
         """Write a barrier if what follows may meet what other lanes have done since the last one."""
-        read, written = set(), set()
+        read: set[str] = set()
+        written: set[str] = set()
         for access in accesses:
             if access.buffer not in self.own:
                 (written if isinstance(access, Store) else read).add(access.buffer)
@@ -173,9 +172,7 @@ class GroupWriter(Writer):
     def spread(self, loop: Loop) -> Nest | None:
         """Return the nest whose rounds the lanes share; None if all lanes go through the loop in step."""
         nest = nest_of(loop, self.accesses)
-        if nest is None or any(isinstance(s, Loop) and s.kind is Kind.VECTOR for s in walk(nest.statements)):
-            return None
-        return nest
+        return None if nest is None or nest.has_vector_inside else nest
 
     def _in_step(self, loop: Loop) -> None:
         """Write a loop that all lanes go through in step."""
@@ -225,8 +222,7 @@ class GroupWriter(Writer):
             with self.braces(f"if ({name} < {total})"):
                 yield
         else:
-            if turns is not None and turns <= MOST_UNROLLED:
-                self.line("#pragma unroll")
+            self.line("#pragma unroll" if turns is not None and turns <= MOST_UNROLLED else "#pragma unroll 4")
             with self.braces(f"for ({kind} {name} = lane; {name} < {rounds}; {name} += {lanes})"):
                 yield
 

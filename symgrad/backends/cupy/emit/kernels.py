@@ -75,9 +75,12 @@ def emit_kernel(
     body = "\n".join(writer.lines)
     digest = hashlib.sha256(repr((parameters, body, shape.threads)).encode()).hexdigest()[:8]
     name = re.sub(r"\W", "_", f"{kernel.name}_{digest}")
+    text = kernel_text(name, parameters, body, shape.threads)
+    may_fail = any(isinstance(s, Check) for s in walk(kernel.body))
+    if may_fail and any(word in body for word in ("__syncthreads", "over_block", "over_rows")):
+        text = text.replace("    GUARD\n", "    GUARD_TOGETHER\n", 1)
     return CudaKernel(
-        name, kernel_text(name, parameters, body, shape.threads), (_blocks(shape, items), 1, 1), shape.threads,
-        may_fail=any(isinstance(s, Check) for s in walk(kernel.body)),
+        name, text, (_blocks(shape, items), 1, 1), shape.threads, may_fail=may_fail,
         flops=_flops(kernel), bytes=sum(_bytes(buffer, values) for buffer in buffers),
     )  # fmt: skip
 
@@ -166,7 +169,8 @@ class KernelWriter(PackWriter):
         self.group = Group("block", shape.threads)
         kept = [s for s in self.kernel.body if not isinstance(s, Loop) or s is shape.main or s.extent == 0]
         self.body(kept)
-        rounds = [prod(values[size] if isinstance(size, str) else size for size in nest.extents) for nest in shape.nests]
+        extents = [[values[size] if isinstance(size, str) else size for size in nest.extents] for nest in shape.nests]
+        rounds = [prod(sizes) for sizes in extents]
         if shape.kind == "owned":
             return rounds[0]
         return sum(rounds) if self.pack is None else -(-sum(rounds) // self.pack.count)
@@ -215,7 +219,9 @@ class KernelWriter(PackWriter):
         """Write one item of each group."""
         group = self.shape.group
         count = self._item([nest])
-        condition = f"if (item < {count})" if group.kind != "rows" else f"if ({count} > 0)" if nest.rounds is None else ""
+        condition = f"if (item < {count})"
+        if group.kind == "rows":  # all threads come to the barriers
+            condition = f"if ({count} > 0)" if nest.rounds is None else ""
         with self.braces(condition):
             self._one_item(nest, self.shape.threads // group.lanes)
 
@@ -242,6 +248,8 @@ class KernelWriter(PackWriter):
             self.line(f"const int lane = {group.lane};")
         kind = self.count_type(nest.extents)
         first = "threadIdx.x" if group.lanes == 1 else f"threadIdx.x / {group.lanes}"
+        if group.kind == "thread":
+            self.line("#pragma unroll 4")
         with self.braces(f"for ({kind} item = {first}; item < {self.count(nest.extents)}; item += {groups})"):
             self._one_item(nest, groups)
             if self.shared_bytes:

@@ -92,6 +92,11 @@ class Nest:
         """Whether a loop over neighbours in memory is among them."""
         return any(loop.kind is Kind.VECTOR for loop in self.loops)
 
+    @property
+    def has_vector_inside(self) -> bool:
+        """Whether a round has a loop over neighbours in memory of its own."""
+        return any(isinstance(s, Loop) and s.kind is Kind.VECTOR for s in walk(self.statements))
+
 
 def product(sizes: Sequence[Size]) -> int | None:
     """Return the product of sizes; None if one is open."""
@@ -317,8 +322,7 @@ def _inside_total(loop: Loop, accesses: Accesses) -> Nest | None:
         if total is None or becomes[carried.name] != Ref(total.names[0]) or carried.combine != total.function:
             return None
         totals.append(Total((carried.name, *total.names), total.function, carried.start))
-    used = [s for s in rest[:-1] for whole in expressions(s) for name in names_in(whole)
-            if name in becomes]  # fmt: skip
-    if used or any(name in becomes for s in walk(rest[-1].body) for whole in expressions(s) for name in names_in(whole)):
+    used = [whole for s in (*rest[:-1], *walk(rest[-1].body)) for whole in expressions(s)]
+    if any(name in becomes for whole in used for name in names_in(whole)):
         return None
     return Nest((loop, *inner.loops), (*rest[:-1], *inner.statements), tuple(totals))  # type: ignore[arg-type]

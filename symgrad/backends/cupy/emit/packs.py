@@ -14,7 +14,6 @@ from symgrad.backends.cupy.emit.nests import Accesses, Nest, accesses_in
 from symgrad.backends.cupy.emit.shapes import Shape
 from symgrad.backends.cupy.emit.writer import Name, c_name
 from symgrad.backends.cupy.prelude import TYPES
-from symgrad.kernels.ir.affine import Polynomial
 from symgrad.kernels.ir.functions import DTYPES
 from symgrad.kernels.ir.grammar import Let, Load, Loop, Ref, Store
 from symgrad.kernels.ir.traversal import names_in

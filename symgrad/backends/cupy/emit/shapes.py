@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from symgrad.backends.cupy.emit.groups import Group, MayMeet
+from symgrad.backends.cupy.emit.lines import lines_of
 from symgrad.backends.cupy.emit.nests import Accesses, Nest, accesses_in, digits, nest_of
 from symgrad.kernels.ir.affine import Polynomial, value_range
-from symgrad.kernels.ir.grammar import Check, Kernel, Kind, Let, Load, Loop, Statement, Store
+from symgrad.kernels.ir.grammar import Check, Kernel, Let, Load, Loop, Statement, Store
 from symgrad.kernels.ir.traversal import walk
 
 LARGEST_BLOCK = 1024
@@ -55,6 +56,9 @@ def shape_of(kernel: Kernel, accesses: Accesses, may_meet: MayMeet, multiprocess
         found = _of_copies(kernel, accesses, may_meet, multiprocessors)
         if found is not None:
             return found
+        found = _of_lines(kernel, accesses, may_meet, multiprocessors)
+        if found is not None:
+            return found
     if len(loops) == 1 and len(others) == len(kernel.body) - 1:
         found = _of_one_loop(kernel, loops[0], accesses, may_meet, multiprocessors)
         if found is not None:
@@ -80,7 +84,7 @@ def _of_one_loop(
         return None
     place = next(number for number, statement in enumerate(kernel.body) if statement is loop)
     before, after = kernel.body[:place], kernel.body[place + 1 :]
-    has_vector = any(isinstance(s, Loop) and s.kind is Kind.VECTOR for s in walk(nest.statements))
+    has_vector = nest.has_vector_inside
     if not nest.totals and _do_not_meet(nest, [*before, *after], may_meet):
         group, threads = _group(nest, has_vector, accesses, multiprocessors)
         return Shape("grid", (nest,), before, loop, group, threads)
@@ -108,7 +112,7 @@ def _group(nest: Nest, has_vector: bool, accesses: Accesses, multiprocessors: in
         return _group_of_rows(items, _work(nest, accesses), multiprocessors)
     if inner and nest.has_vector and not any(isinstance(s, Check) for s in walk(nest.statements)):
         return _group_of_columns(items, _work(nest, accesses), multiprocessors)
-    return Group("thread"), 128 if items >= 128 * multiprocessors else 64
+    return Group("thread"), _few_threads(items, multiprocessors)
 
 
 def _group_of_rows(items: int, work: int, multiprocessors: int) -> tuple[Group, int]:
@@ -151,11 +155,29 @@ def _spread_nests(body: Sequence[Statement], accesses: Accesses) -> list[Nest]:
     for statement in body:
         if isinstance(statement, Loop) and statement.extent != 0:
             nest = nest_of(statement, accesses)
-            if nest is not None and not any(isinstance(s, Loop) and s.kind is Kind.VECTOR for s in walk(nest.statements)):
+            if nest is not None and not nest.has_vector_inside:
                 found.append(nest)
             else:
                 found.extend(_spread_nests(statement.body, accesses))
     return found
+
+
+def _of_lines(kernel: Kernel, accesses: Accesses, may_meet: MayMeet, multiprocessors: int) -> Shape | None:
+    names = [buffer.name for buffer in kernel.buffers]
+    pairs = [(one, other) for one in names for other in names if may_meet(one, other)]
+    place = next(number for number, statement in enumerate(kernel.body) if isinstance(statement, Loop))
+    nest = lines_of(kernel.body[place:], accesses, pairs)
+    if nest is None or any(isinstance(s, Check) for s in walk(kernel.body)):
+        return None
+    main = kernel.body[place]
+    assert isinstance(main, Loop)
+    threads = _few_threads(nest.nominal, multiprocessors)
+    return Shape("grid", (nest,), kernel.body[:place], main, Group("thread"), threads)
+
+
+def _few_threads(items: int, multiprocessors: int) -> int:
+    """Return the threads of a block where each has an item: few, if the items would else be on few processors."""
+    return 128 if items >= 128 * multiprocessors else 64
 
 
 # ---- kernels of several loops ---------------------------------------------------------------------------------------
@@ -179,7 +201,7 @@ def _of_copies(kernel: Kernel, accesses: Accesses, may_meet: MayMeet, multiproce
     if len(nests) < 2:
         return None
     main = next(s for s in kernel.body if isinstance(s, Loop))
-    threads = 128 if sum(nest.nominal for nest in nests) >= 128 * multiprocessors else 64
+    threads = _few_threads(sum(nest.nominal for nest in nests), multiprocessors)
     if _are_apart(nests, accesses, may_meet):
         return Shape("parts", tuple(nests), tuple(before), main, Group("thread"), threads)
     if _are_owned(nests, accesses, may_meet):
@@ -231,17 +253,16 @@ def _are_apart(nests: Sequence[Nest], accesses: Accesses, may_meet: MayMeet) -> 
 
 
 def _never_meet(first: Polynomial, second: Polynomial, nest: Nest, other: Nest) -> bool:
-    """Whether two positions are different in all rounds: by their ranges, or by the rest that a common stride leaves."""
-    ranges = [value_range(each, _extents(of)) for each, of in ((first, nest), (second, other))]
-    if ranges[0] is None or ranges[1] is None:
+    """Whether two positions are always different: by their ranges, or by the rest that a common stride leaves."""
+    one, two = value_range(first, _extents(nest)), value_range(second, _extents(other))
+    if one is None or two is None:
         return False
-    (a, b), (c, d) = ranges
-    if b < c or d < a:
+    if one[1] < two[0] or two[1] < one[0]:
         return True
     strides = {abs(n) for each in (first, second) for key, (_, n) in each.terms.items() if key and abs(n) > 1}
     for stride in strides:
-        rests = [_rest(each, stride, of) for each, of in ((first, nest), (second, other))]
-        if rests[0] is not None and rests[1] is not None and (rests[0][1] < rests[1][0] or rests[1][1] < rests[0][0]):
+        one, two = _rest(first, stride, nest), _rest(second, stride, other)
+        if one is not None and two is not None and (one[1] < two[0] or two[1] < one[0]):
             return True
     return False
 
@@ -258,7 +279,7 @@ def _extents(nest: Nest) -> dict[str, int]:
 
 
 def _are_owned(nests: Sequence[Nest], accesses: Accesses, may_meet: MayMeet) -> bool:
-    """Whether the first nest writes each element of an output, and each later one some elements, and reads no others."""
+    """Whether the first nest writes each element of an output, and each later one some, and reads no others."""
     first, *rest = nests
     stores = [one for one in accesses_in(first.statements) if isinstance(one, Store)]
     if len(stores) != 1 or stores[0].mask is not None:
@@ -271,8 +292,9 @@ def _are_owned(nests: Sequence[Nest], accesses: Accesses, may_meet: MayMeet) -> 
         return False
     if any(one.buffer == name for one in accesses_in(first.statements) if isinstance(one, Load)):
         return False
-    same = {one.buffer for one in accesses_in(first.statements) if accesses.polynomial(one).signature == position.signature}
-    elsewhere = {one.buffer for one in accesses_in(first.statements)} - same
+    here = list(accesses_in(first.statements))
+    same = {one.buffer for one in here if accesses.polynomial(one).signature == position.signature}
+    elsewhere = {one.buffer for one in here} - same
     later = {one.buffer for nest in rest for one in accesses_in(nest.statements)} - {name}
     if any(may_meet(name, other) for other in elsewhere | later):
         return False
@@ -280,7 +302,7 @@ def _are_owned(nests: Sequence[Nest], accesses: Accesses, may_meet: MayMeet) -> 
 
 
 def owned_position(nest: Nest, name: str, accesses: Accesses) -> tuple[list[tuple[str, int]], Polynomial] | None:
-    """Return the digits of the only position of a buffer that a nest touches, and the rest of it; None if there are more."""
+    """Return the digits of the only position of a buffer that a nest touches, and the rest of it; else None."""
     found = [one for one in accesses_in(nest.statements) if one.buffer == name]
     if any(isinstance(one, Store) and one.buffer != name for one in accesses_in(nest.statements)) or not found:
         return None

@@ -43,15 +43,16 @@ LONGEST = 160
 """Expressions of more characters are named."""
 LARGEST_INT = (1 << 31) - 1
 
-_KEYWORDS = frozenset("""
-    alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const constexpr continue
-    default delete do double else enum explicit export extern false float for friend goto if inline int long mutable
-    namespace new not not_eq nullptr operator or or_eq private protected public register return short signed sizeof
-    static struct switch template this throw true try typedef typename union unsigned using virtual void volatile while
-    xor xor_eq status lane item items thread group rest aligned first round
-""".split())  # fmt: skip
-_RESERVED = _KEYWORDS | frozenset(re.findall(r"[A-Za-z_]\w*", PRELUDE))
-_BUILT_IN = re.compile(r"[a-z0-9]*(sin|cos|tan|exp|log|pow|sqrt|erf|floor|ceil|trunc|rint|fabs|fmod|abs|min|max|round)\w*$")
+_KEYWORDS = """\
+alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const constexpr continue default
+delete do double else enum explicit export extern false float for friend goto if inline int long mutable namespace new
+not not_eq nullptr operator or or_eq private protected public register return short signed sizeof static struct switch
+template this throw true try typedef typename union unsigned using virtual void volatile while xor xor_eq status lane
+item own_item thread group rest aligned k"""
+_RESERVED = frozenset(re.findall(r"[A-Za-z_]\w*", _KEYWORDS + PRELUDE))
+_BUILT_IN = re.compile(
+    r"[a-z0-9]*(sin|cos|tan|exp|log|pow|sqrt|erf|floor|ceil|trunc|rint|fabs|fmod|abs|min|max|round|gamma|j[01n]|y[01n])\w*$"
+)
 
 
 def c_name(name: str) -> str:
@@ -194,7 +195,7 @@ class Writer:
         """Return a polynomial as text: in 32 bits if all that is in it is known to be small."""
         reached = value_range(total, self.accesses.extents)
         names = [factor for monomial, _ in total.terms.values() for factor in monomial]
-        small = reached is not None and -LARGEST_INT <= reached[0] and reached[1] <= LARGEST_INT
+        small = reached is not None and reached[0] >= -LARGEST_INT and reached[1] <= LARGEST_INT
         small = small and all(isinstance(name, Ref) and self.names[name.name].is_small for name in names)
         texts = []
         for monomial, coefficient in sorted(total.terms.values(), key=lambda term: (not term[0], -abs(term[1]))):
@@ -373,7 +374,7 @@ def has_check(loop: Loop) -> bool:
 
 def is_exact(kernel: Kernel) -> bool:
     """Whether a kernel compares floats for equality: then the same expression must give the same bits everywhere."""
-    dtypes: dict[str, str] = {size: "int64" for size in kernel.sizes}
+    dtypes: dict[str, str] = dict.fromkeys(kernel.sizes, "int64")
     buffers = {buffer.name: buffer.dtype for buffer in kernel.buffers}
 
     def dtype(expression: Expression) -> str:

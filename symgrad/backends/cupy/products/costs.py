@@ -134,7 +134,7 @@ def lanes_cycles(task: Task, shape: Shape, target: Target) -> float:
 def _tiles(task: Task, target: Target) -> Iterator[Tile]:
     """Give the tiles that there are kernels for."""
     problem = task.problem
-    sizes = [(32, 32, 16, 4, 4), (64, 64, 16, 4, 4), (16, 64, 16, 4, 4)]
+    sizes = [(64, 64, 16, 4, 4), (32, 32, 16, 4, 4), (16, 64, 16, 4, 4)]
     if BYTES[task.sums] == 4:
         sizes += [(128, 64, 8, 8, 4), (128, 128, 8, 8, 8)]
     for rows, columns, deep, down, across in sizes:

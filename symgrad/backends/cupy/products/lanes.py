@@ -23,6 +23,7 @@ from symgrad.backends.cupy.products.text import (
     made_kernel,
     narrowed,
     other_steps,
+    pack,
     packed,
     size_words,
     stack_offset,
@@ -166,10 +167,11 @@ def _helpers(task: Task, shape: Shape, vectors: Vectors, padded: int) -> str:
 """
     unroll = LONGEST_UNROLLED if shape.splits > 1 else min(max(problem.k // stride, 1), LONGEST_UNROLLED)
     end = str(problem.k) if shape.splits == 1 else "end"
-    tail = f"    if (k < {end}) NAME_round<ALIGNED>({ARGUMENTS}, k);\n" if rest else ""
+    tail = f"    NAME_round<ALIGNED>({ARGUMENTS}, k, k < {end});\n" if rest else ""
     parameters = f"""\
     const {element(task.left)}* __restrict__ left, const {element(task.right)}* __restrict__ right,
-    {sums} (&sums)[{padded}], const {index} (&rows)[{shape.rows}], const {index} (&columns)[{shape.columns}], {index} k
+    {sums} (&sums)[{padded}], const {index} (&rows)[{shape.rows}], const {index} (&columns)[{shape.columns}], {index} k,
+    bool inside
 """
     return f"""\
 template <int DEEP, int VECTOR>
@@ -189,10 +191,11 @@ template <bool ALIGNED>
 static __device__ __forceinline__ void NAME_round(
 {parameters}) {{
     if (ALIGNED) {{
-        NAME_add<{shape.deep}, {shape.vector}>({ARGUMENTS}, k);
+        NAME_add<{shape.deep}, {shape.vector}>({ARGUMENTS}, k, inside);
     }} else {{
         #pragma unroll 1
-        for (int deep = 0; deep < {shape.deep}; ++deep) NAME_add<1, 1>({ARGUMENTS}, k + deep);
+        for (int deep = 0; deep < {shape.deep}; ++deep)
+            NAME_add<1, 1>({ARGUMENTS}, k + deep, inside);
     }}
 }}
 template <bool ALIGNED>
@@ -214,7 +217,8 @@ static __device__ __forceinline__ void NAME_sum(
     }}
 {bounds}    const int whole = {whole};
     #pragma unroll(ALIGNED ? {unroll} : 1)
-    for (int round = 0; round < whole; ++round, k += {stride}) NAME_round<ALIGNED>({ARGUMENTS}, k);
+    for (int round = 0; round < whole; ++round, k += {stride})
+        NAME_round<ALIGNED>({ARGUMENTS}, k, true);
 {tail}}}
 """
 
@@ -231,7 +235,7 @@ def _reading_right(task: Task, shape: Shape, vectors: Vectors) -> str:
         return f"""\
     #pragma unroll
     for (int column = 0; column < {shape.columns}; ++column) {{
-        const auto pack = {packed("right", "k + columns[column]", task.right, "DEEP")};
+        const auto pack = {_inside("right", "k + columns[column]", task.right, "DEEP")};
         #pragma unroll
         for (int number = 0; number < DEEP; ++number) y[number][column] = {value};
     }}
@@ -242,7 +246,7 @@ def _reading_right(task: Task, shape: Shape, vectors: Vectors) -> str:
     for (int deep = 0; deep < DEEP; ++deep)
         #pragma unroll
         for (int column = 0; column < {shape.columns}; column += VECTOR) {{
-            const auto pack = {packed("right", place, task.right, "VECTOR")};
+            const auto pack = {_inside("right", place, task.right, "VECTOR")};
             #pragma unroll
             for (int number = 0; number < VECTOR; ++number) y[deep][column + number] = {value};
         }}
@@ -250,19 +254,30 @@ def _reading_right(task: Task, shape: Shape, vectors: Vectors) -> str:
 
 
 def _reading_left(task: Task, shape: Shape, vectors: Vectors) -> str:
-    single = f"left[rows[row] + {times('(k + deep)', task.problem.left.columns)}]"
-    pack = ""
     if vectors.left:
-        single = "pack.at[deep]"
-        pack = f"        const auto pack = {packed('left', 'rows[row] + k', task.left, 'DEEP')};\n"
-    return f"""\
+        return f"""\
     #pragma unroll
     for (int row = 0; row < {shape.rows}; ++row) {{
-{pack}\
+        const auto pack = {_inside("left", "rows[row] + k", task.left, "DEEP")};
         #pragma unroll
-        for (int deep = 0; deep < DEEP; ++deep) x[row][deep] = {widened(task.left, single, task.sums)};
+        for (int deep = 0; deep < DEEP; ++deep) x[row][deep] = {widened(task.left, "pack.at[deep]", task.sums)};
     }}
 """
+    place = f"rows[row] + {times('(k + deep)', task.problem.left.columns)}"
+    return f"""\
+    #pragma unroll
+    for (int row = 0; row < {shape.rows}; ++row)
+        #pragma unroll
+        for (int deep = 0; deep < DEEP; ++deep) {{
+            const auto pack = {_inside("left", place, task.left, "1")};
+            x[row][deep] = {widened(task.left, "pack.at[0]", task.sums)};
+        }}
+"""
+
+
+def _inside(name: str, place: str, dtype: str, width: str) -> str:
+    """Return neighbours, or zeros behind the end of k: so there is no branch, and all loads can be under way."""
+    return f"inside ? {packed(name, place, dtype, width)} : {pack(dtype, width)}{{}}"
 
 
 def _ending(task: Task, shape: Shape, goal: Goal, folding: Folding) -> str:

@@ -26,6 +26,8 @@ def suits_library(task: Task, target: Target) -> bool:
     problem = task.problem
     if task.sums not in FLOATS or task.left != task.right or not is_possible(task):
         return False
+    if task.left == "bfloat16" and target.capability < 80:
+        return False
     tensor_cores = task.left in HALVES or (task.left == "float32" and target.allow_tf32)
     factor = 8.0 if tensor_cores else 1.0
     if min(problem.m, problem.n, problem.k) * (2 if tensor_cores else 1) < LEAST_SIZE:
@@ -69,7 +71,7 @@ def _stack_step(matrix: Matrix, sizes: tuple[int, ...]) -> int | None:
         elif stride != step * length:
             return None
         length *= size
-    return found
+    return found if found >= 0 else None
 
 
 def library_product(task: Task, target: Target, direct: bool) -> tuple[LibraryCall, list[int]]:
@@ -96,7 +98,8 @@ def library_product(task: Task, target: Target, direct: bool) -> tuple[LibraryCa
     )  # fmt: skip
 
     def run(device: Any, left: int, right: int, goal: int) -> None:
-        handle_of(device).multiply(gemm, right, left, goal)
+        with device.active():
+            handle_of(device).multiply(gemm, right, left, goal)
 
     elements = prod(problem.stack) * (problem.m * problem.k + problem.k * problem.n + problem.m * problem.n)
     call = LibraryCall("cublasGemmEx", run, True, problem.flops, elements * BYTES[task.left])

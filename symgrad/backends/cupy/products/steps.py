@@ -136,7 +136,6 @@ def step_kernel(
         at = at < {problem.m} ? at : {problem.m - 1};
         left_rows[number / {block.rows}][number % {block.rows}] = {widened(task.left, f"left[{place}]", task.sums)};
     }}
-    __syncthreads();
     {sums} sums[{folding.padded if folding else 1}] = {{}};
     if ({aligned_test([(name, block.vector) for name in ("right", "old", "output")])})
         NAME_rows<{block.vector}>({arguments});
@@ -179,6 +178,7 @@ def _helpers(task: Task, readers: Readers, block: Block, each: int, folding: Fol
                 #pragma unroll
                 for (int j = 0; j < WIDTH; ++j) sums[i * {each} + {each - 1}] += before[i][j] * before[i][j];
 """ if readers.squares is not None else ""  # fmt: skip
+    rounds = -(-problem.n // (block.threads * vector))
     last = f"(row + i < {problem.m} ? row + i : {problem.m - 1})"
     return f"""\
 template <int WIDTH>
@@ -187,9 +187,13 @@ static __device__ __forceinline__ void NAME_rows(
     const {element(old)}* old, {element(task.output)}* output, {sums} (&sums)[{folding.padded if folding else 1}],
     {index} row, {sums} by, {sums} keep
 ) {{
-    for ({index} first = threadIdx.x * {vector}; first < {problem.n}; first += {block.threads * vector}) {{
+    #pragma unroll 1
+    for (int round = 0; round < {rounds}; ++round) {{
+        const {index} first = (round * {block.threads} + (int)threadIdx.x) * {vector};
         #pragma unroll 1
-        for ({index} column = first; column < first + {vector}; column += WIDTH) {{
+        for (int late = 0; late < {vector}; late += WIDTH) {{
+            // Threads behind the last column read the first one, for nothing.
+            const {index} column = first < {problem.n} ? first + late : 0;
             {sums} of_right[{batch}][WIDTH], before[{rows}][WIDTH];
             #pragma unroll
             for (int i = 0; i < {rows}; ++i) {{
@@ -200,6 +204,8 @@ static __device__ __forceinline__ void NAME_rows(
             for (int number = 0; number < {batch}; ++number) {{
 {read("right", task.right, f"{times('number', problem.right.rows)} + column", "of_right[number][j]")}\
             }}
+            if (round == 0 && late == 0) __syncthreads();  // only now what comes from left is needed
+            if (first >= {problem.n}) continue;
             #pragma unroll
             for (int i = 0; i < {rows}; ++i) {{
                 {sums} total[WIDTH] = {{}};
