@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.gpu_parts.children import Ending, end_group, environment, run_child
+from benchmarks.gpu_parts.children import ROOT, Ending, end_group, environment, run_child
 from benchmarks.gpu_parts.parts import LEAST_SECONDS, PARTS, TOTAL_SECONDS, Part
 from benchmarks.gpu_parts.results import FAILED, STATUS_WORDS, Facts, read_json, write_json
 from benchmarks.gpu_parts.tables import markdown
@@ -107,15 +107,16 @@ def prepared(options: argparse.Namespace) -> Iterator[None]:
     if options.dry_run or PARTS["peers"] not in options.parts or len(options.parts) == 1:
         yield
         return
-    command = [sys.executable, "-m", "benchmarks.gpu_parts.prepare", *options.only]
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
-        env=environment(), cwd=Path(__file__).resolve().parent.parent, start_new_session=True,
-    )  # fmt: skip
-    try:
-        yield
-    finally:
-        end_group(process)
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "benchmarks.gpu_parts.prepare", folder, *options.only]
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
+            env=environment(), cwd=ROOT, start_new_session=True,
+        )  # fmt: skip
+        try:
+            yield
+        finally:
+            end_group(process)
 
 
 def run_parts(parts: Sequence[Part], options: argparse.Namespace, document: Facts) -> None:

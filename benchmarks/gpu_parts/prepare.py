@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,16 +31,15 @@ def prepare(peer: str, names: Sequence[str], folder: Path) -> None:
         worker.close()
 
 
-def main(only: Sequence[str]) -> None:
-    """Prepare all peers at the same time."""
+def main(folder: Path, only: Sequence[str]) -> None:
+    """Prepare all peers at the same time; the folder gets the images."""
     names = [name for name in workloads(tiny=False) if not only or name in only]
+    write_images(folder, tiny=False)
     tasks = [(peer, names[k::count]) for peer, count in SLOW_TO_COMPILE.items() for k in range(count)]
-    with tempfile.TemporaryDirectory() as text, ThreadPoolExecutor(len(tasks)) as pool:
-        folder = Path(text)
-        write_images(folder, tiny=False)
+    with ThreadPoolExecutor(len(tasks)) as pool:
         for task in tasks:
             pool.submit(prepare, *task, folder)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -139,6 +139,21 @@ def test_the_array_inside_can_be_had_or_copied(gpu: Any) -> None:
     np.testing.assert_array_equal(taken.get_value(), SOME + 2)
 
 
+def test_what_the_caller_does_with_a_lent_array_is_waited_for(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    w = symgrad.shared(SOME)
+    device, waits = find_device("cuda0"), []
+    monkeypatch.setattr(device, "await_callers", lambda: waits.append(True))
+    i = T.fscalar("i")
+    f = symgrad.function([i], w * i)
+    for _ in range(4):
+        f(np.float32(2))
+    assert not waits  # who has no array of symgrad's can't change one
+    w.get_value(borrow=True, return_internal_type=True)
+    for number in range(4):
+        f(np.float32(2))
+        assert len(waits) == number + 1
+
+
 def test_files_hold_numpy_arrays(gpu: Any) -> None:
     w = symgrad.shared(SOME, "w")
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):

@@ -1,4 +1,4 @@
-"""CUDA programs on the stand-in for CuPy: when they transfer, capture and replay, and that a failed call changes nothing."""
+"""CUDA programs on the stand-in for CuPy: transfers, captures, replays; and a call that fails changes nothing."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_an_index_out_of_range_names_the_line_and_changes_nothing(gpu: Any) -> N
     for k in range(3):
         step(k)
     before = weights.get_value()
-    with pytest.raises(SymgradError, match="test_programs.py"):
+    with pytest.raises(SymgradError, match=r"test_programs\.py"):
         step(4)
     np.testing.assert_array_equal(weights.get_value(), before)
     assert np.isfinite(step(1))
@@ -108,7 +108,7 @@ def test_many_steps_go_to_the_device_at_once(gpu: Any) -> None:
 
 def test_a_step_that_fails_among_many_keeps_those_before_it(gpu: Any) -> None:
     step, weights, _ = minibatches()
-    with pytest.raises(SymgradError, match="test_programs.py"):
+    with pytest.raises(SymgradError, match=r"test_programs\.py"):
         step.repeat(np.array([0, 1, 2, 3, 2, 4, 1, 0]))
     other, expected, _ = minibatches()
     for k in (0, 1, 2, 3, 2):

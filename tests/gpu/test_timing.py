@@ -64,7 +64,7 @@ def test_a_profile_changes_no_result_and_graphs_come_back(gpu: Any) -> None:
 
 
 def test_while_it_is_profiled_nothing_is_a_graph(gpu: Any) -> None:
-    step, w = training()
+    step, _ = training()
     for k in range(3):
         step(k)
     before = gpu.graph_launches

@@ -102,7 +102,8 @@ def kernel_text(name: str, parameters: Sequence[tuple[str, str]], body: str, thr
 
     Examples
     --------
-    >>> print(kernel_text("twice", [("const f32*", "x"), ("f32*", "y")], "    y[threadIdx.x] = 2 * x[threadIdx.x];", 32))
+    >>> body = "    y[threadIdx.x] = 2 * x[threadIdx.x];"
+    >>> print(kernel_text("twice", [("const f32*", "x"), ("f32*", "y")], body, 32))
     extern "C" __global__ void __launch_bounds__(32) twice(const f32* x, f32* y, i32* status) {
         GUARD
         y[threadIdx.x] = 2 * x[threadIdx.x];

@@ -131,6 +131,7 @@ class CudaProgram:
         """Run a call whose arguments are in their places; return its results, or `MISS` if it failed."""
         loaded = self._loaded
         assert loaded is not None
+        self.device.meet()
         try:
             loaded.staging.send_places()
             self._graph.launch()

@@ -1,4 +1,4 @@
-"""Views whose start only the call knows: a kernel of one thread computes it, on the device, and looks whether it fits."""
+"""Views whose start only the call knows: a kernel of one thread computes it, and looks whether the view fits."""
 
 from __future__ import annotations
 

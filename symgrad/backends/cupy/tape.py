@@ -27,7 +27,6 @@ from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.plan import Action, Change, Home, Plan
 from symgrad.lowering.steps import Bound, Step
 
-
 MOST_APART = 1 << 26
 """Up to so many bytes, the temporaries of each step have memory of their own."""
 
