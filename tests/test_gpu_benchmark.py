@@ -167,14 +167,18 @@ def test_facts_are_in_the_file_at_once(tmp_path: Path) -> None:
     assert read_json(path) == {"one": 3, "two": [2]}
 
 
-def test_outcomes_of_tests_survive_the_end_of_time(tmp_path: Path) -> None:
-    lines = ["import time, pytest", "@pytest.mark.parametrize('n', range(40))", "def test(n):"]
+@pytest.mark.parametrize("processes", [0, 2])
+def test_outcomes_of_tests_survive_the_end_of_time(tmp_path: Path, processes: int) -> None:
+    if processes:
+        pytest.importorskip("xdist")
+    lines = ["import time, pytest", "@pytest.mark.parametrize('n', range(100))", "def test(n):"]
     (tmp_path / "test_some.py").write_text("\n".join([*lines, "    time.sleep(0.05)", "    assert n != 2"]))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "benchmarks.gpu_parts.outcomes", str(tmp_path)]
+    command = [sys.executable, "-m", "pytest", "-q", *(["-n", str(processes)] if processes else []), str(tmp_path)]
     command += ["--rootdir", str(tmp_path), "-c", os.devnull, "--outcomes", str(tmp_path / "found")]
-    ending = children.run_child([*command, "--seconds-left", "0.5"], 60)
+    environment = {**children.environment(), "PYTEST_PLUGINS": "benchmarks.gpu_parts.outcomes"}
+    ending = children.run_child([*command, "--seconds-left", "1.5" if processes else "0.5"], 60, environment)
     found = read_outcomes(tmp_path / "found")
-    assert ending.status != 0 and found["failed"] == 1 and 3 < found["passed"] < 30
+    assert ending.status == 2 and found["failed"] == 1 and 2 < found["passed"] < 90, ending.printed
     ((name, reason),) = found["failures"].items()
     assert name.endswith("test[2]") and "assert 2 != 2" in reason
 

@@ -8,7 +8,6 @@ import sys
 from itertools import pairwise
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,13 +16,17 @@ from network3 import ConvPoolLayer, FullyConnectedLayer, Network, ReLU, SoftmaxL
 
 import symgrad
 import symgrad.tensor as T
+from symgrad.backends.native.llvm.host import host
 from symgrad.checkpoint import load_checkpoint, save_checkpoint
 from symgrad.control import ifelse, scan
-from symgrad.errors import CallError, DTypeError, RangeError
+from symgrad.errors import CallError, DTypeError, RangeError, SymgradError
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import InferenceError, Operand, registry
 from symgrad.graph.types import TensorType
 from symgrad.kernels.grammar import Library
+from symgrad.kernels.ir.builder import KernelBuilder, cast, print_kernel
+from symgrad.kernels.ir.interpreter import interpret
+from symgrad.kernels.ir.verifier import KernelMistake
 from symgrad.lowering import lower
 from symgrad.lowering.half_operands import PRODUCTS, with_half_operands
 from symgrad.rewriting.engine import all_rule_names, rewrite
@@ -123,7 +126,8 @@ def test_checkpoints_keep_them(tmp_path: Any) -> None:
     for half, array in arrays.items():
         assert found[half].dtype == array.dtype
         np.testing.assert_array_equal(found[half].view("uint16"), np.ascontiguousarray(array).view("uint16"))
-    fresh = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.safetensors")], capture_output=True, text=True)
+    command = [sys.executable, "-c", code, str(tmp_path / "a.safetensors")]
+    fresh = subprocess.run(command, capture_output=True, text=True)
     assert float(fresh.stdout) == pytest.approx(float(arrays["bfloat16"].astype("float32").sum()), abs=1e-4)
 
 
@@ -188,6 +192,13 @@ def functions_of(x: Any, y: Any, half: str) -> list[Any]:
     ]  # fmt: skip
 
 
+def test_processors_without_conversions_of_float16_leave_them_to_numpy() -> None:
+    x = T.TensorType("float16", (5,))("x")
+    with symgrad.config.change_flags(cpu_features="sse2" if host().architecture == "x86_64" else "auto"):
+        np.testing.assert_array_equal(run("native", [x], T.cast(x, "float32") / 4, np.arange(5, dtype="float16")),
+                                      np.arange(5) / 4)  # fmt: skip
+
+
 @each_half
 @settings(max_examples=6)
 @given(rows=st.integers(1, 5), columns=st.integers(1, 40), seed=st.integers(0, 99), which=st.integers(0, 18))
@@ -214,6 +225,32 @@ def test_casts_are_numpys_for_all_bits(half: str) -> None:
         with np.errstate(all="ignore"):
             wanted = numbers.astype(half)
         assert np.array_equal(bits(run("native", [y], T.cast(y, half), numbers)), bits(wanted))
+
+
+@each_half
+def test_kernels_only_store_them(half: str) -> None:
+    builder = KernelBuilder("twice")
+    x, y = builder.input("x", half, (4,)), builder.output("y", half, (4,))
+    with builder.vector(4) as loop:
+        y[loop.index] = cast(cast(x[loop.index], "float32") * 3, half)
+    kernel = builder.kernel()
+    assert f"{half}(float32(x[i]) * 3.0f)" in print_kernel(kernel)
+    given, result = np.array([0.1, 1, 300, -7], half), np.zeros(4, half)
+    assert interpret(kernel, [given, result], {}) == 0
+    np.testing.assert_array_equal(result, (given.astype("float32") * 3).astype(half))
+    with builder.vector(4) as loop:
+        y[loop.index] = x[loop.index] + x[loop.index]
+    with pytest.raises(KernelMistake, match="kernels compute nothing in floats of 16 bits"):
+        builder.kernel()
+
+
+@each_half
+def test_debugging_modes_look_at_them(half: str) -> None:
+    x = T.TensorType(half, (2, 3))("x")
+    f = symgrad.function([x], [T.log(x), T.dot(x, x.T)], mode="DebugMode")
+    assert [value.dtype.name for value in f(np.ones((2, 3), half))] == [half, half]
+    with pytest.raises(SymgradError, match="nan"):
+        symgrad.function([x], T.log(x), mode="NanGuard")(-np.ones((2, 3), half))
 
 
 # ---- mixed precision ------------------------------------------------------------------------------------------------
@@ -380,6 +417,3 @@ def test_bad_arguments() -> None:
             symgrad.LossScale(**arguments)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="without gradients"):
         symgrad.LossScale().updates([])
-
-
-assert ml_dtypes.bfloat16  # bfloat16 is tested, not skipped

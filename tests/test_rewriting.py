@@ -69,7 +69,7 @@ def dimshuffles():
 def gradient_only():
     x = T.dvector("x")
     same = T.grad_clip(T.grad_scale(T.zero_grad(T.disconnected_grad(T.undefined_grad(x))), 2), -1, 1)
-    same = T.transfer(WithInputs()(same, x[0]), "cpu")
+    same = T.transfer(WithInputs()(same, x[0]), "cuda0")
     names = ["grad_clip", "grad_scale", "zero_grad", "disconnected_grad", "undefined_grad", "with_inputs", "transfer"]
     return [x], [floats(3)], same * 3, dict.fromkeys(names, 0)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import inspect
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import symgrad.backends.cupy.device as device_module
 from benchmarks.gpu_parts.children import VARIABLE
 from symgrad.backends.cupy.calls import LibraryCall, Temporary
 from symgrad.backends.cupy.device import Device, find_device
@@ -29,6 +31,7 @@ from symgrad.backends.cupy.prelude import PRELUDE
 stand_in: Any = importlib.import_module("gpu.shim.kernels")
 POISON: dict[str, int] = importlib.import_module("gpu.shim.launches").POISON
 GUARD_BYTES = 512
+OF_OTHER_DEVICES = ("cuda1", "cuda2", "memory_limit")
 
 Found = Sequence[tuple[Any, Sequence[int | Temporary]]]
 
@@ -160,8 +163,10 @@ def _bytes_of(array: np.ndarray, span: tuple[int, int]) -> np.ndarray:
 class RealDevices:
     """What tests get in place of the stand-in's record: nothing is recorded here."""
 
+    texts = ()
+
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith(("__", "hypothesis_")):
             raise AttributeError(name)
         pytest.skip(f"only the stand-in for a device knows {name}")
 
@@ -174,7 +179,19 @@ def real_devices(**settings: Any) -> Iterator[RealDevices]:
     """Leave everything to the real CuPy."""
     if settings:
         pytest.skip("only the stand-in for a device can have other properties")
+    device_module._devices.clear()
     yield RealDevices()
+    device_module._devices.clear()  # what a test has changed of one ends with it
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests that need two devices, or a device with less memory: they say so in their own text."""
+    if os.environ.get(VARIABLE) != "real":
+        return
+    for item in items:
+        function = getattr(item, "function", None)
+        if function is not None and any(word in inspect.getsource(function) for word in OF_OTHER_DEVICES):
+            item.add_marker(pytest.mark.skip(reason="only the stand-in has two devices, or less memory"))
 
 
 def replace_stand_in() -> None:

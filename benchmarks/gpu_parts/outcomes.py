@@ -48,7 +48,9 @@ class Outcomes:
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
         if self._deadline.left < 0 and self._session is not None:
-            self._session.shouldstop = "the time is up"
+            several = self._session.config.pluginmanager.getplugin("dsession")  # of pytest-xdist
+            for session in filter(None, (self._session, several)):
+                session.shouldstop = "the time is up"
 
 
 def read_outcomes(path: Path) -> Facts:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import KernelDifferenceError, NonFiniteError, OperandDescription, render
+from symgrad.graph.dtypes import BFLOAT16
+from symgrad.graph.dtypes import kind_of as letter_of
 from symgrad.graph.op import Operand, describe_operands
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Evaluate, Map
@@ -24,7 +26,9 @@ Array = np.ndarray[Any, Any]
 Run = Callable[..., Sequence[Array]]
 Check = Callable[[Step, Sequence[Array], Run], Sequence[Array]]
 
-TOLERANCES = {"float16": 2e-2, "float32": 2e-5, "float64": 1e-10, "complex64": 2e-5, "complex128": 1e-10}
+TOLERANCES = {
+    "bfloat16": 6e-2, "float16": 2e-2, "float32": 2e-5, "float64": 1e-10, "complex64": 2e-5, "complex128": 1e-10,
+}  # fmt: skip
 """How far a kernel may be off, in parts of each element and of the largest: kernels add in another order than NumPy."""
 
 TRIALS = 8
@@ -57,7 +61,7 @@ def compared_with_its_meaning(step: Step, operands: Sequence[Array], run: Run) -
     if refusal is not None:
         raise _differs(step, before, f"gave a result, where {step.name} says: {refusal}", found)
     for position, (operand, kept) in enumerate(zip(operands, before, strict=True)):
-        if not np.array_equal(operand, kept, equal_nan=operand.dtype.kind in "fc"):
+        if not np.array_equal(operand, kept, equal_nan=letter_of(operand.dtype) in "fc"):
             raise _differs(step, before, f"changed its operand {position}", [operand], [kept])
     for value, wanted in zip(found, expected, strict=True):
         what = _difference(step, before, value, wanted, expected)
@@ -90,7 +94,7 @@ def _difference(
 
 def _distance(found: Array, wanted: Array) -> Array:
     """Return how far each element is off: infinitely, where only one of two is nan, or both are unlike infinities."""
-    if wanted.dtype.kind not in "fc":
+    if letter_of(wanted.dtype) not in "fc":
         distance = np.abs(found.astype("float64") - wanted.astype("float64"))
         return np.where(found == wanted, 0.0, np.maximum(distance, 1.0))
     same = (found == wanted) | (np.isnan(found) & np.isnan(wanted))
@@ -120,16 +124,17 @@ def _rounding(step: Step, operands: Sequence[Array], index: int, wanted: Array) 
             return 0.0
         distance = _distance(value, wanted)
         moves = np.maximum(moves, np.where(np.isfinite(distance), distance, 0.0))
-    return moves.max(initial=0.0) if wanted.dtype.kind in "fc" else moves
+    return moves.max(initial=0.0) if letter_of(wanted.dtype) in "fc" else moves
 
 
 def _moved(operand: Array, generator: np.random.Generator) -> Array:
     """Return an array whose elements are moved by up to two units in the last place."""
     operand = np.asarray(operand)
-    if operand.dtype.kind not in "fc":
+    if letter_of(operand.dtype) not in "fc":
         return operand
     units = generator.integers(-2, 3, operand.shape)
-    return np.asarray((operand * (1 + np.finfo(operand.dtype).eps * units)).astype(operand.dtype))
+    step = 2.0**-7 if operand.dtype.name == BFLOAT16 else np.finfo(operand.dtype).eps
+    return np.asarray((operand * (1 + step * units)).astype(operand.dtype))
 
 
 class FusedMeaning:
@@ -188,8 +193,8 @@ def kept_finite(step: Step, operands: Sequence[Array], run: Run) -> Sequence[Arr
     found = run(*operands)
     given, results = [list(map(_elements, values)) for values in (operands, found)]
     for word, test in (("nan", np.isnan), ("inf", np.isinf)):
-        made = [value for value in results if value.dtype.kind in "fc" and test(value).any()]
-        if made and not any(value.dtype.kind in "fc" and test(value).any() for value in given):
+        made = [value for value in results if letter_of(value.dtype) in "fc" and test(value).any()]
+        if made and not any(letter_of(value.dtype) in "fc" and test(value).any() for value in given):
             raise _not_finite(step, given, word, made[0], test(made[0]))
     return found
 
@@ -251,17 +256,17 @@ def excerpt(array: Array) -> str:
     flat = array.reshape(-1)
     text = ", ".join(_number(value) for value in flat[:SHOWN]) + (", ..." if flat.size > SHOWN else "")
     notes = []
-    if flat.size > SHOWN and array.dtype.kind in "iuf":
+    if flat.size > SHOWN and letter_of(array.dtype) in "iuf":
         finite = flat[np.isfinite(flat)]
         notes += [f"from {_number(finite.min())} to {_number(finite.max())}"] if finite.size else []
-    if array.dtype.kind in "fc":
+    if letter_of(array.dtype) in "fc":
         counts = ((int(np.isnan(flat).sum()), "nan"), (int(np.isinf(flat).sum()), "inf"))
         notes += [f"{count} {word}" for count, word in counts if count]
     return (text or "empty") + (f" ({', '.join(notes)})" if notes else "")
 
 
 def _number(value: Any) -> str:
-    return f"{value:.6g}" if value.dtype.kind in "fc" else str(value)
+    return f"{value:.6g}" if letter_of(value.dtype) in "fc" else str(value)
 
 
 CHECKS: dict[str, Check] = {"DebugMode": compared_with_its_meaning, "NanGuard": kept_finite}

@@ -145,11 +145,12 @@ def overwritten(draw: Any) -> Maker:
 
 @st.composite
 def running(draw: Any) -> Maker:
-    """Running sums along an axis."""
+    """Running sums along an axis; the steps may overlap, so that each must wait for the one before."""
     maker = Maker(draw, "running")
     b = maker.builder
     outer, size, inner = draw(FEW), draw(FEW), [draw(FEW), draw(MANY)][draw(st.integers(0, 1)) :]
     width = int(np.prod(inner))
+    hop = draw(st.sampled_from((width, width, width, 1, max(width - 1, 1))))
     x, y = buffers_of(maker, [(outer * size * width,)], [(outer * size * width,)])
 
     def across(write: Callable[[Term], None], base: Any) -> None:
@@ -169,9 +170,10 @@ def running(draw: Any) -> Maker:
         across(begin, base)
         with b.serial(size - 1) as step:
             def go_on(place: Term) -> None:
-                y[place + width] = y[place] + x[place + width]
+                last = b.cast(step.index, "float32") if hop < width else y[place]
+                y[place + hop] = last + x[place + hop]
 
-            across(go_on, base + step.index * width)
+            across(go_on, base + step.index * hop)
     return maker
 
 

@@ -233,6 +233,15 @@ def test_a_transferred_output_never_sees_the_host(gpu: Any, size: int) -> None:
     np.testing.assert_array_equal(on_host(second), np.full(size, 4))
 
 
+def test_copies_of_a_function_return_outputs_where_it_does(gpu: Any) -> None:
+    w = symgrad.shared(SOME)
+    f = symgrad.function([], [(w * 2).transfer("cuda1"), w])
+    for other in (f.copy(), f.copy(swap={w: symgrad.shared(SOME)}), pickle.loads(pickle.dumps(f))):
+        there, here = other()
+        assert is_on(there, 1) and type(here) is np.ndarray
+        np.testing.assert_array_equal(on_host(there), SOME * 2)
+
+
 def test_a_device_array_is_an_argument(gpu: Any) -> None:
     x = T.fmatrix("x")
     f = symgrad.function([x], (x * 2).transfer("cuda0"))
@@ -304,6 +313,17 @@ def test_a_device_that_is_not_there(gpu: Any) -> None:
     x = T.fmatrix("x")
     with pytest.raises(DeviceError, match="there is no cuda5"):
         symgrad.function([x], (x * 2).transfer("cuda5"))
+
+
+def test_a_forked_process_says_why_it_has_no_devices(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from symgrad.backends.cupy import device, doctor
+
+    w = symgrad.shared(SOME)
+    monkeypatch.setattr(doctor, "_forked", [])
+    find_device("cuda0").synchronize()
+    device._forget_devices()  # what happens in the child
+    with pytest.raises(DeviceError, match=r"forked from one that uses CUDA[^$]*spawn"):
+        w.get_value()
 
 
 def test_symgrad_alone_imports_nothing_of_it() -> None:

@@ -223,6 +223,19 @@ def test_neighbours_are_read_together_whatever_their_alignment(dtype: str, count
         np.testing.assert_array_equal(y[:count], (memory[start : start + count] + np.array(1, dtype)).astype(dtype))
 
 
+def test_nothing_is_read_behind_the_last_element() -> None:
+    b = KernelBuilder("every_second")
+    n = b.size("n")
+    x, y = b.input("x", "float32", (n,), (2,)), b.output("y", "float32", (n,))
+    with b.vector(n) as i:
+        y[i.index] = x[i.index] * 2
+    kernel = emit_kernel(b.kernel(), {"n": 4001}, Target(multiprocessors=1))
+    assert "store_pack" in kernel.text
+    memory, found = np.arange(8001, dtype="float32"), np.zeros(4001, "float32")
+    assert check_kernel(kernel, [memory, found], [4001]) == 0
+    np.testing.assert_array_equal(found, 2 * memory[::2])
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_buffer_may_begin_where_the_device_says(packed: bool) -> None:
     n = 30_000 if packed else 100

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import re
 import sys
 from collections.abc import Iterator
 from types import ModuleType, SimpleNamespace
@@ -14,8 +13,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from symgrad.backends.cupy.calls import StoppedError
 from symgrad.backends.cupy.meanings import MEANINGS, array_call
-from symgrad.errors import LinearAlgebraError, SymgradError
+from symgrad.errors import SymgradError
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Op, Sample
 from symgrad.graph.types import TensorType
@@ -107,8 +107,8 @@ def test_what_cupy_computes_is_what_the_op_means(cupy: ModuleType, op: Op, sampl
         return
     try:
         wanted = op.evaluate(*sample.arguments)
-    except Exception as error:
-        with pytest.raises(type(error), match=re.escape(str(error))):
+    except (SymgradError, ValueError):
+        with pytest.raises(StoppedError):
             call.run(cupy, *sample.arguments)
         return
     found = call.run(cupy, *sample.arguments)
@@ -122,22 +122,22 @@ def test_what_cupy_computes_is_what_the_op_means(cupy: ModuleType, op: Op, sampl
 NOT_IN_CUPY = [Cholesky("nan"), *[MatrixFunction(function) for function in ("logm", "sqrtm", "cosm", "sinm")]]
 
 
-def test_a_matrix_that_has_no_factor_is_explained_by_the_op(cupy: ModuleType) -> None:
+def test_a_matrix_that_has_no_factor_stops_the_call(cupy: ModuleType) -> None:
     x = np.array([[1.0, 2.0], [2.0, 1.0]])
     call = array_call(kernel_of(Cholesky(), [x]), ["float64"] * 2, 1)
     assert call is not None
     raised.clear()
-    with pytest.raises(LinearAlgebraError, match="positive definite"):
+    with pytest.raises(StoppedError):
         call.run(cupy, x)
     assert raised == ["raise"]
     assert array_call(kernel_of(Cholesky("nan"), [x]), ["float64"] * 2, 1) is None
 
 
-def test_a_triangle_with_a_zero_on_its_diagonal_is_explained_by_the_op(cupy: ModuleType) -> None:
+def test_a_triangle_with_a_zero_on_its_diagonal_stops_the_call(cupy: ModuleType) -> None:
     a, b = np.array([[1.0, 0.0], [2.0, 0.0]]), np.ones((2, 1))
     call = array_call(kernel_of(SolveTriangular(True), [a, b]), ["float64"] * 3, 2)
     assert call is not None
-    with pytest.raises(LinearAlgebraError):
+    with pytest.raises(StoppedError):
         call.run(cupy, a, b)
 
 

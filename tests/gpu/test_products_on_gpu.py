@@ -167,6 +167,14 @@ def test_every_way_gives_the_product(
     close_to(output, x.values @ y.values, np.abs(x.values) @ np.abs(y.values), k)
 
 
+@pytest.mark.parametrize("dtypes", [("float16", "float32"), ("float32", "bfloat16"), ("bfloat16", "float16")])
+def test_product_of_different_floats(dtypes: tuple[str, str]) -> None:
+    for m, k, n in ((10, 96, 64), (40, 32, 72)):
+        x, y, output = spread((m, k), dtypes[0], 1), spread((k, n), dtypes[1], 2), output_of((m, n), "float32")
+        run("dot", [x, y], [output])
+        close_to(output, x.values @ y.values, abs(x.values) @ abs(y.values), k)
+
+
 def close_to(output: Buffer, exact: np.ndarray, sizes: np.ndarray, terms: int) -> None:
     """Fail if a result is further from the exact one than its sums and its own rounding explain."""
     summed = 2.0**-52 if output.dtype == "float64" else 2.0**-23
@@ -486,16 +494,18 @@ def layouts_of(shapes: Sequence[tuple[int, ...]], turned: str, dtype: str) -> li
 @pytest.mark.parametrize("case", NETWORKS)
 def test_kernels_compile_for_all_devices(case: str) -> None:
     name, shapes, turned = NETWORKS[case]
+    sizes = np.matmul(*[np.empty(shape, "u1") for shape in shapes]).shape
+    texts = {}
     for dtype in ("float32", "bfloat16"):
-        operands = layouts_of(shapes, turned, dtype)
-        sizes = np.matmul(*[np.empty(shape, "u1") for shape in shapes]).shape
-        outputs = [Layout.contiguous(dtype, sizes)]
-        texts = [work.text for work, _ in product_calls(name, {}, operands, outputs, Target(), False) or ()]
-        check_compiles(PRELUDE + "".join(texts))
+        operands, outputs = layouts_of(shapes, turned, dtype), [Layout.contiguous(dtype, sizes)]
+        found = product_calls(name, {}, operands, outputs, Target(), False)
+        assert found
+        texts.update({work.name: work.text for work, _ in found})
+    check_compiles(PRELUDE + "".join(texts.values()))
 
 
 @pytest.mark.skipif(nvrtc() is None, reason="the wheel nvidia-cuda-nvrtc isn't installed")
-@pytest.mark.parametrize(("examples", "dtype"), [(10, "float32"), (32, "float32"), (200, "float32"), (10, "float64")])
+@pytest.mark.parametrize(("examples", "dtype"), [(10, "float32"), (16, "bfloat16"), (32, "float32"), (10, "float64")])
 def test_steps_compile_for_all_devices(examples: int, dtype: str) -> None:
     rows, columns = 640, 1000
     c, number = Layout.contiguous(dtype, (rows, columns)), Layout.contiguous(dtype, ())
@@ -503,7 +513,7 @@ def test_steps_compile_for_all_devices(examples: int, dtype: str) -> None:
     outputs = [c, Layout.contiguous(dtype, (examples, rows)), Layout.contiguous(dtype, (rows,))]
     attributes = {"product": True, "squares": True}
     found = product_calls("matrix_step", attributes, [c, number, a, b, number], outputs, Target(), False)
-    assert found is not None and (len(found) == 1) == (examples <= 32)
+    assert found is not None and (len(found) == 1) == (examples <= 16)
     check_compiles(PRELUDE + "".join([work.text for work, _ in found]))
 
 

@@ -174,7 +174,7 @@ def test_operands_that_are_numbers_or_views_are_read_where_they_are(count: int, 
 @pytest.mark.skipif(nvrtc() is None, reason="the wheel nvidia-cuda-nvrtc isn't installed")
 def test_all_kernels_compile() -> None:
     texts = []
-    for dtype in ("float32", "float16", "bfloat16", "uint8"):
+    for dtype in ("float16", "uint8"):
         for count in (1, 50, 5000):
             for sets in (True, False):
                 shapes = [(30, 7), (count, 7), (count,), (30, 7)]

@@ -13,8 +13,10 @@ from scalar_kernels import apply
 from symgrad.backends.native.llvm.text import Function
 from symgrad.backends.native.mathematics.table import FUNCTIONS
 from symgrad.backends.native.scalars import ELEMENTS, emit_scalar, is_supported
+from symgrad.graph.dtypes import HALVES
 from symgrad.ops.elementwise_op import rows
 
+COMPUTED = [dtype for dtype in ELEMENTS if dtype not in HALVES]
 ROUNDING = ("floor", "ceil", "trunc", "rint", "mod", "floor_divide")
 THROUGH_NUMPY = frozenset((
     "real", "imag", "conj", "angle", "complex", "complex_from_polar", "gamma", "gammaln", "psi", "tri_gamma",
@@ -66,7 +68,7 @@ def same(found: np.ndarray, expected: np.ndarray) -> None:
 def test_a_function_equals_numpys(name: str, lanes: int) -> None:
     row = rows[name]
     covered = 0
-    for dtype in ELEMENTS:
+    for dtype in COMPUTED:
         targets, result = row.dtype_rule(*[dtype] * row.arity)
         if np.dtype(dtype).kind not in row.kinds or not is_supported(name, targets, result):
             continue
@@ -82,10 +84,10 @@ def test_a_function_equals_numpys(name: str, lanes: int) -> None:
 
 
 @pytest.mark.parametrize("lanes", [1, 8])
-@pytest.mark.parametrize("source", ELEMENTS)
+@pytest.mark.parametrize("source", COMPUTED)
 def test_a_cast_equals_astype(source: str, lanes: int) -> None:
     (values,) = operands_of(source, 1, seed=3)
-    for target in ELEMENTS:
+    for target in COMPUTED:
         kept = values
         if np.dtype(source).kind == "f" and target == "uint32":
             # Beyond int64 NumPy's own answer differs from element to element.

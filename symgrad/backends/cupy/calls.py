@@ -11,6 +11,13 @@ from symgrad.graph.variables import Variable
 from symgrad.lowering.steps import Step
 
 
+class StoppedError(Exception):
+    """A call can't go on: a kernel found something that it can't do, or a step on the host or in CuPy has no result.
+
+    The substitute backend runs the same call and explains it.
+    """
+
+
 @dataclass(eq=False)
 class Temporary:
     """Device memory that nobody outside of the calls knows.

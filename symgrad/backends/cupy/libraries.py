@@ -27,9 +27,10 @@ def load_library(name: str) -> ctypes.CDLL:
     except ImportError:
         return _open_by_name(name)
     try:
-        return ctypes.CDLL(pathfinder.load_nvidia_dynamic_lib(name).abs_path)
+        path = pathfinder.load_nvidia_dynamic_lib(name).abs_path
     except RuntimeError as error:
-        raise OSError(str(error).splitlines()[0]) from None
+        raise OSError(str(error).splitlines()[0].partition(": No such file")[0]) from None
+    return ctypes.CDLL(path) if path else _open_by_name(name)
 
 
 def _open_by_name(name: str) -> ctypes.CDLL:

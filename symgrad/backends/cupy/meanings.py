@@ -2,8 +2,8 @@
 
 Each function here does what the op's own NumPy `evaluate` does, with the same conventions, from arrays on the device.
 Where a decomposition isn't unique (signs of singular vectors and eigenvectors, Q and R) cuSOLVER may choose otherwise
-than LAPACK. What CuPy can't do, an operand without elements or a matrix that has no inverse, `evaluate` does on the
-host, which also finds the words for errors.
+than LAPACK. Of operands without elements `evaluate` on the host takes care. Where there is no result (a matrix that has
+no inverse), the call stops, and the substitute backend finds the words for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.backends.cupy.calls import ArrayCall
+from symgrad.backends.cupy.calls import ArrayCall, StoppedError
+from symgrad.errors import SymgradError
 from symgrad.kernels.grammar import Evaluate
 
 Attributes = dict[str, Any]
@@ -31,10 +32,6 @@ ORDERED = ("bool", *INTEGERS, "float16", *FLOATS)
 MEANINGS: dict[str, tuple[Meaning, tuple[str, ...]]] = {}
 
 
-class HostError(ArithmeticError):
-    """CuPy can't compute this; the op's own meaning can, or knows what to say."""
-
-
 def meaning(op: str, dtypes: tuple[str, ...]) -> Callable[[Meaning], Meaning]:
     """Enter the meaning of an op, by its module and class; it takes a first operand of these dtypes."""
 
@@ -47,20 +44,20 @@ def meaning(op: str, dtypes: tuple[str, ...]) -> Callable[[Meaning], Meaning]:
 
 @dataclass(frozen=True)
 class Run:
-    """Calls a meaning, or `evaluate` on the host where that can't be."""
+    """Calls a meaning, or `evaluate` on the host for operands without elements; an error stops the call."""
 
     function: Meaning
     attributes: Attributes
     evaluate: Callable[..., Sequence[np.ndarray]]
 
     def __call__(self, cupy: Any, *operands: Any) -> Sequence[Any]:
-        if all(operand.size for operand in operands):
-            try:
-                with importlib.import_module("cupyx").errstate(linalg="raise"):
-                    return self.function(cupy, self.attributes, *operands)
-            except (np.linalg.LinAlgError, HostError):
-                pass
-        return [cupy.asarray(found) for found in self.evaluate(*map(cupy.asnumpy, operands))]
+        try:
+            if not all(operand.size for operand in operands):
+                return [cupy.asarray(found) for found in self.evaluate(*map(cupy.asnumpy, operands))]
+            with importlib.import_module("cupyx").errstate(linalg="raise"):
+                return self.function(cupy, self.attributes, *operands)
+        except (np.linalg.LinAlgError, SymgradError):
+            raise StoppedError from None
 
 
 def array_call(kernel: Evaluate, dtypes: Sequence[str], inputs: int) -> ArrayCall | None:
@@ -105,7 +102,7 @@ def argtopk(cupy: Any, attributes: Attributes, x: Any, k: Any) -> Sequence[Any]:
     axis, count = attributes["axis"], int(k)
     size = x.shape[axis]
     if count == 0 or abs(count) > size:
-        raise HostError
+        raise StoppedError
     picked = tuple([slice(abs(count)) if place == axis else slice(None) for place in range(x.ndim)])
     if count < 0:
         return [cupy.argsort(x, axis=axis, kind="stable")[picked]]
@@ -118,7 +115,7 @@ def searchsorted(cupy: Any, attributes: Attributes, x: Any, v: Any, *sorter: Any
     """Where values belong in a sorted vector."""
     for order in sorter:
         if order.shape != x.shape or bool(((order < 0) | (order >= x.size)).any()):
-            raise HostError
+            raise StoppedError
         x = x[order.astype("int64")]
     common = np.result_type(x.dtype, v.dtype)
     return [cupy.searchsorted(x.astype(common), v.astype(common), attributes["side"])]
@@ -129,18 +126,18 @@ def searchsorted(cupy: Any, attributes: Attributes, x: Any, v: Any, *sorter: Any
 
 def _square(x: Any) -> Any:
     if x.shape[-1] != x.shape[-2]:
-        raise HostError
+        raise StoppedError
     return x
 
 
 def _equation(cupy: Any, a: Any, b: Any) -> tuple[Any, Any]:
     """Return both sides with the same leading axes; CuPy doesn't stretch them."""
     if _square(a).shape[-1] != b.shape[-2]:
-        raise HostError
+        raise StoppedError
     try:
         stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     except ValueError:
-        raise HostError from None
+        raise StoppedError from None
     sides = [cupy.broadcast_to(side, (*stack, *side.shape[-2:])) for side in (a, b)]
     return cupy.ascontiguousarray(sides[0]), cupy.ascontiguousarray(sides[1])
 
@@ -157,7 +154,7 @@ def solve_triangular(cupy: Any, attributes: Attributes, a: Any, b: Any) -> Seque
     a, b = _equation(cupy, a, b)
     lower, unit = attributes["is_lower"], attributes["unit_diagonal"]
     if not unit and bool((cupy.diagonal(a, axis1=-2, axis2=-1) == 0).any()):
-        raise HostError
+        raise StoppedError
     solve: Any = importlib.import_module("cupyx.scipy.linalg").solve_triangular
     return [solve(a, b, lower=lower, unit_diagonal=unit)]
 
@@ -268,7 +265,7 @@ def inverse_real_fourier(cupy: Any, attributes: Attributes, x: Any, size: Any) -
     """The real numbers with the given first half of a transform."""
     count = int(size)
     if count < 1 or count // 2 + 1 != x.shape[-1]:
-        raise HostError
+        raise StoppedError
     return [cupy.fft.irfft(x, count, norm=_INVERSE[attributes["scale"]])]
 
 
@@ -278,7 +275,7 @@ def inverse_real_fourier(cupy: Any, attributes: Attributes, x: Any, size: Any) -
 def _count(attributes: Attributes, size: int, window: int) -> int:
     reach = (window - 1) * attributes["dilation"] + 1
     if window < 1 or reach > size or (attributes["exact"] and (size - reach) % attributes["stride"]):
-        raise HostError
+        raise StoppedError
     return int((size - reach) // attributes["stride"] + 1)
 
 
@@ -298,7 +295,7 @@ def window_sums(cupy: Any, attributes: Attributes, y: Any, size: Any) -> Sequenc
     axis, stride = attributes["axis"], attributes["stride"]
     count, places = y.shape[axis : axis + 2]
     if count != _count(attributes, int(size), places):
-        raise HostError
+        raise StoppedError
     result = cupy.zeros((*y.shape[:axis], int(size), *y.shape[axis + 2 :]), y.dtype)
     target, source = cupy.moveaxis(result, axis, 0), cupy.moveaxis(y, (axis, axis + 1), (0, 1))
     for place in range(places):

@@ -8,17 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.backends.cupy.calls import ArrayCall, HostCall, LibraryCall
+from symgrad.backends.cupy.calls import ArrayCall, HostCall, LibraryCall, StoppedError
 from symgrad.backends.cupy.device import Device
 from symgrad.backends.cupy.kernel import CudaKernel
 from symgrad.backends.cupy.ordering import Access, arranged
 from symgrad.backends.cupy.places import Addresses
 from symgrad.backends.cupy.rounds import Branching, Rounds
 from symgrad.backends.cupy.tape import Described, Item, Piece, Tape
-
-
-class StoppedError(Exception):
-    """A kernel found something that it can't do, before a step that the host carries out."""
 
 
 class Player:
@@ -46,7 +42,7 @@ class Player:
         Raises
         ------
         StoppedError
-            If a step on the host isn't carried out because the call has failed before it.
+            If a step on the host or in CuPy has no result, or isn't carried out because the call has failed before it.
         """
         for item in tape.items:
             self._item(item, addresses)
@@ -132,7 +128,11 @@ class Player:
         self.device.read([addresses.status, *[address for address, _ in operands]], [status, *arrays])
         if status:
             raise StoppedError
-        for (address, described), found in zip(results, work.run(*arrays), strict=True):
+        try:
+            made = work.run(*arrays)
+        except Exception:  # the substitute backend runs into it again, and tells the user's line
+            raise StoppedError from None
+        for (address, described), found in zip(results, made, strict=True):
             self.device.write(address, np.asarray(found, _host_array(described).dtype))
 
     def _described(

@@ -14,12 +14,13 @@ import numpy as np
 
 from symgrad.backends.base import MISS, Program, Turn
 from symgrad.backends.cupy.blocks import Staging
+from symgrad.backends.cupy.calls import StoppedError
 from symgrad.backends.cupy.device import Device
 from symgrad.backends.cupy.entry import Entry
 from symgrad.backends.cupy.failing import crashed, no_memory
 from symgrad.backends.cupy.listing import listing, module_text
 from symgrad.backends.cupy.places import Addresses
-from symgrad.backends.cupy.playing import Player, StoppedError
+from symgrad.backends.cupy.playing import Player
 from symgrad.backends.cupy.rounds import Branching, Rounds
 from symgrad.backends.cupy.stepping import Stepping
 from symgrad.backends.cupy.tape import Tape

@@ -21,7 +21,7 @@ from symgrad.backends.cupy.prelude import TYPES
 from symgrad.backends.cupy.products import PRODUCTS, product_calls
 from symgrad.backends.cupy.randomness import random_calls
 from symgrad.backends.cupy.recurrences import recurrence_calls
-from symgrad.backends.cupy.scatter import scatter_calls
+from symgrad.backends.cupy.scatter import scatter_calls, scattered
 from symgrad.backends.layouts import Layouts, Location, contiguous
 from symgrad.backends.matrices import Layout
 from symgrad.graph.closed import ClosedGraph
@@ -29,7 +29,7 @@ from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Branch, Evaluate, Library, Loop, Map
 from symgrad.kernels.ir.functions import DTYPES
-from symgrad.lowering.fusion import grouped, kernel_ir, work_of
+from symgrad.lowering.fusion import grouped, kernel_ir, sources_of, work_of
 from symgrad.lowering.fusion.axes import UnfusableError
 from symgrad.lowering.fusion.building import supports
 from symgrad.lowering.half_operands import PRODUCTS as HALF_OPERANDS
@@ -142,10 +142,10 @@ class Selection:
     def _fused(self, step: Step, overwrites: bool) -> Sequence[Call]:
         assert isinstance(step.kernel, Fused)
         last = step.kernel.steps[-1]
-        if len(step.kernel.steps) == 1 and isinstance(last.kernel, Library) and not self.sizes.dims:
-            found = self._scattered(step, last.kernel)
-            if found is not None:
-                return found
+        if isinstance(last.kernel, Library) and not self.sizes.dims:
+            parallel = self._in_parallel(step, last.kernel, overwrites)
+            if parallel is not None:
+                return parallel
         self._check_strides(step)
         try:
             written = kernel_ir(step, self.sizes.types, self.sizes.dims, overwrites)
@@ -207,16 +207,26 @@ class Selection:
             return None
         return room(kernel.name, dict(kernel.attributes), shapes, dtypes, len(step.inputs), self.target)
 
-    def _scattered(self, step: Step, kernel: Library) -> Sequence[Call] | None:
-        """Return kernels that write at positions, in parallel, where there are some."""
-        if kernel.name not in ("write", "write_at"):
+    def _in_parallel(self, step: Step, kernel: Library, overwrites: bool) -> Sequence[Call] | None:
+        """Return kernels that write at positions or go along an axis with many threads, where there are some."""
+        assert isinstance(step.kernel, Fused)
+        inner = step.kernel.steps[-1]
+        if kernel.name in ("write", "write_at"):
+            try:
+                operands = sources_of(step, self.sizes.types)
+            except UnfusableError:
+                return None
+            self._check_strides(step)
+            attributes = {**dict(kernel.attributes), "in_place": overwrites}
+            kinds: list[Any] = [self.sizes.types[variable].type for variable in inner.inputs]
+            dtypes = [kind.dtype for kind in kinds]
+            found = scattered(attributes, operands, dtypes, len(step.inputs), self.target)
+            return None if found is None else self._with((), found, step.inputs, step)
+        if kernel.name not in ROOMS or not set(inner.inputs) <= set(step.inputs):
             return None
-        inner = step.kernel.steps[-1]  # type: ignore[attr-defined]
-        if not set(inner.inputs) <= set(step.inputs):
-            return None
-        calls, operands = self._copied(inner)
-        found = self._found(inner, kernel, operands)
-        return None if found is None else self._with(calls, found, operands, inner)
+        calls, copied = self._copied(inner)
+        found = self._found(inner, kernel, copied)
+        return None if found is None else self._with(calls, found, copied, inner)
 
     def _with(
         self, calls: Sequence[Call], found: Sequence[Any], operands: Sequence[Variable | Temporary], step: Step

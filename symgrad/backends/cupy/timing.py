@@ -76,6 +76,7 @@ class CudaStopwatch:
         self.remark = (
             f"call by call, not one CUDA graph: {obstacle}" if obstacle else "timed call by call; else one CUDA graph"
         )
+        program._graph = None  # or calls like the last one would launch it straight away
         program._enqueue = self._enqueue  # type: ignore[method-assign]
         program.repeat = _do_none  # type: ignore[method-assign]
 
@@ -102,7 +103,7 @@ class CudaStopwatch:
         try:
             self._mark(0)
             self._hold_back()
-            self._program._play(captured=False)
+            self._program._play(arranged=False)
         finally:
             player.watch = None
         self._device.synchronize()

@@ -26,6 +26,7 @@ from symgrad.backends.native.llvm.text import (
 from symgrad.backends.native.mathematics.arithmetic import Arithmetic
 from symgrad.backends.native.mathematics.normal_quantile import normal_from_bits
 from symgrad.backends.native.scalars import ELEMENTS, emit_cast
+from symgrad.graph.dtypes import HALVES
 from symgrad.kernels.philox import KEY_INCREMENTS, MULTIPLIERS, ROUNDS, STEP_BITS, STREAM_BITS
 from symgrad.kernels.random_sample import COUNT_DTYPES, FLOAT_DTYPES
 
@@ -66,7 +67,7 @@ def random_kernel(
         The number of operands, where there are more than state and parameters.
     """
     family = _FAMILIES.get(distribution)
-    if family is None or dtype not in family.dtypes or any(kind not in ELEMENTS for kind in parameter_dtypes):
+    if family is None or dtype not in family.dtypes or not set(parameter_dtypes) <= ELEMENTS.keys() - set(HALVES):
         return None
     operands = 1 + len(parameter_dtypes) if operands is None else operands
     kind = "_".join(["random", distribution, dtype, *parameter_dtypes, f"x{vector_bytes}"])

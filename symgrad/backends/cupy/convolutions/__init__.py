@@ -14,7 +14,7 @@ from symgrad.backends.cupy.convolutions.pooling import pooling_kernel
 from symgrad.backends.cupy.convolutions.ways import Job, fastest, ways_to_correlate, ways_to_filter_gradients
 from symgrad.backends.cupy.convolutions.writing import ELEMENTS, Buffer, blocks, written_kernel
 from symgrad.backends.cupy.kernel import Target
-from symgrad.backends.cupy.texts import ELEMENT_BYTES
+from symgrad.backends.cupy.texts import ELEMENT_BYTES, LARGEST_SHORT
 
 __all__ = ["NAMES", "convolution_calls"]
 
@@ -81,6 +81,8 @@ def convolution_calls(
     is_selection = name == "pool2d" and attributes["mode"] in ("max", "sum") and dtype in ELEMENT_BYTES
     if dtype not in ELEMENTS and not is_selection:
         return None
+    if any(prod(shape[-2:]) > LARGEST_SHORT for shape in shapes):
+        return None  # places within a plane are counted in 32 bits
     request = Request(name, attributes, [tuple(shape) for shape in shapes], dtype, inputs, target)
     if any(0 in shape for shape in request.shapes):
         return _of_nothing(request)

@@ -15,7 +15,7 @@ from symgrad.backends.correlation import Correlation
 from symgrad.backends.cupy.calls import Temporary
 from symgrad.backends.cupy.convolutions.correlations import Source, correlation_constants
 from symgrad.backends.cupy.convolutions.plain_filters import Pieces, sum_of_parts
-from symgrad.backends.cupy.convolutions.shared_memory import resident_blocks
+from symgrad.backends.cupy.convolutions.shared_memory import MOST_BLOCKS, resident_blocks
 from symgrad.backends.cupy.convolutions.writing import (
     Buffer,
     arithmetic,
@@ -176,7 +176,7 @@ class FilterProduct:
 
 def filter_products(of: Correlation, bytes_each: int, target: Target) -> Iterator[FilterProduct]:
     """Yield all ways to cut that are worth a thought."""
-    if min(of.outputs, of.inputs) < 16 or prod(of.taps) > 65535:
+    if min(of.outputs, of.inputs) < 16 or prod(of.taps) > MOST_BLOCKS:
         return
     for tall in (32, 64, 128):
         for wide in (32, 64, 128):
@@ -186,7 +186,7 @@ def filter_products(of: Correlation, bytes_each: int, target: Target) -> Iterato
             most = min(MOST_SHARES, alone.stages)
             wanted = [ceil(waves * target.multiprocessors / prod(alone.grid)) for waves in (0, 1, 2, 4)]
             for shares in sorted({max(1, min(count, most)) for count in wanted}):
-                if of.groups * shares <= 65535:
+                if of.groups * shares <= MOST_BLOCKS:
                     yield FilterProduct(of, bytes_each, tall, wide, shares)
 
 

@@ -15,7 +15,7 @@ from math import ceil, prod
 from symgrad.backends.correlation import Correlation
 from symgrad.backends.cupy.calls import Temporary
 from symgrad.backends.cupy.convolutions.correlations import Task, correlation_constants
-from symgrad.backends.cupy.convolutions.shared_memory import resident_blocks
+from symgrad.backends.cupy.convolutions.shared_memory import MOST_BLOCKS, resident_blocks
 from symgrad.backends.cupy.convolutions.writing import (
     Buffer,
     arithmetic,
@@ -206,7 +206,7 @@ class Product:
 def products(of: Correlation, bytes_each: int) -> Iterator[Product]:
     """Yield all ways to cut that are worth a thought."""
     places = prod(of.window)
-    if places not in PLACES or of.groups > 65535 or of.inputs < STAGE:
+    if places not in PLACES or of.groups > MOST_BLOCKS or of.inputs < STAGE:
         return
     for tall in (32, 64, 128):
         for wide in (32, 64, 128):

@@ -1,20 +1,22 @@
 """Correlations with few channels: a block holds a tile of the image and of the filters in shared memory.
 
 A thread computes all places of one window for several filters, so that a pixel and a weight that it has loaded serve
-several products each. Threads of a block share the work along three axes: windows, teams of filters, and parts of the
-input channels, whose sums are added in the end, the first part first. Many parts make small batches fill a device.
+several products each. Where nothing is pooled, a window is some neighbours of the result. Threads of a block share the
+work along three axes: windows, teams of filters, and parts of the input channels, whose sums are added in the end, the
+first part first. Many parts make small batches fill a device.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from math import ceil, prod
+from itertools import product
+from math import ceil, gcd, prod
 
 from symgrad.backends.correlation import Correlation
-from symgrad.backends.cupy.convolutions.correlations import Task
-from symgrad.backends.cupy.convolutions.shared_memory import fewest_conflicts, resident_blocks
+from symgrad.backends.cupy.convolutions.correlations import Task, pair
+from symgrad.backends.cupy.convolutions.shared_memory import MOST_BLOCKS, fewest_turns, resident_blocks
 from symgrad.backends.cupy.convolutions.writing import arithmetic_bytes, written_kernel
 from symgrad.backends.cupy.kernel import CudaKernel, Target
 
@@ -29,7 +31,7 @@ BODY = """
     int first_row = tile / TILES_ACROSS * ROWS, first_column = tile % TILES_ACROSS * COLUMNS;
     int row = window / COLUMNS, column = window % COLUMNS;
     const A* own_pixels = pixels + row * STEP_DOWN * PITCH + column * STEP_ACROSS;
-    A sums[EACH][PLACES] = {};
+    A sums[EACH][SUMS] = {};
     for (int first = 0; first < INPUTS; first += CHANNELS) {
         if (first) __syncthreads();
         #pragma unroll 4
@@ -79,13 +81,27 @@ BODY = """
         }
     }
     bool is_inside = first_row + row < RESULT_DOWN && first_column + column < RESULT_ACROSS;
-    auto finish_filter = [&](const A (&of_filter)[PLACES], int each) {
+    auto finish_filter = [&](const A (&of_filter)[SUMS], int each) {
         int filter = first_filter + team * EACH + each;
         if (!is_inside || filter >= OUTPUTS) return;
         i64 plane = (image * GROUPS + group) * OUTPUTS + filter;
+$FINISH    };
+"""
+
+POOLED = """\
         i64 place = (plane * RESULT_DOWN + first_row + row) * RESULT_ACROSS + first_column + column;
         finish(of_filter, group * OUTPUTS + filter, place);
-    };
+"""
+
+APART = """\
+        #pragma unroll
+        for (int place = 0; place < SUMS; ++place) {
+            int y = (first_row + row) * WINDOW_DOWN + place / WINDOW_ACROSS;
+            int x = (first_column + column) * WINDOW_ACROSS + place % WINDOW_ACROSS;
+            A sum[1] = {of_filter[place]};
+            if (y < WHOLE_DOWN && x < WHOLE_ACROSS)
+                finish(sum, group * OUTPUTS + filter, (plane * WHOLE_DOWN + y) * WHOLE_ACROSS + x);
+        }
 """
 
 ALONE = """
@@ -98,21 +114,23 @@ TOGETHER = """
     #pragma unroll
     for (int each = 0; each < EACH; ++each)
         #pragma unroll
-        for (int place = 0; place < PLACES; ++place)
-            memory[((part * EACH + each) * PLACES + place) * (WINDOWS * TEAMS) + slot] = sums[each][place];
+        for (int place = 0; place < SUMS; ++place)
+            memory[((part * EACH + each) * SUMS + place) * (WINDOWS * TEAMS) + slot] = sums[each][place];
     __syncthreads();
     for (int each = part; each < EACH; each += PARTS) {
-        A totals[PLACES] = {};
+        A totals[SUMS] = {};
         #pragma unroll
-        for (int place = 0; place < PLACES; ++place)
+        for (int place = 0; place < SUMS; ++place)
             #pragma unroll
             for (int other = 0; other < PARTS; ++other)
-                totals[place] += memory[((other * EACH + each) * PLACES + place) * (WINDOWS * TEAMS) + slot];
+                totals[place] += memory[((other * EACH + each) * SUMS + place) * (WINDOWS * TEAMS) + slot];
         finish_filter(totals, each);
     }
 """
 
 MOST_THREADS = 512
+ENOUGH_THREADS = 1024
+"""So many keep a multiprocessor busy."""
 MOST_SUMS = 40
 """Sums that a thread keeps in registers."""
 MOST_UNROLLED = 1600
@@ -201,8 +219,8 @@ class Tile:
     def channels(self) -> int:
         """Input channels that are in shared memory at once, a multiple of the parts; 0 if not even those fit."""
         down, across = self.patch
-        # Room for the pitch and distance that `layout` chooses.
-        one = down * (across + 8) + 32 + self.taps * self.filters
+        # Room for the distances that `layout` chooses.
+        one = down * (across + 8) + 36 + self.taps * self.filters
         fitting = self.most_bytes // self.bytes_each // one
         whole = ceil(self.of.inputs / self.parts) * self.parts
         rounds = ceil(whole / max(fitting, 1))
@@ -212,7 +230,8 @@ class Tile:
     @property
     def fits(self) -> bool:
         """Whether a block can be that large."""
-        return self.channels > 0 and self.reduction * self.bytes_each <= self.most_bytes
+        is_launched = max(self.grid[1:]) <= MOST_BLOCKS
+        return is_launched and self.channels > 0 and self.reduction * self.bytes_each <= self.most_bytes
 
     @cached_property
     def layout(self) -> tuple[int, int]:
@@ -225,7 +244,11 @@ class Tile:
             row, column = divmod(slot % (self.rows * self.columns), self.columns)
             return part * plane + row * step[0] * pitch + column * step[1]
 
-        return fewest_conflicts(address, self.threads, down, across, 8, 32 if self.parts > 1 else 1)
+        # Neighbours along a line that start at a multiple of a pack are read as packs.
+        pack = gcd(step[1], 16 // self.bytes_each)
+        return fewest_turns(
+            address, self.threads, (down, across), (8, 32 if self.parts > 1 else 1), pack, self.bytes_each
+        )
 
     @cached_property
     def instructions(self) -> float:
@@ -257,7 +280,7 @@ class Tile:
         busy = share * warps * self.instructions / 4 / min(1, resident * warps / FEWEST_WARPS)
         waves = ceil(share / resident) * (2 * self.instructions + rounds * LATENCY)
         written = of.count * of.groups * of.outputs * prod(of.result) * self.bytes_each
-        moved = blocks * rounds * filled * self.bytes_each + 3 * written * max(1, 8 / self.columns)
+        moved = blocks * rounds * filled * self.bytes_each + 3 * written * max(1, 8 / (self.columns * of.window[1]))
         return max(busy, waves) + 0.2 * busy + moved / (BYTES_PER_CYCLE * target.multiprocessors)
 
     @cached_property
@@ -277,43 +300,60 @@ class Tile:
             "MEMORY": memory, "CHANNELS": self.channels, "PLANE": plane, "PITCH": pitch, "ROWS": self.rows,
             "COLUMNS": self.columns, "WINDOWS": self.rows * self.columns, "TEAMS": self.teams, "EACH": self.each,
             "PARTS": self.parts, "FILTERS": self.filters, "THREADS": self.threads, "TAPS": self.taps,
+            **pair("RESULT", of.result), **pair("WINDOW", of.window), "SUMS": prod(of.window),
             "TILES_DOWN": tiles[0], "TILES_ACROSS": tiles[1], "STEP_DOWN": of.step[0], "STEP_ACROSS": of.step[1],
             "PATCH_DOWN": down, "PATCH_ACROSS": across, "UNROLLED": self.unrolled, "REACH": last_shift(of, 1) + 1,
         }  # fmt: skip
 
 
-def tiles(of: Correlation, bytes_each: int, most_bytes: int) -> Iterator[Tile]:
+def tiles(of: Correlation, bytes_each: int, target: Target) -> Iterator[Tile]:
     """Yield all tiles that are worth a thought."""
-    places = of.window[0] * of.window[1]
+    places = prod(of.window)
     for each in (1, 2, 4, 8):
         if each > 1 and (each * places * bytes_each // 4 > MOST_SUMS or each >= 2 * of.outputs):
             continue
-        for columns in _cuts(of.result[1], 64):
-            for rows in _cuts(of.result[0], 64):
-                for teams in (1, 2, 3, 4, 5, 8, 10):
-                    if teams > 1 and (teams - 1) * each >= of.outputs:
+        for columns, rows in product(_cuts(of.result[1], 64), _cuts(of.result[0], 64)):
+            for teams in (1, 2, 4, 5, 8, 10):
+                if teams > 1 and _is_wasteful(of.outputs, teams * each):
+                    continue
+                for parts in (1, 2, 4, 5, 8, 10, 16):
+                    if parts > 1 and _is_wasteful(of.inputs, parts):
+                        continue
+                    if rows * columns * teams * parts > MOST_THREADS:
                         break
-                    for parts in (1, 2, 3, 4, 5, 8, 10, 16):
-                        if parts > of.inputs or rows * columns * teams * parts > MOST_THREADS:
-                            break
-                        yield Tile(of, bytes_each, most_bytes, rows, columns, each, teams, parts)
+                    yield (tile := Tile(of, bytes_each, target.shared_bytes, rows, columns, each, teams, parts))
+                    if prod(tile.grid) * tile.threads > ENOUGH_THREADS * target.multiprocessors:
+                        break  # parts are for what doesn't fill the device without them
+
+
+def _is_wasteful(size: int, step: int) -> bool:
+    """Whether much of a whole number of steps lies beyond a size."""
+    return ceil(size / step) * step > 1.25 * size
+
+
+def _windows(of: Correlation) -> list[Correlation]:
+    """Return a correlation with the windows that a thread may compute: its own, or neighbours if it pools nothing."""
+    if prod(of.window) > 1:
+        return [of]
+    windows = [(1, 1), (1, 2), (2, 2)]
+    return [
+        replace(of, window=window, result=(ceil(of.result[0] / window[0]), ceil(of.result[1] / window[1])))
+        for window in windows if window[0] <= max(of.result[0], 1) and window[1] <= max(of.result[1], 1)
+    ]  # fmt: skip
 
 
 def _cuts(size: int, most: int) -> list[int]:
     """Return into what parts an axis may be cut: equal ones, as far as that goes."""
-    return sorted({ceil(size / count) for count in (1, 2, 3, 4, 6, 8, ceil(size / 32), ceil(size / 16))
+    return sorted({ceil(size / count) for count in (1, 2, 3, 4, 8, ceil(size / 32), ceil(size / 16))
                    if 0 < ceil(size / max(count, 1)) <= most})  # fmt: skip
 
 
 @lru_cache(256)
 def best_tile(of: Correlation, bytes_each: int, target: Target) -> Tile | None:
     """Return the tile that promises to be fastest; None if none fits into a block."""
-    if of.groups > 65535:
-        return None
-    fitting = [tile for tile in tiles(of, bytes_each, target.shared_bytes) if tile.threads >= 32 and tile.fits]
-    if not fitting:
-        fitting = [tile for tile in tiles(of, bytes_each, target.shared_bytes) if tile.fits]
-    return min(fitting, key=lambda tile: tile.cycles(target), default=None)
+    found = [tile for cut in _windows(of) for tile in tiles(cut, bytes_each, target) if tile.fits]
+    large = [tile for tile in found if tile.threads >= 64] or found
+    return min(large, key=lambda tile: tile.cycles(target), default=None)
 
 
 def tiled_correlation(label: str, task: Task, tile: Tile) -> CudaKernel:
@@ -327,9 +367,11 @@ def tiled_correlation(label: str, task: Task, tile: Tile) -> CudaKernel:
     tile : Tile
         Of the task's correlation.
     """
-    body = task.source.text + task.finish.text + BODY + (ALONE if tile.parts == 1 else TOGETHER)
+    own = task.correlation
+    body = BODY.replace("$FINISH", POOLED if tile.of == own else APART) + (ALONE if tile.parts == 1 else TOGETHER)
+    named = task.constants | tile.constants() | {"WHOLE_DOWN": own.result[0], "WHOLE_ACROSS": own.result[1]}
     return written_kernel(
-        label, task.dtype, task.buffers, task.constants | tile.constants(), body, tile.grid, tile.threads,
+        label, task.dtype, task.buffers, named, task.source.text + task.finish.text + body, tile.grid, tile.threads,
         task.finish.activation, task.correlation.flops, task.bytes,
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from symgrad.backends.correlation import Correlation, Pair
 from symgrad.backends.cupy.calls import Temporary
 from symgrad.backends.cupy.convolutions.correlations import Source, correlation_constants
 from symgrad.backends.cupy.convolutions.plain_filters import Pieces, sum_of_parts
-from symgrad.backends.cupy.convolutions.shared_memory import fewest_conflicts, resident_blocks
+from symgrad.backends.cupy.convolutions.shared_memory import MOST_BLOCKS, fewest_turns, resident_blocks
 from symgrad.backends.cupy.convolutions.writing import (
     Buffer,
     arithmetic,
@@ -225,7 +225,8 @@ class FilterTile:
             row = tap // taps_across * self.of.dilation[0] + part % self.rows * self.step[0]
             return channel * plane + row * pitch + tap % taps_across * self.of.dilation[1]
 
-        return fewest_conflicts(address, self.threads, down, across, MORE_COLUMNS, 32 if self.channels > 1 else 1)
+        more = MORE_COLUMNS, 32 if self.channels > 1 else 1
+        return fewest_turns(address, self.threads, (down, across), more, 1, self.bytes_each)
 
     def cycles(self, target: Target) -> float:
         """Return about how long the gradient takes."""
@@ -327,9 +328,10 @@ def _filling(
 
 def best_filter_tile(source: Source, sparse: Pair | None, dtype: str, target: Target) -> FilterTile | None:
     """Return the tile that promises to be fastest; None if none fits into a block."""
-    if source.correlation.groups > 65535:
-        return None
-    found = filter_tiles(source.correlation, sparse, arithmetic_bytes(dtype), target)
+    found = [
+        tile for tile in filter_tiles(source.correlation, sparse, arithmetic_bytes(dtype), target)
+        if max(tile.grid[1:]) <= MOST_BLOCKS
+    ]  # fmt: skip
     return min(found, key=lambda tile: tile.cycles(target), default=None)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from symgrad.backends.cupy.kernel import CudaKernel, element, kernel_text
-from symgrad.backends.cupy.texts import ELEMENT_BYTES
+from symgrad.backends.cupy.texts import ELEMENT_BYTES, LARGEST_SHORT
 
 THREADS = 256
 """Threads of a block, where each does its own work."""
@@ -102,7 +102,7 @@ def written_kernel(
         f"    auto read = [](T x) {{ return {'to_f32(x)' if is_half else 'x'}; }};",
         f"    auto written = [](A x) {{ return {f'to_{memory}(x)' if is_half else 'x'}; }};",
         f"    auto activated = [](A x) {{ return {function}; }};",
-        *[f"    constexpr int {name} = {value};" for name, value in constants.items()],
+        *[f"    constexpr {_type_of(value)} {name} = {value};" for name, value in constants.items()],
     ]
     whole = "\n".join(lines) + "\n" + body.strip("\n")
     parameters = []
@@ -113,3 +113,7 @@ def written_kernel(
     name = f"{label}_{blake2b(text.encode(), digest_size=6).hexdigest()}"
     text = kernel_text(name, parameters, whole, threads)
     return CudaKernel(name, text, grid, threads, flops=flops, bytes=bytes)
+
+
+def _type_of(value: int) -> str:
+    return "int" if abs(value) <= LARGEST_SHORT else "i64"

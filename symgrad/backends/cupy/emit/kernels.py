@@ -221,7 +221,7 @@ class KernelWriter(PackWriter):
         count = self._item([nest])
         condition = f"if (item < {count})"
         if group.kind == "rows":  # all threads come to the barriers
-            condition = f"if ({count} > 0)" if nest.rounds is None else ""
+            condition = "" if nest.rounds else f"if ({count} > 0)"
         with self.braces(condition):
             self._one_item(nest, self.shape.threads // group.lanes)
 

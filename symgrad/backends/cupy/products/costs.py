@@ -13,8 +13,9 @@ from math import ceil, prod
 from symgrad.backends.cupy.kernel import Target
 from symgrad.backends.cupy.products.folding import WARP
 from symgrad.backends.cupy.products.lanes import LONGEST_UNROLLED, MOST_SUMS, Shape, Vectors
-from symgrad.backends.cupy.products.text import BYTES, FLOATS, Task
+from symgrad.backends.cupy.products.text import FLOATS, Task
 from symgrad.backends.cupy.products.tiles import Tile
+from symgrad.kernels.ir.functions import DTYPES as BYTES
 
 LAUNCH = 2500
 """Another kernel in a graph: about 1.5 microseconds."""

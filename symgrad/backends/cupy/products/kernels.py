@@ -10,11 +10,12 @@ from symgrad.backends.cupy.kernel import CudaKernel, Target
 from symgrad.backends.cupy.products.costs import Way, cheapest
 from symgrad.backends.cupy.products.lanes import Shape, lanes_kernel
 from symgrad.backends.cupy.products.library import library_product, suits_library
-from symgrad.backends.cupy.products.steps import Readers, is_suited, step_kernel
-from symgrad.backends.cupy.products.text import BYTES, FLOATS, Task
+from symgrad.backends.cupy.products.steps import NO_READERS, Readers, is_suited, step_kernel
+from symgrad.backends.cupy.products.text import FLOATS, Task
 from symgrad.backends.cupy.products.tiles import tiles_kernel
 from symgrad.backends.cupy.products.totals import totals_kernel
 from symgrad.backends.matrices import Layout, Matrix, matrix_of, problem_of
+from symgrad.kernels.ir.functions import DTYPES as BYTES
 
 PRODUCTS = frozenset(("dot", "matmul", "gemm", "matrix_step"))
 """The library steps that there are kernels for."""
@@ -72,8 +73,8 @@ def _product(task: Task, output: int, target: Target, guarded: bool) -> Work:
         return _totals(task, 0, task.sums, [], output, target)
     if target.cublas and suits_library(task, target):
         return _by_library(task, output, target, guarded)
-    if problem.added is not None and is_suited(task, target):
-        kernel, buffers = step_kernel(task, Readers(None, None), [(task.output, "output")], [output], target)
+    if problem.added is not None and is_suited(task, NO_READERS, target):
+        kernel, buffers = step_kernel(task, NO_READERS, [(task.output, "output")], [output], target)
         return [(kernel, buffers)]
     way = cheapest(task, target)
     return by_kernels(way, output, target)
@@ -127,11 +128,11 @@ def _matrix_step(
     if problem is None:
         return None
     step = Task(problem, dtypes)
-    if step.elements and problem.k and is_suited(step, target):
-        readers = Readers(
-            matrix_of(layouts[goals["product"]], goals["product"]) if "product" in goals else None,
-            Matrix(goals["squares"], layouts[goals["squares"]].strides[0], 0) if "squares" in goals else None,
-        )
+    readers = Readers(
+        matrix_of(layouts[goals["product"]], goals["product"]) if "product" in goals else None,
+        Matrix(goals["squares"], layouts[goals["squares"]].strides[0], 0) if "squares" in goals else None,
+    )
+    if step.elements and problem.k and is_suited(step, readers, target):
         names = ["output", *goals]
         written = [(layouts[len(operands) + number].dtype, name) for number, name in enumerate(names)]
         kernel, buffers = step_kernel(step, readers, written, range(len(operands), len(layouts)), target)

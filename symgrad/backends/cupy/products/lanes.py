@@ -10,11 +10,11 @@ in shared memory, in order.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from symgrad.backends.cupy.kernel import CudaKernel, element
 from symgrad.backends.cupy.products.folding import Folding
 from symgrad.backends.cupy.products.text import (
-    BYTES,
     Goal,
     Task,
     aligned_test,
@@ -32,6 +32,7 @@ from symgrad.backends.cupy.products.text import (
     vector_of,
     widened,
 )
+from symgrad.kernels.ir.functions import DTYPES as BYTES
 
 MOST_SUMS = 48
 """Sums of a thread: with their factors they have to fit into registers."""
@@ -125,9 +126,7 @@ def lanes_kernel(task: Task, shape: Shape) -> tuple[CudaKernel, list[int]]:
     problem, goal = task.problem, Goal(task, shape.splits)
     vectors, sums = Vectors.of(task), element(task.sums)
     tiles = -(-problem.m // shape.rows), -(-problem.n // shape.width)
-    blocks = tiles[0] * tiles[1] * shape.splits
-    for size in problem.stack:
-        blocks *= size
+    blocks = tiles[0] * tiles[1] * shape.splits * prod(problem.stack)
     folding = Folding(shape.rows * shape.columns, shape.across, shape.threads, sums)
     helpers = _helpers(task, shape, vectors, folding.padded)
     tests = [("left", shape.deep if vectors.left else 1), ("right", shape.deep if vectors.right else shape.vector)]
@@ -145,29 +144,14 @@ def lanes_kernel(task: Task, shape: Shape) -> tuple[CudaKernel, list[int]]:
 {folding.text()}\
 {_ending(task, shape, goal, folding)}"""
     moved = (problem.k * problem.n + problem.m * problem.k) * BYTES[task.right] + task.elements * BYTES[task.output]
-    words = [(goal.is_step and "step_lanes") or "lanes", task.output, *size_words(problem)]
+    words = ["step_lanes" if goal.is_step else "lanes", task.output, *size_words(problem)]
     kernel = made_kernel(words, helpers, goal.parameters, body, shape.threads, blocks, problem.flops, moved)
     return kernel, goal.buffers
 
 
 def _helpers(task: Task, shape: Shape, vectors: Vectors, padded: int) -> str:
-    """Return the function that forms the sums of one thread."""
-    problem, index, sums = task.problem, task.index, element(task.sums)
-    own = -(-problem.k // (shape.splits * shape.deep)) * shape.deep
-    stride = shape.along * shape.deep
-    if shape.splits == 1:
-        whole, rest = str(problem.k // stride), problem.k % stride != 0
-        bounds = f"    {index} k = along * {shape.deep};\n"
-    else:
-        whole, rest = f"(int)((end - start) / {stride})", True
-        bounds = f"""\
-    const {index} start = ({index})part * {own};
-    const {index} end = start + {own} < {problem.k} ? start + {own} : {problem.k};
-    {index} k = start + along * {shape.deep};
-"""
-    unroll = LONGEST_UNROLLED if shape.splits > 1 else min(max(problem.k // stride, 1), LONGEST_UNROLLED)
-    end = str(problem.k) if shape.splits == 1 else "end"
-    tail = f"    NAME_round<ALIGNED>({ARGUMENTS}, k, k < {end});\n" if rest else ""
+    """Return the functions that add one piece of k to the sums of a thread."""
+    index, sums = task.index, element(task.sums)
     parameters = f"""\
     const {element(task.left)}* __restrict__ left, const {element(task.right)}* __restrict__ right,
     {sums} (&sums)[{padded}], const {index} (&rows)[{shape.rows}], const {index} (&columns)[{shape.columns}], {index} k,
@@ -198,10 +182,32 @@ static __device__ __forceinline__ void NAME_round(
             NAME_add<1, 1>({ARGUMENTS}, k + deep, inside);
     }}
 }}
+{_summing(task, shape, padded)}"""
+
+
+def _summing(task: Task, shape: Shape, padded: int) -> str:
+    """Return the function that forms the sums of one thread."""
+    problem, index = task.problem, task.index
+    own = -(-problem.k // (shape.splits * shape.deep)) * shape.deep
+    stride = shape.along * shape.deep
+    if shape.splits == 1:
+        whole, rest = str(problem.k // stride), problem.k % stride != 0
+        bounds = f"    {index} k = along * {shape.deep};\n"
+    else:
+        whole, rest = f"(int)((end - start) / {stride})", True
+        bounds = f"""\
+    const {index} start = ({index})part * {own};
+    const {index} end = start + {own} < {problem.k} ? start + {own} : {problem.k};
+    {index} k = start + along * {shape.deep};
+"""
+    unroll = LONGEST_UNROLLED if shape.splits > 1 else min(max(problem.k // stride, 1), LONGEST_UNROLLED)
+    end = str(problem.k) if shape.splits == 1 else "end"
+    tail = f"    NAME_round<ALIGNED>({ARGUMENTS}, k, k < {end});\n" if rest else ""
+    return f"""\
 template <bool ALIGNED>
 static __device__ __forceinline__ void NAME_sum(
     const {element(task.left)}* __restrict__ left, const {element(task.right)}* __restrict__ right,
-    {sums} (&sums)[{padded}], {index} row, {index} column, int part, int along, int across
+    {element(task.sums)} (&sums)[{padded}], {index} row, {index} column, int part, int along, int across
 ) {{
     // Rows and columns behind the last are the last once more; what they sum up is not stored.
     {index} rows[{shape.rows}], columns[{shape.columns}];

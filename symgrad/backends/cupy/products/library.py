@@ -8,8 +8,9 @@ from typing import Any
 from symgrad.backends.cupy.calls import LibraryCall
 from symgrad.backends.cupy.cublas import Gemm, Operand, handle_of
 from symgrad.backends.cupy.kernel import Target
-from symgrad.backends.cupy.products.text import BYTES, FLOATS, HALVES, Task
+from symgrad.backends.cupy.products.text import FLOATS, HALVES, Task
 from symgrad.backends.matrices import Layout, Matrix
+from symgrad.kernels.ir.functions import DTYPES as BYTES
 
 LEAST_FLOPS = 1 << 27
 """With fewer operations a launch takes as long as the product: cuBLAS has no advantage, and may need two."""

@@ -2,8 +2,7 @@
 
 A block takes a few rows of the matrix c. Its threads go along the columns. The piece of b that a thread holds serves
 twice: for the products ``b @ c.T`` with the old c, and for the step ``alpha * a @ b``. The products are then added up
-over the threads, as in `lanes`. With few rows and many columns several blocks share the rows, and a second kernel adds
-up their products.
+over the threads, as in `lanes`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from symgrad.backends.cupy.kernel import CudaKernel, Target, element
 from symgrad.backends.cupy.products.folding import Folding
 from symgrad.backends.cupy.products.text import (
-    BYTES,
     FLOATS,
     Task,
     aligned_test,
@@ -32,6 +30,7 @@ from symgrad.backends.cupy.products.text import (
     widened,
 )
 from symgrad.backends.matrices import Matrix
+from symgrad.kernels.ir.functions import DTYPES as BYTES
 
 MOST_ROWS_OF_B = 32
 """More don't fit into registers."""
@@ -41,6 +40,13 @@ MOST_SUMS = 96
 
 NARROWEST = 32
 """With fewer columns most threads of a block would have nothing to do."""
+
+
+LARGEST_OF_FEW_ROWS = 1 << 18
+"""Elements of c, if it has fewer rows than there are multiprocessors."""
+
+SMALL_READS = 1 << 22
+"""Elements of b that all blocks together may read in any case: a launch takes as long."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,9 @@ class Readers:
     squares: Matrix | None
 
 
+NO_READERS = Readers(None, None)
+
+
 @dataclass(frozen=True)
 class Block:
     """How a block's work is divided: rows of c, columns that a thread takes at once, threads."""
@@ -66,8 +75,12 @@ class Block:
     threads: int
 
 
-def is_suited(task: Task, target: Target) -> bool:
-    """Whether the kernel here does a step well: rows in one piece, few rows of b, enough rows of c for many blocks."""
+def is_suited(task: Task, readers: Readers, target: Target) -> bool:
+    """Whether the kernel here does a step well.
+
+    Rows have to lie in one piece, there have to be few rows of b, and enough of c for many blocks. Each block reads all
+    of b: in a large step that mustn't be much more than c.
+    """
     problem = task.problem
     if problem.added is None or problem.stack or task.sums not in FLOATS:
         return False
@@ -75,7 +88,10 @@ def is_suited(task: Task, target: Target) -> bool:
         return False
     if not problem.added.columns == problem.right.columns == problem.output.columns == 1:
         return False
-    return 2 * problem.m >= target.multiprocessors or problem.m * problem.n <= 1 << 18
+    if 2 * problem.m < target.multiprocessors and problem.m * problem.n > LARGEST_OF_FEW_ROWS:
+        return False
+    blocks = -(-problem.m // block_of(task, readers, target).rows)
+    return blocks * problem.k <= max(2 * problem.m, SMALL_READS // problem.n)
 
 
 def block_of(task: Task, readers: Readers, target: Target) -> Block:
@@ -167,17 +183,6 @@ def _helpers(task: Task, readers: Readers, block: Block, each: int, folding: Fol
                 for (int j = 0; j < WIDTH; ++j) {target} = {widened(dtype, "pack.at[j]", task.sums)};
 """
 
-    result = narrowed(task.output, stepped("before[i][j]", "total[j]"), task.sums)
-    product = f"""\
-                #pragma unroll
-                for (int number = 0; number < {batch}; ++number)
-                    #pragma unroll
-                    for (int j = 0; j < WIDTH; ++j) sums[i * {each} + number] += of_right[number][j] * before[i][j];
-""" if readers.product is not None else ""  # fmt: skip
-    squares = f"""\
-                #pragma unroll
-                for (int j = 0; j < WIDTH; ++j) sums[i * {each} + {each - 1}] += before[i][j] * before[i][j];
-""" if readers.squares is not None else ""  # fmt: skip
     rounds = -(-problem.n // (block.threads * vector))
     last = f"(row + i < {problem.m} ? row + i : {problem.m - 1})"
     return f"""\
@@ -206,6 +211,29 @@ static __device__ __forceinline__ void NAME_rows(
             }}
             if (round == 0 && late == 0) __syncthreads();  // only now what comes from left is needed
             if (first >= {problem.n}) continue;
+{_computing(task, readers, block, each)}\
+        }}
+    }}
+}}
+"""
+
+
+def _computing(task: Task, readers: Readers, block: Block, each: int) -> str:
+    """Return the loop over a block's rows: what their elements add to the sums, and what becomes of them."""
+    problem, sums = task.problem, element(task.sums)
+    rows, batch = block.rows, problem.k
+    result = narrowed(task.output, stepped("before[i][j]", "total[j]"), task.sums)
+    product = f"""\
+                #pragma unroll
+                for (int number = 0; number < {batch}; ++number)
+                    #pragma unroll
+                    for (int j = 0; j < WIDTH; ++j) sums[i * {each} + number] += of_right[number][j] * before[i][j];
+""" if readers.product is not None else ""  # fmt: skip
+    squares = f"""\
+                #pragma unroll
+                for (int j = 0; j < WIDTH; ++j) sums[i * {each} + {each - 1}] += before[i][j] * before[i][j];
+""" if readers.squares is not None else ""  # fmt: skip
+    return f"""\
             #pragma unroll
             for (int i = 0; i < {rows}; ++i) {{
                 {sums} total[WIDTH] = {{}};
@@ -222,9 +250,6 @@ static __device__ __forceinline__ void NAME_rows(
                 for (int j = 0; j < WIDTH; ++j) result.at[j] = {result};
                 *({pack(task.output, "WIDTH")}*)(output + {times("(row + i)", problem.output.rows)} + column) = result;
             }}
-        }}
-    }}
-}}
 """
 
 

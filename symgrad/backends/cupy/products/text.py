@@ -10,12 +10,7 @@ from math import prod
 
 from symgrad.backends.cupy.kernel import CudaKernel, element, kernel_text
 from symgrad.backends.matrices import Layout, Matrix, Problem
-
-BYTES = {
-    "bool": 1, "int8": 1, "int16": 2, "int32": 4, "int64": 8, "uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8,
-    "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8,
-}  # fmt: skip
-"""The dtypes that there are products of, and the size of an element."""
+from symgrad.kernels.ir.functions import DTYPES as BYTES
 
 FLOATS = frozenset(("float16", "bfloat16", "float32", "float64"))
 

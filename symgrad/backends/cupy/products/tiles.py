@@ -12,7 +12,6 @@ from math import prod
 
 from symgrad.backends.cupy.kernel import CudaKernel, element
 from symgrad.backends.cupy.products.text import (
-    BYTES,
     Goal,
     Task,
     added,
@@ -32,6 +31,7 @@ from symgrad.backends.cupy.products.text import (
     vector_of,
     widened,
 )
+from symgrad.kernels.ir.functions import DTYPES as BYTES
 
 GROUP = 4
 """Neighbouring rows, or columns, of a thread."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from symgrad.backends.cupy.kernel import CudaKernel, Target, element
 from symgrad.backends.cupy.products.text import (
-    BYTES,
     FLOATS,
     Task,
     aligned_test,
@@ -22,6 +21,7 @@ from symgrad.backends.cupy.products.text import (
     widened,
 )
 from symgrad.backends.matrices import Matrix
+from symgrad.kernels.ir.functions import DTYPES as BYTES
 
 THREADS = 256
 

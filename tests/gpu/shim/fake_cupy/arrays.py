@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -81,19 +81,21 @@ class ndarray:
         base = np.empty((), self.dtype)
         return np.lib.stride_tricks.as_strided(base, self.shape, self.strides)
 
-    def _seen(self, ghost: np.ndarray, view: np.ndarray) -> ndarray:
-        offset = view.__array_interface__["data"][0] - ghost.__array_interface__["data"][0]
-        return ndarray(view.shape, view.dtype, self.data + offset, view.strides)
+    def seen(self, view: Callable[[np.ndarray], np.ndarray]) -> ndarray:
+        """Return what a function of NumPy, which changes shape and strides only, makes of it: the same memory."""
+        ghost = self._ghost()
+        found = view(ghost)
+        offset = found.__array_interface__["data"][0] - ghost.__array_interface__["data"][0]
+        return ndarray(found.shape, found.dtype, self.data + offset, found.strides)
 
     def __getitem__(self, key: Any) -> ndarray:
-        ghost = self._ghost()
         keys = key if isinstance(key, tuple) else (key,)
         if not all(isinstance(part, (int, np.integer, slice, type(None), type(...))) for part in keys):
             from gpu.shim.fake_cupy.functions import call
 
             return call(lambda array, *index: array[tuple(index)], self, *keys)  # type: ignore[no-any-return]
         whole = keys if any(part is ... for part in keys) else (*keys, ...)
-        return self._seen(ghost, ghost[whole])
+        return self.seen(lambda ghost: ghost[whole])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         target = self[key]
@@ -109,23 +111,10 @@ class ndarray:
 
     @property
     def T(self) -> ndarray:
-        return self.transpose()
-
-    def transpose(self, *axes: Any) -> ndarray:
-        ghost = self._ghost()
-        return self._seen(ghost, ghost.transpose(*axes))
-
-    def swapaxes(self, first: int, second: int) -> ndarray:
-        ghost = self._ghost()
-        return self._seen(ghost, ghost.swapaxes(first, second))
-
-    def squeeze(self, axis: Any = None) -> ndarray:
-        ghost = self._ghost()
-        return self._seen(ghost, ghost.squeeze(axis))
+        return self.seen(np.transpose)
 
     def view(self, dtype: Any = None) -> ndarray:
-        ghost = self._ghost()
-        return self._seen(ghost, ghost.view(self.dtype if dtype is None else dtype))
+        return self.seen(lambda ghost: ghost.view(self.dtype if dtype is None else dtype))
 
     def reshape(self, *shape: Any, order: str = "C") -> ndarray:
         wanted = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape

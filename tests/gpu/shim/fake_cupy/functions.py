@@ -12,16 +12,17 @@ import scipy.linalg
 from gpu.shim.fake_cupy.arrays import host_values, ndarray, on_device
 
 PLAIN = (
-    "abs", "absolute", "add", "all", "any", "arange", "argmax", "argmin", "argpartition", "argsort", "broadcast_to",
-    "ceil", "clip", "concatenate", "conj", "conjugate", "cos", "cumprod", "cumsum", "diag", "diagonal", "divide", "dot",
-    "einsum", "equal", "exp", "expand_dims", "eye", "flip", "floor", "full", "greater", "identity", "imag", "inner",
-    "isfinite", "isnan", "less", "lexsort", "log", "matmul", "max", "maximum", "mean", "min", "minimum", "moveaxis",
+    "abs", "absolute", "add", "all", "any", "arange", "argmax", "argmin", "argpartition", "argsort",
+    "ceil", "clip", "concatenate", "conj", "conjugate", "cos", "cumprod", "cumsum", "diag", "divide", "dot",
+    "einsum", "equal", "exp", "eye", "floor", "full", "greater", "identity", "imag", "inner",
+    "isfinite", "isnan", "less", "lexsort", "log", "matmul", "max", "maximum", "mean", "min", "minimum",
     "multiply", "negative", "nonzero", "not_equal", "ones", "ones_like", "outer", "partition", "power", "prod", "put_along_axis",
-    "ravel", "real", "reshape", "roll", "searchsorted", "sign", "sin", "sort", "sqrt", "square", "squeeze", "stack",
-    "subtract", "sum", "swapaxes", "take", "take_along_axis", "tensordot", "trace", "transpose", "tril", "triu",
+    "ravel", "real", "reshape", "roll", "searchsorted", "sign", "sin", "sort", "sqrt", "square", "stack",
+    "subtract", "sum", "take", "take_along_axis", "tensordot", "trace", "tril", "triu",
     "unique", "where", "zeros_like", "bincount", "full_like", "logical_and", "logical_not", "logical_or", "iscomplexobj",
     "floor_divide", "remainder", "greater_equal", "less_equal", "repeat", "ptp", "count_nonzero", "isinf", "nan_to_num",
 )  # fmt: skip
+VIEWS = ("broadcast_to", "diagonal", "expand_dims", "flip", "moveaxis", "squeeze", "swapaxes", "transpose")
 LINALG = (
     "cholesky", "det", "eigh", "eigvalsh", "eig", "eigvals", "inv", "lstsq", "matrix_power", "norm", "pinv", "qr",
     "slogdet", "solve", "svd", "tensorinv", "tensorsolve", "matrix_rank",
@@ -71,7 +72,15 @@ def delegated(function: Callable[..., Any]) -> Callable[..., Any]:
     return on_arrays
 
 
-plain = {name: delegated(getattr(np, name)) for name in PLAIN}
+def viewing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return CuPy's function of the same meaning that returns the same memory, seen otherwise."""
+    return lambda array, *arguments, **options: array.seen(lambda ghost: function(ghost, *arguments, **options))
+
+
+plain = {
+    **{name: delegated(getattr(np, name)) for name in PLAIN},
+    **{name: viewing(getattr(np, name)) for name in VIEWS},
+}
 linalg = SimpleNamespace(
     LinAlgError=np.linalg.LinAlgError, **{name: delegated(getattr(np.linalg, name)) for name in LINALG}
 )
@@ -89,7 +98,7 @@ _OPERATORS = {
 }  # fmt: skip
 _COMPARISONS = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal"}
 _METHODS = ("sum", "prod", "max", "min", "mean", "argmax", "argmin", "any", "all", "cumsum", "cumprod", "argsort",
-            "conj", "take", "diagonal", "trace", "repeat", "dot", "round", "clip")  # fmt: skip
+            "conj", "take", "trace", "repeat", "dot", "round", "clip")  # fmt: skip
 
 
 def _give_operators() -> None:
@@ -103,6 +112,8 @@ def _give_operators() -> None:
         setattr(ndarray, f"__{name}__", delegated(getattr(np, function)))
     for name in _METHODS:
         setattr(ndarray, name, delegated(getattr(np.ndarray, name)))
+    for name in ("diagonal", "squeeze", "swapaxes", "transpose"):
+        setattr(ndarray, name, viewing(getattr(np.ndarray, name)))
     for name in ("real", "imag"):
         setattr(ndarray, name, property(delegated(getattr(np, name))))
 
