@@ -102,9 +102,9 @@ def status_of(ending: Ending) -> str:
 
 
 @contextmanager
-def prepared(options: argparse.Namespace) -> Iterator[None]:
+def prepared(options: argparse.Namespace, before: Sequence[Part]) -> Iterator[None]:
     """While the parts before the comparison run, let the peers that compile for long fill their caches."""
-    if options.dry_run or PARTS["peers"] not in options.parts or len(options.parts) == 1:
+    if options.dry_run or PARTS["peers"] not in options.parts or not before:
         yield
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "parts": {},
     }
     before = [part for part in options.parts if part.name in ("device", "conformance", "golden")]
-    with prepared(options):
+    with prepared(options, before):
         run_parts(before, options, document)
     run_parts([part for part in options.parts if part not in before], options, document)
     print(markdown(document), end="")

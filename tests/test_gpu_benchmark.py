@@ -23,6 +23,7 @@ from benchmarks.gpu_parts.parts import PARTS, TOTAL_SECONDS
 from benchmarks.gpu_parts.results import Results, read_json
 from benchmarks.gpu_parts.worker import OURS
 from benchmarks.gpu_parts.workloads import GOALS, NAMES, workloads
+from benchmarks.pages import fill
 from symgrad.config import device_problem
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -243,6 +244,8 @@ def test_a_table_tells_ratios_goals_and_what_is_wrong() -> None:
     document = {"date": "today", "dry_run": False, "parts": {"peers": {
         "title": "Against others", "status": "done", "seconds": 1.0, "facts": facts}}}  # fmt: skip
     table = tables.markdown(document)
+    page = fill((ROOT / "docs" / "performance.md").read_text(encoding="utf-8"), "gpu", tables.for_page(document))
+    assert "75.0 us (3.00 x)" in page
     assert "| network3 | 40.0 us | 25.0 us | 75.0 us (3.00 x) | **wrong** |" in table
     assert "| network3 | 2 times as fast as graphed | 3.00 x | met |" in table
     assert "| network3 | 30 us | 25.0 us | met |" in table

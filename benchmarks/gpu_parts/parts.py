@@ -35,7 +35,7 @@ class Part:
 PARTS = {
     part.name: part
     for part in (
-        Part("device", "Device", 40, "what symgrad doctor says, the device, its limits"),
+        Part("device", "Device", 40, "what symgrad doctor says, the device, versions"),
         Part("conformance", "Conformance", 110, "the tests of tests/gpu on the real device"),
         Part("golden", "Golden trajectories", 25, "network3 against the trajectories that SYMGRAD_GOLDEN names"),
         Part("train", "network3 on MNIST", 45, "accuracy, seconds an epoch, the same bits in every run"),

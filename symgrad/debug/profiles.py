@@ -120,7 +120,9 @@ class Profile:
         The bytes that the function keeps for intermediate results and as scratch.
     rows : list of ProfileRow
         The kernels, the slowest first: `name`, `calls`, `seconds`, `share`, `flops`, `bytes`, `threads`, `lines`,
-        `microseconds`, `gigaflops`, `gigabytes`, `arithmetic_fraction`, `memory_fraction`.
+        `microseconds`, `gigaflops`, `gigabytes`, `arithmetic_fraction`, `memory_fraction`, `device`.
+    remarks : list of str
+        How the programs run, where there is something to say: on a GPU, why one isn't a CUDA graph.
 
     Examples
     --------

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from gpu.shim.build import compiler
-from gpu.shim.fake_cupy import World, fake_devices
 
 import symgrad
+from gpu.shim.build import compiler
+from gpu.shim.fake_cupy import World, fake_devices
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,11 +8,20 @@ from zlib import crc32
 
 import oracle
 import pytest
-from gpu.shim.fake_cupy import World
-from gpu.shim.nvrtc import Gathered, nvrtc
-from test_conformance import SUBJECTS, Derivatives, describe, differentiable, good, outputs_of, samples_of, variables_for
+from test_conformance import (
+    SUBJECTS,
+    Derivatives,
+    describe,
+    differentiable,
+    good,
+    outputs_of,
+    samples_of,
+    variables_for,
+)
 
 import symgrad
+from gpu.shim.fake_cupy import World
+from gpu.shim.nvrtc import Gathered, nvrtc
 from symgrad.backends.cupy.prelude import PRELUDE
 from symgrad.errors import SymgradError
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gpu.shim.fake_cupy import World, fake_devices, make_package
-from gpu.shim.fake_cupy.errors import CUDADriverError, CUDARuntimeError, MisuseError, OutOfMemoryError
-from gpu.shim.kernels import KernelError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
+from gpu.shim.fake_cupy import World, fake_devices, make_package
+from gpu.shim.fake_cupy.errors import CUDADriverError, CUDARuntimeError, MisuseError, OutOfMemoryError
+from gpu.shim.kernels import KernelError
 from symgrad.backends.cupy.kernel import kernel_text
 from symgrad.backends.cupy.prelude import PRELUDE
 
@@ -243,7 +243,9 @@ def test_transfers_are_recorded(cupy: Any, stream: Any, world: World) -> None:
 
 
 shapes = st.lists(st.integers(0, 4), min_size=1, max_size=3).map(tuple)
-slices = st.builds(slice, st.none() | st.integers(-3, 3), st.none() | st.integers(-3, 3), st.sampled_from([None, 1, 2, -1]))
+slices = st.builds(
+    slice, st.none() | st.integers(-3, 3), st.none() | st.integers(-3, 3), st.sampled_from([None, 1, 2, -1])
+)
 
 
 @settings(max_examples=30)
@@ -295,7 +297,15 @@ def names_of_the_fake() -> list[str]:
         for part in space.split("."):
             found = getattr(found, part)
         names += [f"{space}.{name}" for name in vars(found) if not name.startswith("_")]
-    for kind in ("ndarray", "cuda.Stream", "cuda.Event", "cuda.Graph", "cuda.Device", "cuda.MemoryPointer", "cuda.MemoryPool"):
+    for kind in (
+        "ndarray",
+        "cuda.Stream",
+        "cuda.Event",
+        "cuda.Graph",
+        "cuda.Device",
+        "cuda.MemoryPointer",
+        "cuda.MemoryPool",
+    ):
         found = cupy
         for part in kind.split("."):
             found = getattr(found, part)
@@ -306,5 +316,7 @@ def names_of_the_fake() -> list[str]:
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="CuPy isn't installed")
 def test_the_real_package_has_all_that_the_fake_has() -> None:
     code = NAMES.format(names=names_of_the_fake())
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
+    )
     assert (done.stdout, done.returncode) == ("", 0), done.stderr

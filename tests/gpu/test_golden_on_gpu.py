@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import test_golden
-from gpu.shim.fake_cupy import World
-from gpu.shim.nvrtc import Gathered, nvrtc
 from test_golden import NAMES, load_case, mnist, norms, values
 
 import symgrad
+from gpu.shim.fake_cupy import World
+from gpu.shim.nvrtc import Gathered, nvrtc
 from symgrad.backends.cupy.prelude import PRELUDE
 from symgrad.data import Mnist
 

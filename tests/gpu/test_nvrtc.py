@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from gpu.shim.nvrtc import ARCHITECTURES, CompilationError, check_compiles, compile_for, nvrtc
 
+from gpu.shim.nvrtc import ARCHITECTURES, CompilationError, check_compiles, compile_for, nvrtc
 from symgrad.backends.cupy.kernel import kernel_text
 from symgrad.backends.cupy.prelude import PRELUDE, TYPES
 
@@ -39,7 +39,10 @@ def test_the_kernels_of_repeated_steps_compile() -> None:
     [
         ("    y[threadIdx.x] = sine(x[threadIdx.x]);", "sine"),
         ("    x[threadIdx.x] = 1.0f;", "modifiable"),
-        ("    __shared__ f32 tile[16384];\n    tile[threadIdx.x] = x[0];\n    __syncthreads();\n    y[0] = tile[3];", ""),
+        (
+            "    __shared__ f32 tile[16384];\n    tile[threadIdx.x] = x[0];\n    __syncthreads();\n    y[0] = tile[3];",
+            "",
+        ),
     ],
     ids=["unknown name", "store into a constant", "too much shared memory"],
 )

@@ -15,6 +15,7 @@ import symgrad.tensor as T
 from symgrad.backends.cupy.ordering import Access, arranged
 from symgrad.control import ifelse, scan
 from symgrad.errors import SymgradError
+from symgrad.lowering.plan import Change
 
 
 def program_of(function: Any) -> Any:
@@ -87,6 +88,33 @@ def test_an_index_out_of_range_names_the_line_and_changes_nothing(gpu: Any) -> N
         step(4)
     np.testing.assert_array_equal(weights.get_value(), before)
     assert np.isfinite(step(1))
+
+
+def test_rows_of_a_table_are_updated_in_place(gpu: Any) -> None:
+    table, rows = symgrad.shared(np.zeros((50, 4), "float32"), "table"), T.lvector("rows")
+    picked = table[rows]
+    step = symgrad.function([rows], updates=[(table, T.inc_subtensor(picked, 1 + picked))])
+    for _ in range(3):
+        step([3, 7, 3])
+    expected = np.zeros((50, 4), "float32")
+    for _ in range(3):
+        np.add.at(expected, [3, 7, 3], 1 + expected[[3, 7, 3]])
+    np.testing.assert_array_equal(table.get_value(), expected)
+    with pytest.raises(SymgradError, match=r"test_programs\.py"):
+        step([3, 50, 1])
+    np.testing.assert_array_equal(table.get_value(), expected)
+    (commit,) = program_of(step).plan.commits
+    assert commit.change is Change.WRITTEN
+
+
+def test_bad_positions_do_no_harm_anywhere(gpu: Any) -> None:
+    x, rows = T.matrix("x"), T.lvector("rows")
+    f = symgrad.function([x, rows], T.inc_subtensor(T.exp(x)[rows], 1.0) * 2)
+    ones = np.ones((5, 3), "float32")
+    for _ in range(2):
+        f(ones, [0, 4])
+        with pytest.raises(SymgradError, match=r"test_programs\.py"):
+            f(ones, [0, 5])
 
 
 def test_many_steps_are_those_of_single_calls(gpu: Any) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from gpu.shim.fake_cupy import World
 from program_checks import shrunk
 from random_programs import random_program
 from test_random_graphs import failure_of
+
+from gpu.shim.fake_cupy import World
 
 BATCH = 10
 BATCHES = 12

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gpu.shim.build import BuildError, text_for_cpu
-from gpu.shim.kernels import KernelError, check_found, check_kernel, run_kernel
-from gpu.shim.launches import ORDERS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpu.shim.build import BuildError, text_for_cpu
+from gpu.shim.kernels import KernelError, check_found, check_kernel, run_kernel
+from gpu.shim.launches import ORDERS
 from symgrad.backends.cupy.calls import Temporary
 from symgrad.backends.cupy.kernel import CudaKernel, kernel_text
 
@@ -190,10 +190,16 @@ SHUFFLES = """\
     other[threadIdx.x] = __shfl_xor_sync(0xffffffffu, x[threadIdx.x], 5, width);"""
 
 
-@pytest.mark.parametrize(("dtype", "kind"), [("int32", "i32"), ("float32", "f32"), ("float64", "f64"), ("uint64", "u64")])
+@pytest.mark.parametrize(
+    ("dtype", "kind"), [("int32", "i32"), ("float32", "f32"), ("float64", "f64"), ("uint64", "u64")]
+)
 @pytest.mark.parametrize("width", [8, 16, 32])
 def test_shuffles_are_those_of_cuda(dtype: str, kind: str, width: int) -> None:
-    parameters = [(f"const {kind}*", "x"), *[(f"{kind}*", name) for name in ("y", "up", "down", "other")], ("i64", "width")]
+    parameters = [
+        (f"const {kind}*", "x"),
+        *[(f"{kind}*", name) for name in ("y", "up", "down", "other")],
+        ("i64", "width"),
+    ]
     x = np.random.default_rng(1).integers(0, 1 << 30, 64).astype(dtype)
     outputs = [np.empty_like(x) for _ in range(4)]
     check_kernel(kernel(SHUFFLES, threads=64, parameters=parameters), [x, *outputs], (width,))

@@ -130,7 +130,7 @@ class Selection:
         if isinstance(step.kernel, Bound):
             return self._copies_for_rounds(step)
         if isinstance(step.kernel, Fused):
-            return self._fused(step, overwrites)
+            return self._fused(step, overwrites, guarded)
         if isinstance(step.kernel, Library):
             found = self._routine(step, step.kernel, guarded)
             if found is not None:
@@ -139,13 +139,15 @@ class Selection:
 
     # ---- fused loops ----
 
-    def _fused(self, step: Step, overwrites: bool) -> Sequence[Call]:
+    def _fused(self, step: Step, overwrites: bool, guarded: bool) -> Sequence[Call]:
         assert isinstance(step.kernel, Fused)
         last = step.kernel.steps[-1]
         if isinstance(last.kernel, Library) and not self.sizes.dims:
             parallel = self._in_parallel(step, last.kernel, overwrites)
             if parallel is not None:
                 return parallel
+        if guarded and step.kernel.may_fail:
+            raise UnsupportedError(f"{step.name} may write into storage before it fails")
         self._check_strides(step)
         try:
             written = kernel_ir(step, self.sizes.types, self.sizes.dims, overwrites)

@@ -199,10 +199,16 @@ class _Writer:
         return self.tape
 
     def _without_needless_guards(self) -> None:
-        """Let only those kernels look at the status word that may write storage: a loop's result may be storage too."""
+        """Let only those kernels look at the status word that must.
+
+        They are those that may write storage (a loop's result may be storage too), and those of a step that may fail:
+        what one of its kernels has checked, the next ones count on.
+        """
         stored = {self.places.of(commit.target).memory for commit in self.plan.commits}
-        for item in self.tape.items:
-            if isinstance(item, Piece) and isinstance(item.call.work, CudaKernel):
+        pieces = [item for item in self.tape.items if isinstance(item, Piece)]
+        failing = {item.step for item in pieces if getattr(item.call.work, "may_fail", False)}
+        for item in pieces:
+            if isinstance(item.call.work, CudaKernel) and item.step not in failing:
                 written = zip(item.buffers, item.writes(), strict=True)
                 memories = {place.memory for place, is_written in written if is_written}
                 if stored.isdisjoint(memories) and all(kind is not Kind.OUTPUT for kind, _ in memories):

@@ -40,6 +40,12 @@ def may_fail(kernel: Kernel) -> bool:
     return isinstance(kernel, View) and isinstance(kernel.how, Slice) and any(map(_is_open, kernel.how.index))
 
 
+def fails_first(kernel: Kernel) -> bool:
+    """Whether a kernel that finds something that it can't do has written nothing yet: it checks all positions first."""
+    last = kernel.steps[-1].kernel if isinstance(kernel, Fused) else None
+    return isinstance(last, Library) and last.name in ("write", "write_at")
+
+
 NEVER_FAIL = frozenset((
     "dot", "matmul", "gemm", "matrix_step", "conv2d", "conv2d_input_gradient", "conv2d_filter_gradient", "conv_bias",
     "conv_pool", "conv_pool_filter_gradient", "conv_pool_input_gradient", "at_places", "pool2d", "max_pool_gradient",
@@ -57,5 +63,5 @@ def _takes_out(kernel: Kernel) -> bool:
     return not isinstance(kernel, Evaluate | Map | Reduction)
 
 
-CUDA_TRAITS = Traits(_takes_out, in_place, may_fail, is_one_call=True)
-"""What CUDA programs can do. No kernel fails before it writes: its blocks run in any order."""
+CUDA_TRAITS = Traits(_takes_out, in_place, may_fail, is_one_call=True, fails_first=fails_first)
+"""What CUDA programs can do."""

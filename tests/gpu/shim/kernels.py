@@ -102,18 +102,26 @@ def _written(functions: Sequence[Function], found: Found, count: int) -> list[bo
     return written
 
 
-def _arguments(function: Function, chosen: Sequence[int | Temporary], buffers: _Buffers, sizes: Sequence[int]) -> list[bytes]:
+def _arguments(
+    function: Function, chosen: Sequence[int | Temporary], buffers: _Buffers, sizes: Sequence[int]
+) -> list[bytes]:
     """Return a kernel's arguments as bytes."""
     for place, parameter in zip(chosen, function.parameters, strict=False):
         if isinstance(place, int) and parameter.element not in (buffers.arrays[place].itemsize, 0):
             itemsize = buffers.arrays[place].itemsize
-            raise KernelError(f"kernel {function.name}: buffer {place} has elements of {itemsize} bytes, not {parameter.element}")
+            raise KernelError(
+                f"kernel {function.name}: buffer {place} has elements of {itemsize} bytes, not {parameter.element}"
+            )
     addresses = [*[buffers.address(place) for place in chosen]]
     widths = [parameter.bytes for parameter in function.parameters[len(chosen) : -1]]
     if len(widths) != len(sizes):
         raise KernelError(f"kernel {function.name} takes {len(widths)} sizes, got {len(sizes)}")
     numbers = [int(size).to_bytes(width, "little", signed=True) for size, width in zip(sizes, widths, strict=True)]
-    return [*[address.to_bytes(8, "little") for address in addresses], *numbers, buffers.status.address.to_bytes(8, "little")]
+    return [
+        *[address.to_bytes(8, "little") for address in addresses],
+        *numbers,
+        buffers.status.address.to_bytes(8, "little"),
+    ]
 
 
 def run_found(
@@ -213,7 +221,12 @@ def run_kernel(
 
 
 def check_kernel(
-    kernel: CudaKernel, arrays: Sequence[np.ndarray], sizes: Sequence[int] = (), *, updated: Sequence[int] = (), seed: int = 0
+    kernel: CudaKernel,
+    arrays: Sequence[np.ndarray],
+    sizes: Sequence[int] = (),
+    *,
+    updated: Sequence[int] = (),
+    seed: int = 0,
 ) -> int:
     """Run one kernel in all orders of its threads and see that it computes the same bits; as `run_found`."""
     return check_found([(kernel, range(len(arrays)))], arrays, sizes, updated=updated, seed=seed)

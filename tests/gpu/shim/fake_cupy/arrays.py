@@ -133,7 +133,9 @@ class ndarray:
     def copy(self, order: str = "C") -> ndarray:
         return self.astype(self.dtype)
 
-    def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True) -> ndarray:
+    def astype(
+        self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True
+    ) -> ndarray:
         if not copy and self.dtype == dtype:
             return self
         result = ndarray(self.shape, dtype)
@@ -143,7 +145,9 @@ class ndarray:
     def fill(self, value: Any) -> None:
         self[...] = value
 
-    def get(self, stream: Stream | None = None, order: str = "C", out: np.ndarray | None = None, blocking: bool = True) -> np.ndarray:
+    def get(
+        self, stream: Stream | None = None, order: str = "C", out: np.ndarray | None = None, blocking: bool = True
+    ) -> np.ndarray:
         """Return the elements as the stream, the current one, leaves them."""
         forbid_in_capture()
         pointer = (get_current_stream() if stream is None else stream).ptr
@@ -222,7 +226,16 @@ def as_strided(x: ndarray, shape: Any = None, strides: Any = None) -> ndarray:
     return ndarray(x.shape if shape is None else shape, x.dtype, x.data, x.strides if strides is None else strides)
 
 
-def array(obj: Any, dtype: Any = None, copy: bool = True, order: str = "K", subok: bool = False, ndmin: int = 0, *, blocking: bool = False) -> ndarray:
+def array(
+    obj: Any,
+    dtype: Any = None,
+    copy: bool = True,
+    order: str = "K",
+    subok: bool = False,
+    ndmin: int = 0,
+    *,
+    blocking: bool = False,
+) -> ndarray:
     """Return an array of this device; from the host its values are copied at once."""
     described = getattr(obj, "__cuda_array_interface__", None)
     if not isinstance(obj, ndarray) and described is not None:
@@ -252,5 +265,7 @@ def copyto(dst: ndarray, src: Any, casting: str = "same_kind", where: Any = None
     dst[...] = src
 
 
-def asnumpy(a: Any, stream: Stream | None = None, order: str = "C", out: Any = None, *, blocking: bool = True) -> np.ndarray:
+def asnumpy(
+    a: Any, stream: Stream | None = None, order: str = "C", out: Any = None, *, blocking: bool = True
+) -> np.ndarray:
     return a.get(stream, order, out) if isinstance(a, ndarray) else np.asarray(a)

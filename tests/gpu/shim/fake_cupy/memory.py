@@ -137,7 +137,9 @@ def alloc(size: int) -> MemoryPointer:
 def alloc_pinned_memory(size: int) -> Any:
     """Return page-locked memory: its address is ``ptr``, and it is a buffer."""
     forbid_in_capture(allocation=True)
-    kind = type("PinnedMemoryPointer", (ctypes.c_char * size,), {"ptr": property(ctypes.addressof), "size": lambda _: size})
+    kind = type(
+        "PinnedMemoryPointer", (ctypes.c_char * size,), {"ptr": property(ctypes.addressof), "size": lambda _: size}
+    )
     memory = kind()
     address = ctypes.addressof(memory)
     ctypes.memset(address, 0xAB, size)

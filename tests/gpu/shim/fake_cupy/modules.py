@@ -68,7 +68,9 @@ class Function:
             raise CUDADriverError(1)
         arguments = [_bytes_of(value) for value in args]
         if len(arguments) != len(self._built.parameters):
-            raise MisuseError(f"kernel {self._built.name} takes {len(self._built.parameters)} arguments, got {len(arguments)}")
+            raise MisuseError(
+                f"kernel {self._built.name} takes {len(self._built.parameters)} arguments, got {len(arguments)}"
+            )
         addresses = [
             int.from_bytes(value, "little")
             for value, parameter in zip(arguments, self._built.parameters, strict=True)

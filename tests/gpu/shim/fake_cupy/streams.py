@@ -13,7 +13,6 @@ from gpu.shim.fake_cupy.world import (
     Capture,
     Marker,
     Queue,
-    Transfer,
     current_device,
     enqueue,
     forbid_in_capture,
@@ -41,7 +40,9 @@ class Stream:
 
     null: Stream
 
-    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: int | None = None) -> None:
+    def __init__(
+        self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: int | None = None
+    ) -> None:
         self.device_id = -1 if null else current_device()
         self.ptr = 0 if null else next(_numbers)
         self.is_non_blocking = non_blocking

@@ -263,7 +263,9 @@ def forbid_in_capture(allocation: bool = False) -> None:
         raise CUDARuntimeError(900)
 
 
-def enqueue(pointer: int, work: Work, copies: Sequence[Transfer] = (), poisoned: Sequence[tuple[int, int]] = ()) -> None:
+def enqueue(
+    pointer: int, work: Work, copies: Sequence[Transfer] = (), poisoned: Sequence[tuple[int, int]] = ()
+) -> None:
     """Put work on a stream.
 
     Parameters
