@@ -54,11 +54,11 @@ from symgrad import random, tensor  # isort: skip
 __version__ = "0.1.0"
 
 __all__ = [
-    "Apply", "Assert", "Constant", "Function", "In", "LossScale", "Lop", "Mode", "OpFromGraph", "OrderedUpdates", "Out", "Print",
-    "Profile", "PythonOp", "Rop", "SharedVariable", "Variable", "as_op", "clone_replace", "config", "debugprint",
-    "draw", "foldl", "foldr", "forget_rewrite", "function", "grad", "hessian", "hessian_vector_product", "ifelse",
-    "jacobian", "map", "mixed_precision", "pp", "random", "reduce", "rewrite", "rewrite_pattern", "scan", "scan_checkpoints", "shared",
-    "subgraph_grad", "tensor", "to_networkx", "until", "vectorize", "verify_grad", "vmap",
+    "Apply", "Assert", "Constant", "Function", "In", "Lop", "LossScale", "Mode", "OpFromGraph", "OrderedUpdates", "Out",
+    "Print", "Profile", "PythonOp", "Rop", "SharedVariable", "Variable", "as_op", "clone_replace", "config",
+    "debugprint", "draw", "foldl", "foldr", "forget_rewrite", "function", "grad", "hessian", "hessian_vector_product",
+    "ifelse", "jacobian", "map", "mixed_precision", "pp", "random", "reduce", "rewrite", "rewrite_pattern", "scan",
+    "scan_checkpoints", "shared", "subgraph_grad", "tensor", "to_networkx", "until", "vectorize", "verify_grad", "vmap",
 ]  # fmt: skip
 
 for _derivative in (Lop, Rop, grad, hessian, hessian_vector_product, jacobian, verify_grad):
@@ -67,9 +67,9 @@ hide_internal_frames()
 
 
 _LATER = {
-    "Assert": "custom", "LossScale": "half_precision", "Print": "custom", "PythonOp": "custom", "as_op": "custom", "clone_replace": "tools",
-    "mixed_precision": "half_precision",
-    "forget_rewrite": "rewriting.users", "rewrite": "rewriting.users", "rewrite_pattern": "rewriting.users",
+    "Assert": "custom", "LossScale": "half_precision", "Print": "custom", "PythonOp": "custom", "as_op": "custom",
+    "clone_replace": "tools", "forget_rewrite": "rewriting.users", "mixed_precision": "half_precision",
+    "rewrite": "rewriting.users", "rewrite_pattern": "rewriting.users",
 }  # fmt: skip
 """Where the names are that are loaded when they are first used: few programs need them."""
 

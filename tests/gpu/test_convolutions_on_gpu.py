@@ -1,116 +1,40 @@
-"""CUDA kernels for images against the ops' own meaning, on the CPU: all shapes, paddings, strides and number types."""
+"""CUDA kernels for convolution against the ops' own meaning, on the CPU: all shapes, paddings, strides and dtypes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from math import prod
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpu.image_checks import (
+    Choice,
+    check,
+    chosen,
+    convolutions,
+    dtypes,
+    eighths,
+    few,
+    normal,
+    seeds,
+    sizes_of,
+    ways,
+    windows,
+)
 from gpu.shim.kernels import check_found
 from gpu.shim.nvrtc import check_compiles, nvrtc
-from symgrad.backends.cupy import convolutions as room
-from symgrad.backends.cupy.calls import Found
-from symgrad.backends.cupy.convolutions import NAMES, convolution_calls
-from symgrad.backends.cupy.convolutions.ways import Pieces, Way, fastest
+from symgrad.backends.cupy.convolutions import convolution_calls
 from symgrad.backends.cupy.kernel import Target
 from symgrad.backends.cupy.prelude import PRELUDE
-from symgrad.graph.op import Op
-from symgrad.kernels.grammar import Library
 from symgrad.ops.conv import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
 from symgrad.ops.conv_bias import ConvBias
 from symgrad.ops.conv_pool_fused import AtPlaces, ConvPool, ConvPoolFilterGradient, ConvPoolInputGradient
-from symgrad.ops.pool import MODES, MaxPoolGradient, MaxPoolPushforward, Pool2d, SumPoolGradient
-
-dtypes = st.sampled_from(["float32", "float64"])
-seeds = st.integers(0, 2**31)
-# With little shared memory few channels are there at once; a small device gets along without shares and parts.
-targets = st.sampled_from([Target(), Target(shared_bytes=6000), Target(multiprocessors=3)])
-ways = st.tuples(st.sampled_from(["plain", "tiled", "tiled", "product", "apart"]), targets)
-channel_counts = st.one_of(st.integers(1, 9), st.integers(10, 40))
-pads = st.tuples(st.integers(0, 3), st.integers(0, 3))
-windows = st.tuples(st.integers(1, 4), st.integers(1, 4))
-few = settings(max_examples=5, deadline=None)
-
-
-Choice = tuple[str, Target]
-DEFAULT: Choice = ("", Target())
-
-
-def chosen(name: str) -> Any:
-    """Let a room take a way by its name, where there is that way."""
-
-    def choose(ways: Sequence[Way]) -> Pieces:
-        return fastest([way for way in ways if way.name == name] or ways)
-
-    return mock.patch.object(room, "fastest", choose)
-
-
-def calls_of(op: Any, operands: Sequence[np.ndarray], outputs: Sequence[np.ndarray], target: Target) -> Found:
-    lowered = op.lower(None)
-    assert isinstance(lowered, Library) and lowered.name in NAMES
-    arrays = (*operands, *outputs)
-    shapes, kinds = [array.shape for array in arrays], [array.dtype.name for array in arrays]
-    return convolution_calls(lowered.name, dict(lowered.attributes), shapes, kinds, len(operands), target)
-
-
-def check(op: Op, operands: Sequence[np.ndarray], tolerance: float = 8, way: Choice = DEFAULT) -> Found:
-    """Compare with `evaluate` in float64, in three orders of threads; the bits are the same in all of them."""
-    doubles = [x.astype("float64") if x.dtype.kind == "f" else x for x in operands]
-    expected = op.evaluate(*doubles)
-    dtype = next(x.dtype for x in operands if x.dtype.kind == "f")
-    kinds = [dtype if value.dtype.kind == "f" else value.dtype for value in expected]
-    outputs = [np.empty(value.shape, kind) for value, kind in zip(expected, kinds, strict=True)]
-    name, target = way
-    with chosen(name):
-        found = calls_of(op, operands, outputs, target)
-    assert found is not None
-    assert check_found(found, [*operands, *outputs]) == 0
-    for result, value in zip(outputs, expected, strict=True):
-        scale = np.abs(np.nan_to_num(value)).max(initial=1)
-        if value.dtype.kind == "f":
-            np.testing.assert_allclose(result, value, rtol=0, atol=tolerance * scale * np.finfo(dtype).eps)
-        else:
-            np.testing.assert_array_equal(result, value)
-    return found
-
-
-@st.composite
-def convolutions(draw: Any, is_plain: bool = False) -> tuple[dict[str, Any], tuple[int, ...], tuple[int, ...]]:
-    """Draw parameters, and the shapes of images and filters that fit them."""
-    steps = st.just((1, 1)) if is_plain else st.tuples(st.integers(1, 3), st.integers(1, 3))
-    parameters = {"padding": (draw(pads), draw(pads)), "flip": draw(st.booleans())}
-    dilation = draw(steps)
-    groups = 1 if is_plain else draw(st.integers(1, 3))
-    if not is_plain:
-        parameters |= {"stride": draw(steps), "dilation": dilation, "groups": groups}
-    taps = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
-    size = []
-    for axis in (0, 1):
-        least = (taps[axis] - 1) * dilation[axis] + 1 - sum(parameters["padding"][axis])
-        size.append(draw(st.integers(max(least, 1), max(least, 1) + 18)))
-    count, channels, filters = draw(st.integers(0, 3)), draw(channel_counts), draw(channel_counts)
-    return parameters, (count, channels * groups, *size), (filters * groups, channels, *taps)
-
-
-def normal(seed: int, shape: Sequence[int], dtype: str) -> np.ndarray:
-    return np.random.RandomState(seed).standard_normal(tuple(shape)).astype(dtype)
-
-
-def eighths(seed: int, shape: Sequence[int], dtype: str) -> np.ndarray:
-    """Return numbers whose products and sums are exact: whether maxima are equal doesn't depend on rounding."""
-    return np.round(8 * normal(seed, shape, "float64")).astype(dtype) / 8  # type: ignore[no-any-return]
-
-
-def sizes_of(shape: Sequence[int]) -> list[np.ndarray]:
-    return [np.array(size) for size in shape[-2:]]
-
+from symgrad.ops.pool import MODES
 
 # ---- convolution ----
 
@@ -148,6 +72,19 @@ def test_gradient_of_filters(case: Any, dtype: str, seed: int, way: Choice) -> N
     output = Conv2d(**parameters).output_shape(image, filters)
     operands = normal(seed, image, dtype), normal(seed + 1, output, dtype), *sizes_of(filters)  # type: ignore[arg-type]
     check(Conv2dFilterGradient(**parameters), operands, tolerance=300, way=way)
+
+
+@pytest.mark.parametrize(("name", "shared_bytes"), [("tiled", 6000), ("product", 1 << 15)])
+@pytest.mark.parametrize("cut", [None, 1, -1])
+def test_blocks_fill_their_memory_several_times(name: str, shared_bytes: int, cut: int | None) -> None:
+    """On a device of one multiprocessor blocks share nothing out: each has many channels, images and stages."""
+    image, filters, output = (5, 20, 7, 6), (18, 20, 3, 2), (5, 18, 5, 5)
+    way = name, Target(multiprocessors=1, shared_bytes=shared_bytes), cut
+    images, weights, cotangent = (normal(seed, shape, "float32") for seed, shape in enumerate((image, filters, output)))
+    none = ((0, 0), (0, 0))
+    check(Conv2d(none), [images, weights], tolerance=300, way=way)
+    check(Conv2dInputGradient(none), [weights, cotangent, *sizes_of(image)], tolerance=300, way=way)
+    check(Conv2dFilterGradient(none), [images, cotangent, *sizes_of(filters)], tolerance=300, way=way)
 
 
 # ---- convolution with pooling ----
@@ -285,7 +222,7 @@ def shared_bytes(text: str, itemsize: int) -> int:
 def test_halves_are_summed_in_single_precision(case: Any, name: str, seed: int) -> None:
     """Only the result is rounded to half precision: eighths have exact sums, so it is off by half a unit at most."""
     parameters, image, filters, shape, _ = case
-    way = name, Target()
+    way = name, Target(), None
     images, weights = eighths(seed, image, "float16"), eighths(seed + 1, filters, "float16")
     values = eighths(seed + 2, shape, "float16")
     places = np.random.RandomState(seed).randint(0, np.prod(parameters["window"]), shape).astype("uint8")
@@ -313,60 +250,6 @@ def test_bfloat16(way: str) -> None:
     assert found is not None and check_found(found, [*operands, output]) == 0
     result = (output.astype("uint32") << 16).view("float32")
     np.testing.assert_array_equal(result, expected)  # whole numbers below 256: all are exact
-
-
-# ---- pooling alone ----
-
-
-@st.composite
-def poolings(draw: Any) -> tuple[dict[str, Any], tuple[int, ...]]:
-    """Draw parameters of pooling, and the images' shape."""
-    window = draw(windows)
-    ignore_border = draw(st.booleans())
-    pad = tuple(draw(st.integers(0, size - 1)) if ignore_border else 0 for size in window)
-    stride = draw(st.one_of(st.just(window), st.tuples(st.integers(1, 5), st.integers(1, 5))))
-    shape = draw(st.integers(0, 3)), draw(st.integers(1, 2)), draw(st.integers(1, 12)), draw(st.integers(1, 40))
-    return {"window": window, "stride": stride, "pad": pad, "ignore_border": ignore_border}, shape
-
-
-@few
-@given(poolings(), st.sampled_from(MODES), dtypes, seeds)
-def test_pooling(case: Any, mode: str, dtype: str, seed: int) -> None:
-    parameters, shape = case
-    check(Pool2d(**parameters, mode=mode), [np.round(normal(seed, shape, dtype), 1)])
-
-
-@few
-@given(poolings(), st.sampled_from(["max", "sum"]), st.sampled_from(["int8", "uint16", "int32", "int64"]), seeds)
-def test_pooling_of_integers(case: Any, mode: str, dtype: str, seed: int) -> None:
-    parameters, shape = case
-    images = np.random.RandomState(seed).randint(0, 120, shape).astype(dtype)
-    (expected,) = Pool2d(**parameters, mode=mode).evaluate(images)
-    output = np.empty_like(expected)
-    found = calls_of(Pool2d(**parameters, mode=mode), [images], [output], Target())
-    assert found is not None and check_found(found, [images, output]) == 0
-    np.testing.assert_array_equal(output, expected)
-
-
-@few
-@given(poolings(), dtypes, seeds, st.booleans())
-def test_derivatives_of_the_maximum(case: Any, dtype: str, seed: int, has_nan: bool) -> None:
-    parameters, shape = case
-    images = np.round(normal(seed, shape, dtype))
-    if has_nan and images.size:
-        images.flat[:: max(images.size // 3, 1)] = np.nan
-    (output,) = Pool2d(**parameters).evaluate(images)
-    check(MaxPoolGradient(**parameters), [images, output, normal(seed + 1, output.shape, dtype)])
-    check(MaxPoolPushforward(**parameters), [images, output, normal(seed + 1, shape, dtype)])
-
-
-@few
-@given(poolings(), st.sampled_from(MODES[1:]), dtypes, seeds)
-def test_gradient_of_sums(case: Any, mode: str, dtype: str, seed: int) -> None:
-    parameters, shape = case
-    op = SumPoolGradient(**parameters, mode=mode)
-    (output,) = Pool2d(**parameters, mode=mode).evaluate(np.zeros(shape))
-    check(op, [normal(seed, output.shape, dtype), *sizes_of(shape)])
 
 
 # ---- what has no kernel, and what has none to run ----

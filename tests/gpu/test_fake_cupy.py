@@ -182,7 +182,7 @@ def test_kernels_take_the_right_arguments_only(cupy: Any, stream: Any) -> None:
         with pytest.raises(CUDADriverError):
             function((1,), (32,), (x, y, 10, status), shared_mem=60_000)
         function((1,), (32,), (x, y, np.int32(10), status))
-        with pytest.raises(KernelError, match="of 8, 8, 8, 8|arguments of"):
+        with pytest.raises(KernelError, match="takes arguments of"):
             stream.synchronize()
     with cupy.cuda.Device(1):
         other = cupy.empty(10, np.float32)
@@ -193,7 +193,7 @@ def test_kernels_take_the_right_arguments_only(cupy: Any, stream: Any) -> None:
 def test_what_a_kernel_does_wrong_comes_out(cupy: Any, stream: Any) -> None:
     x, y, status = arrays(cupy, stream)
     double(cupy)((64,), (32,), (x, y, 1000, status), stream=stream)
-    with pytest.raises((KernelError, MisuseError), match="out of bounds|beyond"):
+    with pytest.raises((KernelError, MisuseError), match=r"out of bounds|beyond"):
         stream.synchronize()
 
 
@@ -272,6 +272,21 @@ def test_the_fake_goes_as_it_came() -> None:
     with fake_devices(count=1):
         assert sys.modules["cupy"] is not before
     assert sys.modules.get("cupy") is before
+
+
+def test_what_outlives_its_devices_does_no_harm() -> None:
+    with fake_devices():
+        import cupy
+
+        stream = cupy.cuda.Stream(non_blocking=True)
+        with stream:
+            kept = cupy.zeros(3)
+    with fake_devices() as world:
+        stream.synchronize()
+        del kept
+        assert world.regions == []
+    with fake_devices(), pytest.raises(CUDARuntimeError, match="invalid resource handle"):
+        sys.modules["cupy"].cuda.runtime.streamSynchronize(12345)
 
 
 NAMES = """

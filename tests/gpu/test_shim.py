@@ -61,40 +61,62 @@ def test_right_kernels_pass() -> None:
 PLANTED = {
     "a missing barrier": (REVERSED.format(barrier=""), "order of the threads"),
     "a missing second barrier": (
-        REVERSED.format(barrier="__syncthreads();") + "\n    tile[threadIdx.x] = 0;\n    __syncthreads();", "order"),
-    "two threads write one element": ("    y[threadIdx.x / 2] = x[threadIdx.x];\n    y[16 + threadIdx.x / 2] = 0;", "order"),
-    "a store one beyond": ("    y[threadIdx.x + 1] = x[threadIdx.x];", "writes out of bounds: buffer 1, 0 bytes behind"),
-    "a store one before": ("    y[(i64)threadIdx.x - 1] = x[threadIdx.x];", "buffer 1, 4 bytes before|beyond buffer 1"),
+        REVERSED.format(barrier="__syncthreads();") + "\n    tile[threadIdx.x] = 0;\n    __syncthreads();",
+        "order",
+    ),
+    "two threads write one element": (
+        "    y[threadIdx.x / 2] = x[threadIdx.x];\n    y[16 + threadIdx.x / 2] = 0;",
+        "order",
+    ),
+    "a store one beyond": ("    y[threadIdx.x + 1] = x[threadIdx.x];", "writes out of bounds: buffer 1, 0 bytes"),
+    "a store one before": ("    y[(i64)threadIdx.x - 1] = x[threadIdx.x];", "4 bytes before|beyond buffer 1"),
     "a load one beyond": ("    y[threadIdx.x] = x[threadIdx.x + 1];", "reads out of bounds: buffer 0, 0 bytes behind"),
     "a load one before": ("    y[threadIdx.x] = x[(i64)threadIdx.x - 1];", "buffer 0, 4 bytes before its start"),
     "a load far away": ("    y[threadIdx.x] = x[threadIdx.x + 100000000];", "out of bounds"),
     "a store into a constant": ("    ((f32*)x)[threadIdx.x] = 1;", "writes out of bounds: buffer 0, at byte 0"),
     "shared memory one beyond": (
-        "    __shared__ f32 tile[32];\n    tile[threadIdx.x + 1] = x[threadIdx.x];\n    y[threadIdx.x] = 0;", "own array"),
+        "    __shared__ f32 tile[32];\n    tile[threadIdx.x + 1] = x[threadIdx.x];\n    y[threadIdx.x] = 0;",
+        "own array",
+    ),
     "local memory one beyond": (
-        "    f32 own[4];\n    for (i32 k = 0; k < 4; k++) own[k] = x[k];\n    y[threadIdx.x] = own[threadIdx.x];", "own array"),
+        "    f32 own[4];\n    for (i32 k = 0; k < 4; k++) own[k] = x[k];\n    y[threadIdx.x] = own[threadIdx.x];",
+        "own array",
+    ),
     "dynamic shared memory one beyond": (DYNAMIC.format(beyond=1), "dynamic shared memory, 0 bytes behind"),
     "a vector that isn't aligned": (
-        "    ((float2*)(y + 1))[threadIdx.x % 15] = make_float2(1, 2);\n    y[0] = y[31] = 0;", "aligned"),
+        "    ((float2*)(y + 1))[threadIdx.x % 15] = make_float2(1, 2);\n    y[0] = y[31] = 0;",
+        "aligned",
+    ),
     "a barrier that some don't reach": (
-        "    if (threadIdx.x < 5) __syncthreads();\n    y[threadIdx.x] = x[threadIdx.x];", "5 of 32 threads reach"),
+        "    if (threadIdx.x < 5) __syncthreads();\n    y[threadIdx.x] = x[threadIdx.x];",
+        "5 of 32 threads reach",
+    ),
     "a barrier that some can't reach": (
-        "    if (threadIdx.x > 7) return;\n    __syncthreads();\n    y[threadIdx.x] = x[threadIdx.x];", "24 have ended"),
+        "    if (threadIdx.x > 7) return;\n    __syncthreads();\n    y[threadIdx.x] = x[threadIdx.x];",
+        "24 have ended",
+    ),
     "two barriers for one": (
-        "    if (threadIdx.x < 5) __syncthreads();\n    else\n        __syncthreads();\n    y[threadIdx.x] = 0;", "divergent"),
+        "    if (threadIdx.x < 5) __syncthreads();\n    else\n        __syncthreads();\n    y[threadIdx.x] = 0;",
+        "divergent",
+    ),
     "a shuffle without all lanes": (
-        "    if (threadIdx.x > 7) return;\n    y[threadIdx.x] = __shfl_xor_sync(0xffffffffu, x[threadIdx.x], 1);", "lane"),
+        "    if (threadIdx.x > 7) return;\n    y[threadIdx.x] = __shfl_xor_sync(0xffffffffu, x[threadIdx.x], 1);",
+        "lane",
+    ),
     "a shuffle outside of its mask": ("    y[threadIdx.x] = __shfl_sync(1u, x[threadIdx.x], 0);", "its own mask"),
     "a shuffle from a lane that isn't in the mask": (
-        "    if (threadIdx.x > 7) return;\n    y[threadIdx.x] = __shfl_sync(255u, x[threadIdx.x], 8);", "isn't in the mask"),
+        "    if (threadIdx.x > 7) return;\n    y[threadIdx.x] = __shfl_sync(255u, x[threadIdx.x], 8);",
+        "isn't in the mask",
+    ),
     "elements that nobody writes": ("    if (threadIdx.x < 31) y[threadIdx.x] = x[threadIdx.x];", "order"),
     "an output that is read": ("    y[threadIdx.x] += x[threadIdx.x];", "order"),
     "shared memory that is read first": (
-        "    __shared__ f32 tile[32];\n    tile[threadIdx.x] += x[threadIdx.x];\n    y[threadIdx.x] = tile[threadIdx.x];",
-        "order"),
+        "    __shared__ f32 tile[32];\n    tile[threadIdx.x] += x[0];\n    y[threadIdx.x] = tile[threadIdx.x];",
+        "order",
+    ),
     "a division by zero": ("    y[threadIdx.x] = 7 / *status;", "division by zero"),
     "a trap": ("    __trap();", "__trap"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -173,7 +195,8 @@ def test_in_place_and_strided_operands_are_as_in_memory() -> None:
 @settings(max_examples=25)
 @given(threads=st.integers(1, 200), blocks=st.integers(1, 5), count=st.integers(1, 700), seed=st.integers(0, 9))
 def test_every_element_of_any_grid_is_computed_once(threads: int, blocks: int, count: int, seed: int) -> None:
-    body = "    for (i64 k = (i64)blockIdx.x * blockDim.x + threadIdx.x; k < n; k += (i64)gridDim.x * blockDim.x) y[k] += x[k];"
+    first, step = "(i64)blockIdx.x * blockDim.x + threadIdx.x", "(i64)gridDim.x * blockDim.x"
+    body = f"    for (i64 k = {first}; k < n; k += {step}) y[k] += x[k];"
     # The text is the same whatever the sizes: it is compiled once.
     parameters = [READ, WRITTEN, ("i64", "n")]
     tried = CudaKernel("tried", kernel_text("tried", parameters, body, 200), (blocks, 1, 1), threads)

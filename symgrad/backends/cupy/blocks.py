@@ -6,6 +6,7 @@ The copies are asynchronous. What is large goes another way, in pieces.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from math import prod
 from typing import Any
 
@@ -92,8 +93,9 @@ class Staging:
         self._is_under_way = False
 
     def __del__(self) -> None:
-        if self._is_under_way:  # the device may still use the memory
-            self.device.synchronize()
+        if self._is_under_way:  # the device may still use the memory, unless there is none any more
+            with suppress(Exception):
+                self.device.synchronize()
 
     def clear_status(self) -> None:
         """Enqueue the clearing of the status word."""

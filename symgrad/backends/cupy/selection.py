@@ -22,6 +22,7 @@ from symgrad.backends.cupy.products import PRODUCTS, product_calls
 from symgrad.backends.cupy.randomness import random_calls
 from symgrad.backends.cupy.recurrences import recurrence_calls
 from symgrad.backends.cupy.scatter import scatter_calls, scattered
+from symgrad.backends.cupy.traits import in_place
 from symgrad.backends.layouts import Layouts, Location, contiguous
 from symgrad.backends.matrices import Layout
 from symgrad.graph.closed import ClosedGraph
@@ -154,21 +155,27 @@ class Selection:
         except UnfusableError as error:
             raise UnsupportedError(f"{step.name} has no kernel: {error}") from None
         moving = frozenset(number for number, v in enumerate(step.inputs) if self.layouts.starts_late(v))
-        kernel = self._emitted(written, moving)
+        meeting = tuple([(read, len(step.inputs) + made) for made, read in in_place(step)])
+        kernel = self._emitted(written, moving, meeting)
         flops, moved = work_of(step, self.layouts.types)
         kernel = replace(kernel, flops=flops, bytes=moved, may_fail=kernel.may_fail)
         given = [self.sizes.values[name] for name in written.sizes]
         return [Call(kernel, (*step.inputs, *step.outputs), given, step)]
 
-    def _emitted(self, written: Any, moving: frozenset[int]) -> CudaKernel:
-        """Return the text of a kernel; long graphs repeat themselves."""
-        named = repr(replace(written, name="")), moving
+    def _emitted(
+        self, written: Any, moving: frozenset[int], meeting: tuple[tuple[int, int], ...] = ()
+    ) -> CudaKernel:
+        """Return the text of a kernel; long graphs repeat themselves.
+
+        Operands `moving` start late; pairs `meeting` of operands and outputs may be the same memory.
+        """
+        named = repr(replace(written, name="")), sorted(moving), meeting
         key = *named, tuple([self.sizes.values[name] for name in written.sizes])
         kernel = self._written.get(key)
         if kernel is None:
             digest = hashlib.sha256(repr(named).encode()).hexdigest()[:12]
             renamed = replace(written, name=f"{written.name}_{digest}")
-            kernel = self._written[key] = emit_kernel(renamed, self.sizes.values, self.target, moving)
+            kernel = self._written[key] = emit_kernel(renamed, self.sizes.values, self.target, moving, meeting)
         return kernel
 
     def _check_strides(self, step: Step) -> None:

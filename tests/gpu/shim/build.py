@@ -145,7 +145,7 @@ def load(text: str) -> dict[str, Function]:
         table = ctypes.POINTER(ctypes.c_int)()
         count = getattr(library, f"cpu_describe_{name}")(ctypes.byref(table))
         rows = [table[place * count : (place + 1) * count] for place in range(3)]
-        parameters = tuple(Parameter(*row[:2], bool(row[2])) for row in zip(*rows, strict=True))
+        parameters = tuple(Parameter(size, element, bool(const)) for size, element, const in zip(*rows, strict=True))
         address = ctypes.cast(getattr(library, f"cpu_call_{name}"), ctypes.c_void_p).value
         functions[name] = Function(name, address or 0, parameters, most_threads, shared)
     return functions

@@ -82,7 +82,11 @@ inline void sincospi(double x, double* sine, double* cosine) { *sine = sinpi(x);
 inline void sincospif(float x, float* sine, float* cosine) { *sine = sinpif(x); *cosine = cospif(x); }
 inline double normcdf(double x) { return 0.5 * erfc(-x * 0.70710678118654752440); }
 inline float normcdff(float x) { return (float)normcdf((double)x); }
-inline double erfcx(double x) { return x < 25.0 ? exp(x * x) * erfc(x) : (1.0 - 0.5 / (x * x)) / (x * 1.77245385090551602730); }
+inline double erfcx(double x) {
+    if (x < 25.0) return exp(x * x) * erfc(x);
+    double q = 0.5 / (x * x);  // the asymptotic series
+    return (1.0 - q * (1.0 - q * (3.0 - q * (15.0 - q * (105.0 - q * 945.0))))) / (x * 1.77245385090551602730);
+}
 inline float erfcxf(float x) { return (float)erfcx((double)x); }
 // The quantile of the normal distribution: a rough start, then Halley's steps on the smaller of the two tails.
 inline double normcdfinv(double p) {

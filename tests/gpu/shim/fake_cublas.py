@@ -113,7 +113,7 @@ class FakeCublas:
         return SUCCESS
 
     def _is_capturing(self) -> bool:
-        return any(queue.captured is not None for queue in self.world.queues.values())
+        return any(queue.captured is not None for queue in self.world.queues.copy().values())
 
     def _Destroy(self, handle: int) -> int:
         return SUCCESS if self.handles.pop(handle, None) else NOT_INITIALIZED

@@ -12,7 +12,7 @@ from gpu.shim.memory import Guarded
 
 ORDERS = ("ascending", "descending", "shuffled")
 POISON = {"ascending": 0xFF, "descending": 0x7F, "shuffled": 0xAB}
-"""What fills memory that nobody has written, another byte in each order: 0xFF makes NaN of floats and -1 of integers."""
+"""What fills memory that nobody has written, in each order another byte: 0xFF makes NaN of floats."""
 
 TRAPPED = "an index beyond the kernel's own array, or an address that isn't aligned to its type"
 

@@ -83,5 +83,5 @@ class Guarded:
 
     def array(self, dtype: Any = np.uint8) -> np.ndarray:
         """Return the buffer as an array that lives no longer than the buffer."""
-        memory = (ctypes.c_char * self.bytes).from_address(self.address)
-        return np.frombuffer(memory, np.dtype(dtype)) if self.bytes else np.empty(0, dtype)
+        memory: Any = (ctypes.c_char * self.bytes).from_address(self.address)
+        return np.ndarray(self.bytes // np.dtype(dtype).itemsize, dtype, memory)

@@ -13,6 +13,7 @@ from math import ceil, prod
 
 from symgrad.backends.correlation import Correlation
 from symgrad.backends.cupy.calls import Temporary
+from symgrad.backends.cupy.convolutions.choosing import quickest
 from symgrad.backends.cupy.convolutions.correlations import Source, correlation_constants
 from symgrad.backends.cupy.convolutions.plain_filters import Pieces, sum_of_parts
 from symgrad.backends.cupy.convolutions.shared_memory import MOST_BLOCKS, resident_blocks
@@ -196,7 +197,7 @@ def best_filter_product(of: Correlation, dtype: str, target: Target) -> FilterPr
         product for product in filter_products(of, arithmetic_bytes(dtype), target)
         if product.shared_bytes <= target.shared_bytes
     ]  # fmt: skip
-    return min(found, key=lambda product: product.cycles(target), default=None)
+    return quickest(found, target)
 
 
 def filter_product_kernels(

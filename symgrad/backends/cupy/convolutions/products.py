@@ -14,6 +14,7 @@ from math import ceil, prod
 
 from symgrad.backends.correlation import Correlation
 from symgrad.backends.cupy.calls import Temporary
+from symgrad.backends.cupy.convolutions.choosing import quickest
 from symgrad.backends.cupy.convolutions.correlations import Task, correlation_constants
 from symgrad.backends.cupy.convolutions.shared_memory import MOST_BLOCKS, resident_blocks
 from symgrad.backends.cupy.convolutions.writing import (
@@ -223,7 +224,7 @@ def best_product(task: Task, target: Target) -> Product | None:
         product for product in products(task.correlation, arithmetic_bytes(task.dtype))
         if product.shared_bytes <= target.shared_bytes
     ]  # fmt: skip
-    return min(found, key=lambda product: product.cycles(target), default=None)
+    return quickest(found, target)
 
 
 def product_kernels(

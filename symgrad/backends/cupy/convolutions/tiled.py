@@ -15,6 +15,7 @@ from itertools import product
 from math import ceil, gcd, prod
 
 from symgrad.backends.correlation import Correlation
+from symgrad.backends.cupy.convolutions.choosing import quickest
 from symgrad.backends.cupy.convolutions.correlations import Task, pair
 from symgrad.backends.cupy.convolutions.shared_memory import MOST_BLOCKS, fewest_turns, resident_blocks
 from symgrad.backends.cupy.convolutions.writing import arithmetic_bytes, written_kernel
@@ -353,7 +354,7 @@ def best_tile(of: Correlation, bytes_each: int, target: Target) -> Tile | None:
     """Return the tile that promises to be fastest; None if none fits into a block."""
     found = [tile for cut in _windows(of) for tile in tiles(cut, bytes_each, target) if tile.fits]
     large = [tile for tile in found if tile.threads >= 64] or found
-    return min(large, key=lambda tile: tile.cycles(target), default=None)
+    return quickest(large, target)
 
 
 def tiled_correlation(label: str, task: Task, tile: Tile) -> CudaKernel:

@@ -15,6 +15,7 @@ from math import ceil, prod
 
 from symgrad.backends.correlation import Correlation, Pair
 from symgrad.backends.cupy.calls import Temporary
+from symgrad.backends.cupy.convolutions.choosing import quickest
 from symgrad.backends.cupy.convolutions.correlations import Source, correlation_constants
 from symgrad.backends.cupy.convolutions.plain_filters import Pieces, sum_of_parts
 from symgrad.backends.cupy.convolutions.shared_memory import MOST_BLOCKS, fewest_turns, resident_blocks
@@ -332,7 +333,7 @@ def best_filter_tile(source: Source, sparse: Pair | None, dtype: str, target: Ta
         tile for tile in filter_tiles(source.correlation, sparse, arithmetic_bytes(dtype), target)
         if max(tile.grid[1:]) <= MOST_BLOCKS
     ]  # fmt: skip
-    return min(found, key=lambda tile: tile.cycles(target), default=None)
+    return quickest(found, target)
 
 
 def tiled_filter_gradient(

@@ -17,7 +17,7 @@ from typing import Any
 
 from gpu.shim.fake_cupy import arrays, devices, errors, functions, memory, streams
 from gpu.shim.fake_cupy import modules as loading
-from gpu.shim.fake_cupy.world import World, check_whole, device_array, enqueue, world
+from gpu.shim.fake_cupy.world import World, check_whole, device_array, enqueue, former_streams, world
 
 __all__ = ["World", "device_array", "enqueue", "fake_devices", "world"]
 
@@ -47,7 +47,8 @@ def make_package() -> dict[str, ModuleType]:
         **_named(streams, "Stream Event Graph get_current_stream get_elapsed_time"),
         **_named(memory, "MemoryPointer MemoryPool UnownedMemory alloc alloc_pinned_memory"),
         "memory": _module("cupy.cuda.memory", {
-            "OutOfMemoryError": errors.OutOfMemoryError, **_named(memory, "MemoryPointer MemoryPool UnownedMemory alloc"),
+            "OutOfMemoryError": errors.OutOfMemoryError,
+            **_named(memory, "MemoryPointer MemoryPool UnownedMemory alloc"),
         }),
         "is_available": lambda: True,
     })  # fmt: skip
@@ -91,6 +92,7 @@ def fake_devices(**settings: Any) -> Iterator[World]:
         for region in world.regions:
             check_whole(region)
     finally:
+        former_streams.update(world.queues)
         restore()
         for name, module in previous.items():
             sys.modules.pop(name)
@@ -128,8 +130,5 @@ def _connect() -> Callable[[], None]:
     for module in users:
         module.load_library = load_library  # type: ignore[attr-defined]
     forget()
-    try:
-        importlib.import_module("gpu.shim.fake_cublas").install(world)
-    except ImportError:
-        world.libraries["cublas"] = object()
+    importlib.import_module("gpu.shim.fake_cublas").install(world)  # it uses this package
     return restore

@@ -77,16 +77,9 @@ class ndarray:
     # ---- views ----
 
     def _ghost(self) -> np.ndarray:
-        """Return a NumPy array of the same shape and strides, nobody's memory: only to see what views of it are like."""
+        """Return a NumPy array of the same shape and strides, without memory: to see what views of it are like."""
         base = np.empty((), self.dtype)
         return np.lib.stride_tricks.as_strided(base, self.shape, self.strides)
-
-    def seen(self, view: Callable[[np.ndarray], np.ndarray]) -> ndarray:
-        """Return what a function of NumPy, which changes shape and strides only, makes of it: the same memory."""
-        ghost = self._ghost()
-        found = view(ghost)
-        offset = found.__array_interface__["data"][0] - ghost.__array_interface__["data"][0]
-        return ndarray(found.shape, found.dtype, self.data + offset, found.strides)
 
     def __getitem__(self, key: Any) -> ndarray:
         keys = key if isinstance(key, tuple) else (key,)
@@ -95,7 +88,7 @@ class ndarray:
 
             return call(lambda array, *index: array[tuple(index)], self, *keys)  # type: ignore[no-any-return]
         whole = keys if any(part is ... for part in keys) else (*keys, ...)
-        return self.seen(lambda ghost: ghost[whole])
+        return seen(self, lambda ghost: ghost[whole])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         target = self[key]
@@ -111,10 +104,10 @@ class ndarray:
 
     @property
     def T(self) -> ndarray:
-        return self.seen(np.transpose)
+        return seen(self, np.transpose)
 
     def view(self, dtype: Any = None) -> ndarray:
-        return self.seen(lambda ghost: ghost.view(self.dtype if dtype is None else dtype))
+        return seen(self, lambda ghost: ghost.view(self.dtype if dtype is None else dtype))
 
     def reshape(self, *shape: Any, order: str = "C") -> ndarray:
         wanted = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
@@ -179,6 +172,14 @@ class ndarray:
 
     def __float__(self) -> float:
         return float(self.get())
+
+
+def seen(array: ndarray, view: Callable[[np.ndarray], np.ndarray]) -> ndarray:
+    """Return what a function of NumPy, which changes shape and strides only, makes of an array: the same memory."""
+    ghost = array._ghost()
+    found = view(ghost)
+    offset = found.__array_interface__["data"][0] - ghost.__array_interface__["data"][0]
+    return ndarray(found.shape, found.dtype, array.data + offset, found.strides)
 
 
 def _view(array: ndarray) -> np.ndarray:

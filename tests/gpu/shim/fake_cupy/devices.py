@@ -111,7 +111,7 @@ def memGetInfo() -> tuple[int, int]:
 
 def deviceSynchronize() -> None:
     forbid_in_capture()
-    for queue in list(world.queues.values()):
+    for queue in world.queues.copy().values():
         if queue.device == current_device():
             queue.run()
 

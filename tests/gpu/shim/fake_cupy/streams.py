@@ -58,9 +58,8 @@ class Stream:
     def _checked_device(self) -> int:
         here = current_device()
         if self.device_id not in (-1, here):
-            raise RuntimeError(
-                f"The device that the stream is created on ({self.device_id}) does not match with the current device ({here})"
-            )
+            created = f"The device that the stream is created on ({self.device_id})"
+            raise RuntimeError(f"{created} does not match with the current device ({here})")
         return here
 
     def __enter__(self) -> Stream:
@@ -120,7 +119,7 @@ class Stream:
         if queue.captured is None:
             raise CUDARuntimeError(1)
         captured = queue.captured
-        sides = [other for other in world.queues.values() if other.captured is captured and other is not queue]
+        sides = [other for other in world.queues.copy().values() if other.captured is captured and other is not queue]
         for taking_part in (queue, *sides):
             taking_part.captured = None
         if queue.is_invalid:

@@ -136,11 +136,12 @@ class World:
 
     def is_pinned(self, address: int, size: int) -> bool:
         """Tell whether bytes of the host are page-locked."""
-        return any(start <= address and address + size <= start + length for start, length in self.pinned.items())
+        pinned = self.pinned.copy()  # finalizers change it, and other dictionaries, at any moment
+        return any(start <= address and address + size <= start + length for start, length in pinned.items())
 
     def finish(self) -> None:
         """Do all that was asked for."""
-        for queue in list(self.queues.values()):
+        for queue in self.queues.copy().values():
             queue.run()
 
     def forget(self) -> None:
@@ -222,6 +223,8 @@ class Queue:
 
 
 world = World()
+former_streams: set[int] = set()
+"""Streams of devices that are gone: of programs that live longer."""
 _here = threading.local()
 
 
@@ -244,14 +247,16 @@ def queue_of(pointer: int, device: int | None = None) -> Queue:
         pointer = -1 - number
         if pointer not in world.queues:
             world.queues[pointer] = Queue(0, number, True)
-    if pointer not in world.queues:
-        raise CUDARuntimeError(400)
-    return world.queues[pointer]
+    if pointer in world.queues:
+        return world.queues[pointer]
+    if pointer in former_streams:
+        return Queue(pointer, -1, False)  # what is still put there is never done
+    raise CUDARuntimeError(400)
 
 
 def capturing() -> Queue | None:
     """Return the queue that is captured, if there is one."""
-    return next((queue for queue in world.queues.values() if queue.captured is not None), None)
+    return next((queue for queue in world.queues.copy().values() if queue.captured is not None), None)
 
 
 def forbid_in_capture(allocation: bool = False) -> None:
@@ -302,7 +307,7 @@ def _keep_order(queue: Queue) -> None:
     """The default stream and blocking streams of a device wait for each other."""
     if not queue.blocking:
         return
-    for other in list(world.queues.values()):
+    for other in world.queues.copy().values():
         pair = other.pointer == 0 or queue.pointer == 0
         if other is not queue and other.blocking and other.device == queue.device and pair and other.waiting:
             marker = other.mark()
