@@ -60,7 +60,8 @@ REMEDY = "install it with: pip install llvmlite"
 
 def _cuda_backend(name: str, device: str) -> Backend:
     if name != "auto":
-        raise ConfigError(f"backend = {name} runs on the CPU, and device = {device}; set backend = auto or device = cpu")
+        remedy = "set backend = auto or device = cpu"
+        raise ConfigError(f"backend = {name} runs on the CPU, and device = {device}; {remedy}")
     from symgrad.backends.cupy.backend import CudaBackend
 
     return CudaBackend(device)

@@ -89,7 +89,8 @@ class Function:
 
     def __post_init__(self) -> None:
         if self._compiled is None:
-            self._compiled = compile_graph(self.graph, self.mode, str(self), find_backend(config.backend, resolve_device()))
+            backend = find_backend(config.backend, resolve_device())
+            self._compiled = compile_graph(self.graph, self.mode, str(self), backend)
         shared = self.rewritten.shared()
         if self.containers is None:
             self.containers = [variable.container for variable in shared]

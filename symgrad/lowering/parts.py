@@ -28,7 +28,7 @@ _SQUARE = ScalarFunction("sqr", np.square)
 
 
 Choice = Callable[[Sequence[int], Sequence[int]], tuple[int, int]]
-"""``choose(shape, axes)`` returns along which of the reduced axes to cut a total, and into how many parts; 1 is none."""
+"""``choose(shape, axes)`` returns along which reduced axis to cut a total, and into how many parts; 1 is none."""
 
 
 def by_rows(shape: Sequence[int], axes: Sequence[int]) -> tuple[int, int]:

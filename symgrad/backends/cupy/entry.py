@@ -65,13 +65,17 @@ class Entry:
 def _taker(place: np.ndarray, number: int) -> Taker:
     """Return what writes an argument to its place, if it is an array, or a Python number, that fits."""
     shape, dtype = place.shape, place.dtype
-    kind: type | None = {Number.INT64: int, Number.FLOAT64: float, Number.FLOAT32: float}.get(Number(number))
+    takes_int, takes_float = number == Number.INT64, number in (Number.FLOAT64, Number.FLOAT32)
+
+    def fits(value: Any) -> bool:
+        if type(value) is np.ndarray:
+            return value.shape == shape and value.dtype == dtype
+        if type(value) is int:
+            return takes_int and -(2**63) <= value < 2**63
+        return takes_float and type(value) is float
 
     def take(value: Any) -> bool:
-        if type(value) is np.ndarray:
-            if value.shape != shape or value.dtype != dtype:
-                return False
-        elif kind is None or type(value) is not kind or (kind is int and not -(2**63) <= value < 2**63):
+        if not fits(value):
             return False
         place[...] = value
         return True

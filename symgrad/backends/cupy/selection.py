@@ -169,7 +169,7 @@ class Selection:
 
         Operands `moving` start late; pairs `meeting` of operands and outputs may be the same memory.
         """
-        named = repr(replace(written, name="")), sorted(moving), meeting
+        named = repr(replace(written, name="")), tuple(sorted(moving)), meeting
         key = *named, tuple([self.sizes.values[name] for name in written.sizes])
         kernel = self._written.get(key)
         if kernel is None:
@@ -296,17 +296,16 @@ class Selection:
         """
         calls: list[Call] = []
         operands: list[Variable | Temporary] = []
-        known: dict[Variable, Temporary] = {}
+        known: dict[Variable, Any] = {}
         for variable in step.inputs:
             location = self.layouts.of(variable)
             if (late or not self.layouts.starts_late(variable)) and (strided or location.is_contiguous):
                 operands.append(variable)
                 continue
-            copied = known.get(variable) or self._lasting.get(variable)
-            if copied is None:
+            if variable not in known and variable not in self._lasting:
                 calls.append(self.copy(variable, step))
-                copied = known[variable] = calls[-1].buffers[1]  # type: ignore[assignment]
-            operands.append(copied)
+                known[variable] = calls[-1].buffers[1]
+            operands.append(known[variable] if variable in known else self._lasting[variable])
         return calls, operands
 
     def copy(self, variable: Variable, step: Step | None) -> Call:
