@@ -110,7 +110,7 @@ def _show_cache(action: str) -> int:
     """List or remove the cache's entries, or print where it is."""
     import time
 
-    from symgrad.backends.native.llvm.cache import UnsafeFolderError, configured_cache
+    from symgrad.backends.code_cache import UnsafeFolderError, configured_cache
 
     cache = configured_cache()
     if action == "path":
@@ -161,7 +161,7 @@ def _examine() -> int:
 
 def _gpu() -> list[tuple[str, str]]:
     """Return what each step finds on the way to the GPU of the settings, or to the first one."""
-    from symgrad.backends.cupy.doctor import examine
+    from symgrad.backends.cupy.devices.doctor import examine
 
     number = int(config.device.removeprefix("cuda") or 0) if config.device.startswith("cuda") else 0
     findings = list(examine(number))

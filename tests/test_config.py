@@ -257,6 +257,7 @@ def test_a_home_folder_that_may_not_be_entered_holds_no_settings(folders, monkey
     [
         ("SYMGRAD_FLAGS", "device=cpu,floatx=float32", "there is no setting 'floatx'|Did you mean 'floatX'?"),
         ("SYMGRAD_FLAGS", "device=cpu,floatX=float16", "floatX can't be 'float16'|Valid: float32, float64."),
+        ("SYMGRAD_FLAGS", "device=gpu0", "device can't be 'gpu0'|Did you mean 'cuda0'?"),
         ("SYMGRAD_FLAGS", "device", "'device' isn't a setting and its value|such as device=cpu"),
         ("SYMGRAD_FLAGS", "threads=1,2", "'2' isn't a setting and its value"),
         ("SYMGRAD_FLAGS", "debug=graph,device", "debug can't be 'graph,device'"),

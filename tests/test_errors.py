@@ -215,7 +215,7 @@ def text_of(name: str) -> str:
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let the machine be one without CuPy and without a driver, whatever it has."""
-    from symgrad.backends.cupy import doctor
+    from symgrad.backends.cupy.devices import doctor
 
     monkeypatch.setattr(doctor, "distributions", lambda: [])
     monkeypatch.setattr(doctor, "find_spec", lambda name: None)

@@ -310,6 +310,15 @@ def rounded_product():
     return [x, w], [3 * whole_numbers("float32"), whole_numbers("float32").T], product, {"cast_float16": 2}
 
 
+def rounded_cotangent_behind_pooling():
+    shapes = (2, 2, 7, 7), (3, 2, 2, 2)
+    x, w = (T.tensor("float32", shape, name="x") for shape in shapes)
+    pooled = symgrad.mixed_precision(T.pool_2d(T.conv2d(x, w), (2, 2), ignore_border=True), "float16")
+    gradients = symgrad.grad(T.sum(pooled**2), [x, w])
+    values = [np.arange(np.prod(shape)).reshape(shape).astype("float32") % 5 - 2 for shape in shapes]
+    return [x, w], values, T.sum(gradients[0]) + gradients[1], {"at_places": 0, "conv_pool": 1}
+
+
 def half_product():
     x, w = [T.matrix(name, dtype="float16") for name in "xw"]
     return [x, w], [whole_numbers("float16"), whole_numbers("float16").T], T.dot(x, w), {"cast_float16": 1}
@@ -355,6 +364,7 @@ EXAMPLES = {
     "max_pooling_of_a_convolution_keeps_places": bias_after_pooling,
     "gradients_of_a_convolution_take_values_at_places": bias_after_pooling,
     "slope_of_values_at_places_is_needed_there_only": activation_before_pooling,
+    "rounding_of_values_at_places_is_of_the_values": rounded_cotangent_behind_pooling,
     "sum_of_values_at_places_is_the_sum_of_values": bias_before_pooling,
     "bias_joins_a_convolution": convolution_with_bias,
     "bias_joins_a_pooled_convolution": bias_after_pooling,

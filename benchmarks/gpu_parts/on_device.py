@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import symgrad.backends.cupy.device as device_module
+import symgrad.backends.cupy.devices.device as device_module
 from benchmarks.gpu_parts.children import VARIABLE
 from symgrad.backends.cupy.calls import LibraryCall, Temporary
-from symgrad.backends.cupy.device import Device, find_device
+from symgrad.backends.cupy.devices.device import Device, find_device
 from symgrad.backends.cupy.kernel import CudaKernel
 from symgrad.backends.cupy.prelude import PRELUDE
 

@@ -16,7 +16,7 @@ from benchmarks.gpu_parts.workloads import Block, Product, Work, precision_of
 from benchmarks.sequences import SequenceWorkload
 from benchmarks.steps import ExpressionStep, PeerUnavailable, TrainingStep
 from benchmarks.symgrad_steps import TrainingGraph, sequence_graph, training_graph
-from symgrad.backends.cupy.device import find_device
+from symgrad.backends.cupy.devices.device import find_device
 
 DEVICE = "cuda0"
 

@@ -84,19 +84,19 @@ def _native_is_there() -> bool:
 
 
 def _find_device(name: str) -> Any:
-    from symgrad.backends.cupy.device import find_device
+    from symgrad.backends.cupy.devices.device import find_device
 
     return find_device(name)
 
 
 def _download(value: Any) -> np.ndarray:
-    from symgrad.backends.cupy.device import download
+    from symgrad.backends.cupy.devices.device import download
 
     return download(value)
 
 
 def _find_problem(number: int) -> tuple[str, str]:
-    from symgrad.backends.cupy.doctor import find_problem
+    from symgrad.backends.cupy.devices.doctor import find_problem
 
     return find_problem(number)
 

@@ -58,7 +58,7 @@ class DeviceName:
     def parse(self, value: object, folder: str) -> Value:
         if isinstance(value, str) and re.fullmatch(r"cpu|auto|cuda(0|[1-9][0-9]*)?", value):
             return str(value)
-        raise ValueError(value)
+        raise ValueError(value.replace("gpu", "cuda") if isinstance(value, str) else value)  # or cpu would be nearest
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def peak_of(device: str, threads: int) -> Peak:
 
 @cache
 def _gpu_peak(device: str) -> Peak:
-    from symgrad.backends.cupy.peaks import gpu_speeds
+    from symgrad.backends.cupy.devices.peaks import gpu_speeds
 
     return Peak(*gpu_speeds(device))
 

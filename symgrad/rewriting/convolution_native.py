@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from symgrad.graph.dtypes import HALVES
 from symgrad.graph.variables import Apply, Variable
 from symgrad.kernels.reference_conv_pool import ACTIVATIONS
 from symgrad.ops.axes import DimShuffle
+from symgrad.ops.casting import Cast
 from symgrad.ops.conv import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
 from symgrad.ops.conv_bias import ConvBias
 from symgrad.ops.conv_pool_fused import AtPlaces, ConvPool, ConvPoolFilterGradient, ConvPoolInputGradient
@@ -74,6 +76,16 @@ def gradients_of_a_convolution_take_values_at_places(node: Apply, context: Conte
     gradient = ConvPoolFilterGradient if isinstance(op, Conv2dFilterGradient) else ConvPoolInputGradient
     made = gradient(op.padding, op.flip, dense.op.window)  # type: ignore[attr-defined]
     return made(node.inputs[0], *dense.inputs[:2], *node.inputs[2:])
+
+
+@rule("specialize", Cast, backends=NATIVE, reason="zeros between the values needn't be rounded")
+def rounding_of_values_at_places_is_of_the_values(node: Apply, context: Context) -> Any:
+    """The cotangent of a convolution in mixed precision."""
+    narrow = made_by(node.inputs[0], Cast)
+    dense = None if narrow is None else made_by(narrow.inputs[0], AtPlaces)
+    if dense is None or not _is_float(node.outputs[0]) or _type(node.inputs[0]).dtype not in HALVES:
+        return None
+    return dense.op(node.op(narrow.op(dense.inputs[0])), *dense.inputs[1:])  # type: ignore[union-attr]
 
 
 @rule("specialize", Reduction, backends=NATIVE, reason="zeros between the values add nothing")

@@ -24,6 +24,7 @@ from symgrad.backends.cupy.convolutions import (
 )
 from symgrad.backends.cupy.convolutions.ways import Pieces, Way, fastest
 from symgrad.backends.cupy.kernel import Target
+from symgrad.graph.dtypes import HALVES, NUMPY_DTYPES
 from symgrad.graph.op import Op
 from symgrad.kernels.grammar import Library
 
@@ -71,11 +72,20 @@ def calls_of(op: Any, operands: Sequence[np.ndarray], outputs: Sequence[np.ndarr
     return convolution_calls(lowered.name, dict(lowered.attributes), shapes, kinds, len(operands), target)
 
 
-def check(op: Op, operands: Sequence[np.ndarray], tolerance: float = 8, way: Choice = DEFAULT) -> Found:
-    """Compare with `evaluate` in float64, in three orders of threads; the bits are the same in all of them."""
-    doubles = [x.astype("float64") if x.dtype.kind == "f" else x for x in operands]
+def is_float(array: np.ndarray) -> bool:
+    return array.dtype.kind == "f" or array.dtype.name in HALVES
+
+
+def check(
+    op: Op, operands: Sequence[np.ndarray], tolerance: float = 8, way: Choice = DEFAULT, result: str = ""
+) -> Found:
+    """Compare with `evaluate` in float64, in three orders of threads; the bits are the same in all of them.
+
+    Results have the dtype `result`, by default that of the first operand.
+    """
+    doubles = [x.astype("float64") if is_float(x) else x for x in operands]
     expected = op.evaluate(*doubles)
-    dtype = next(x.dtype for x in operands if x.dtype.kind == "f")
+    dtype = np.dtype(result) if result else operands[0].dtype
     kinds = [dtype if value.dtype.kind == "f" else value.dtype for value in expected]
     outputs = [np.empty(value.shape, kind) for value, kind in zip(expected, kinds, strict=True)]
     name, target, number = way
@@ -112,6 +122,11 @@ def convolutions(draw: Any, is_plain: bool = False) -> tuple[dict[str, Any], tup
 
 def normal(seed: int, shape: Sequence[int], dtype: str) -> np.ndarray:
     return np.random.RandomState(seed).standard_normal(tuple(shape)).astype(dtype)
+
+
+def halves(half: str, *operands: np.ndarray) -> list[np.ndarray]:
+    """Return numbers as floats of 16 bits."""
+    return [x.astype(NUMPY_DTYPES[half]) for x in operands]
 
 
 def eighths(seed: int, shape: Sequence[int], dtype: str) -> np.ndarray:

@@ -20,6 +20,7 @@ from gpu.image_checks import (
     dtypes,
     eighths,
     few,
+    halves,
     normal,
     seeds,
     sizes_of,
@@ -31,6 +32,7 @@ from gpu.shim.nvrtc import check_compiles, nvrtc
 from symgrad.backends.cupy.convolutions import convolution_calls
 from symgrad.backends.cupy.kernel import Target
 from symgrad.backends.cupy.prelude import PRELUDE
+from symgrad.graph.dtypes import HALVES
 from symgrad.ops.conv import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
 from symgrad.ops.conv_bias import ConvBias
 from symgrad.ops.conv_pool_fused import AtPlaces, ConvPool, ConvPoolFilterGradient, ConvPoolInputGradient
@@ -231,6 +233,43 @@ def test_halves_are_summed_in_single_precision(case: Any, name: str, seed: int) 
     check(ConvPoolFilterGradient(**parameters), [images, values, places, *sizes_of(filters)], tolerance=1, way=way)
 
 
+@few
+@given(convolutions(), st.sampled_from(HALVES), st.booleans(), seeds, ways)
+def test_halves_are_multiplied_for_results_of_float32(
+    case: Any, half: str, has_linear: bool, seed: int, way: Choice
+) -> None:
+    """What is multiplied has 16 bits, all else is float32; eighths have exact products and sums."""
+    parameters, image, filters = case
+    plain = Conv2d(**parameters)
+    output, bias = plain.output_shape(image, filters), eighths(seed + 2, filters[:1], "float32") / 1024
+    images, weights = halves(half, eighths(seed, image, "float32"), eighths(seed + 1, filters, "float32"))
+    (cotangent,) = halves(half, eighths(seed + 3, output, "float32"))  # type: ignore[arg-type]
+    for op, operands in (
+        (plain, [images, weights]),
+        (ConvBias(plain, "rectify", has_linear), [images, weights, bias]),
+        (Conv2dInputGradient(**parameters), [weights, cotangent, *sizes_of(image)]),
+        (Conv2dFilterGradient(**parameters), [images, cotangent, *sizes_of(filters)]),
+    ):
+        check(op, operands, tolerance=1, way=way, result="float32")
+
+
+@few
+@given(pooled(), st.sampled_from(HALVES), st.sampled_from(["none", "before", "after"]), seeds, ways)
+def test_pooled_convolutions_take_halves_for_results_of_float32(
+    case: Any, half: str, bias: str, seed: int, way: Choice
+) -> None:
+    parameters, image, filters, shape, _ = case
+    operands = halves(half, eighths(seed, image, "float32"), eighths(seed + 1, filters, "float32"))
+    (values,) = halves(half, eighths(seed + 2, shape, "float32"))
+    places = np.random.RandomState(seed).randint(0, np.prod(parameters["window"]), shape).astype("uint8")
+    added = [] if bias == "none" else [eighths(seed + 3, filters[:1], "float32") / 1024]
+    op = ConvPool(**parameters, bias=bias, activation="rectify", has_linear=True)
+    check(op, [*operands, *added], tolerance=1, way=way, result="float32")
+    gradients = ConvPoolInputGradient(**parameters), ConvPoolFilterGradient(**parameters)
+    check(gradients[0], [operands[1], values, places, *sizes_of(image)], tolerance=1, way=way, result="float32")
+    check(gradients[1], [operands[0], values, places, *sizes_of(filters)], tolerance=1, way=way, result="float32")
+
+
 def rounded_to_bfloat16(numbers: np.ndarray) -> np.ndarray:
     """Return the upper halves of float32 numbers that end in zeros."""
     bits = numbers.astype("float32").view("uint32")
@@ -261,6 +300,9 @@ def test_other_operands_have_no_kernel() -> None:
     assert convolution_calls("conv2d", attributes, shapes, ["float32"] * 3, 2, Target()) is not None
     assert convolution_calls("conv2d", attributes, shapes, ["int32"] * 3, 2, Target()) is None
     assert convolution_calls("conv2d", attributes, shapes, ["float32", "float64", "float64"], 2, Target()) is None
+    assert convolution_calls("conv2d", attributes, shapes, ["float16", "float16", "float32"], 2, Target()) is not None
+    for kinds in (["float16", "bfloat16", "float32"], ["float16", "float32", "float32"], ["float16"] * 2 + ["float64"]):
+        assert convolution_calls("conv2d", attributes, shapes, kinds, 2, Target()) is None
     assert convolution_calls("dot", attributes, shapes, ["float32"] * 3, 2, Target()) is None
 
 
@@ -277,12 +319,16 @@ def test_equal_kernels_have_equal_names_and_others_dont() -> None:
 
 @pytest.mark.skipif(nvrtc() is None, reason="the wheel nvidia-cuda-nvrtc isn't installed")
 @pytest.mark.parametrize(
-    ("dtype", "architecture"), [("float32", 90), ("float64", 80), ("float16", 75), ("bfloat16", 120)]
+    ("dtype", "architecture"),
+    [("float32", 90), ("float64", 80), ("float16", 75), ("bfloat16", 120), ("float16 for float32", 80),
+     ("bfloat16 for float32", 90)],
 )  # fmt: skip
 def test_kernels_compile(dtype: str, architecture: int) -> None:
     """Every way of every routine: within shared memory, and as CUDA's own compiler wants it."""
     texts = {}
-    for name, attributes, shapes, kinds, inputs in requests(dtype):
+    for name, attributes, shapes, kinds, inputs in requests(dtype.split(" for ")[-1]):
+        if " for " in dtype and name.startswith("conv"):
+            kinds[:2] = [dtype.split(" for ")[0]] * 2
         for way in ("plain", "tiled", "product", "apart"):
             with chosen(way):
                 found = convolution_calls(name, attributes, shapes, kinds, inputs, Target())

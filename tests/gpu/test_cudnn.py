@@ -8,17 +8,19 @@ import inspect
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from gpu.shim.kernels import run_found
 from symgrad.backends.correlation import Geometry
-from symgrad.backends.cupy import cudnn
 from symgrad.backends.cupy.calls import LibraryCall
 from symgrad.backends.cupy.convolutions import convolution_calls
 from symgrad.backends.cupy.kernel import CudaKernel, Target
+from symgrad.backends.cupy.libraries import cudnn
 from symgrad.errors import DeviceError
+from symgrad.graph.dtypes import HALVES, NUMPY_DTYPES
 from symgrad.kernels import reference
 
 GEOMETRY = Geometry((16, 64, 34, 33), (128, 64, 3, 3), ((1, 1), (0, 0)), (2, 1), (1, 2))
@@ -195,6 +197,46 @@ def test_large_convolutions_go_to_cudnn_with_filters_turned_around(flip: bool) -
         kernel, _ = found[1]
         assert run_found([(kernel, [0, 1])], [given, turned]) == 0
         np.testing.assert_array_equal(turned, given[:, :, ::-1, ::-1])
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("half", HALVES)
+def test_operands_of_16_bits_are_made_wider_for_tf32(half: str, flip: bool) -> None:
+    """TF32 holds all such numbers, so that tensor cores multiply them exactly for a result of float32."""
+    image, filters, output = (128, 64, 12, 12), (64, 64, 3, 3), (128, 64, 10, 10)
+    attributes = {"padding": ((0, 0), (0, 0)), "stride": (1, 1), "dilation": (1, 1), "groups": 1, "flip": flip}
+    found = convolution_calls("conv2d", attributes, [image, filters, output], [half, half, "float32"], 2, TARGET)
+    assert found is not None
+    (*before, (call, buffers)) = found
+    assert isinstance(call, LibraryCall) and [type(work) for work, _ in before] == [CudaKernel] * 2
+    given = [np.random.RandomState(seed).standard_normal(shape) for seed, shape in enumerate((image, filters))]
+    operands = [x.astype(NUMPY_DTYPES[half]) for x in given]
+    wide = [np.empty(shape, "float32") for shape in (image, filters)]
+    numbered = [(kernel, [place, 2 + number]) for number, (kernel, (place, _)) in enumerate(before)]
+    assert [chosen[1] for _, chosen in before] == buffers[:2] and buffers[2] == 2
+    assert run_found(numbered, [*operands, *wide]) == 0
+    step = -1 if flip else 1
+    np.testing.assert_array_equal(wide[0], operands[0].astype("float32"))
+    np.testing.assert_array_equal(wide[1], operands[1].astype("float32")[:, :, ::step, ::step])
+    fake = package()
+    with mock.patch.object(cudnn, "handle_of", lambda _: cudnn.Cudnn(fake, "handle", SimpleNamespace(ptr=4096))):
+        call.run(None, 1, 2, 3)
+    (graph,) = fake.graphs
+    assert graph.given["io"] == "FLOAT" and "TENSOR_CORE" not in graph.notes
+
+
+def test_gradients_of_16_bits_are_made_wider_too() -> None:
+    image, filters, output = (128, 64, 12, 12), (64, 64, 3, 3), (128, 64, 10, 10)
+    attributes = {"padding": ((0, 0), (0, 0)), "stride": (1, 1), "dilation": (1, 1), "groups": 1, "flip": True}
+    kinds = ["bfloat16", "bfloat16", "int64", "int64", "float32"]
+    for name, shapes, labels in (
+        ("conv2d_input_gradient", [filters, output, (), (), image], ["widen", "turn", "dgrad"]),
+        ("conv2d_filter_gradient", [image, output, (), (), filters], ["widen", "widen", "wgrad", "turn"]),
+    ):
+        found = convolution_calls(name, attributes, shapes, kinds, 4, TARGET)
+        assert found is not None
+        for (work, _), label in zip(found, labels, strict=True):
+            assert label in work.name
 
 
 def test_small_and_double_convolutions_stay_here() -> None:

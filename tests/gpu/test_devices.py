@@ -1,4 +1,4 @@
-"""Where values are: transfers, shared variables on devices, arrays lent and borrowed, several devices, full memory."""
+"""Where values are: transfers, shared variables on devices, arrays lent and borrowed, several devices."""
 
 from __future__ import annotations
 
@@ -22,14 +22,10 @@ from hypothesis.extra import numpy as arrays_of
 import symgrad
 import symgrad.tensor as T
 from gpu.shim.fake_cupy import fake_devices
-from symgrad.backends.cupy import compilation, staging
-from symgrad.backends.cupy.blocks import STATUS_BYTES
-from symgrad.backends.cupy.compilation import KernelTextError
-from symgrad.backends.cupy.device import Device, find_device
-from symgrad.backends.cupy.kernel import kernel_text
-from symgrad.backends.cupy.out_of_memory import out_of_memory
-from symgrad.backends.cupy.prelude import PRELUDE
-from symgrad.errors import CallError, ConfigError, DeviceError, DeviceMemoryError, DTypeError, ShapeError
+from symgrad.backends.cupy.devices import staging
+from symgrad.backends.cupy.devices.device import Device, find_device
+from symgrad.backends.cupy.programs.blocks import STATUS_BYTES
+from symgrad.errors import CallError, ConfigError, DeviceError, DTypeError, ShapeError
 from symgrad.graph.residence import on_device, on_host
 
 DTYPES = ("bool", "int8", "uint16", "int64", "float16", "float32", "float64", "complex64")
@@ -256,6 +252,21 @@ def test_a_device_array_is_an_argument(gpu: Any) -> None:
     np.testing.assert_array_equal(on_cpu(there), SOME * 16 + 1)
 
 
+def test_an_argument_may_be_changed_after_the_call_on_any_stream(gpu: Any) -> None:
+    import cupy
+
+    x, total = T.matrix("x"), symgrad.shared(np.zeros((2, 3), "float32"))
+    add = symgrad.function([x], [], updates=[(total, total + x)])
+    own = cupy.cuda.Stream(non_blocking=True)
+    with own:
+        mine = cupy.asarray(SOME)
+        for _ in range(4):
+            add(mine)
+            mine[...] = mine + 1
+        own.synchronize()  # the stand-in does now what the stream was asked for, and what that waits for
+    np.testing.assert_array_equal(total.get_value(), 4 * SOME + 6)
+
+
 def test_an_argument_on_a_device_must_fit_as_any_other(gpu: Any) -> None:
     x, y = T.fmatrix("x"), T.dvector("y")
     f, g = symgrad.function([x], x.sum()), symgrad.function([y], y * 0.5)
@@ -316,7 +327,7 @@ def test_a_device_that_is_not_there(gpu: Any) -> None:
 
 
 def test_a_forked_process_says_why_it_has_no_devices(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from symgrad.backends.cupy import device, doctor
+    from symgrad.backends.cupy.devices import device, doctor
 
     w = symgrad.shared(SOME)
     monkeypatch.setattr(doctor, "_forked", [])
@@ -332,124 +343,6 @@ def test_symgrad_alone_imports_nothing_of_it() -> None:
     environment = {**os.environ, "PYTHONPATH": root, "SYMGRAD_FLAGS": ""}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip() == "[]"
-
-
-# ---- memory ----
-
-
-def test_memory_is_counted_and_given_back(gpu: Any) -> None:
-    device = find_device("cuda0")
-    before = device.memory()
-    w = symgrad.shared(np.zeros(1 << 18, "float32"))
-    assert device.memory().used - before.used == 1 << 20
-    del w
-    assert device.memory().used == before.used and device.memory().kept > before.kept
-    device.give_back()
-    assert device.memory().kept == before.used
-
-
-def test_a_value_too_large_is_an_error_of_the_users_line() -> None:
-    with fake_devices(), symgrad.config.change_flags(device="cuda", memory_limit=1):
-        small = symgrad.shared(np.zeros(1000, "float32"))
-        with pytest.raises(DeviceMemoryError) as caught:
-            symgrad.shared(np.zeros(1 << 19, "float32"))  # the large one
-        text = str(caught.value)
-        assert text.startswith("cuda0 is out of memory: 2.00 MiB are asked for, ")
-        assert "1.00 MiB is the limit" in text and "test_devices.py" in text and "the large one" in text
-        assert isinstance(caught.value, MemoryError)
-        with pytest.raises(DeviceMemoryError):
-            small.set_value(np.zeros(1 << 19, "float32"))
-        assert small.get_value().shape == (1000,)
-
-
-def test_a_call_that_needs_too_much_names_the_largest_and_can_be_made_again() -> None:
-    with fake_devices(), symgrad.config.change_flags(device="cuda", memory_limit=8):
-        x = T.fvector("x")
-        f = symgrad.function([x], T.exp(T.sort(T.exp(x)))[::-1].sum())
-        with pytest.raises(DeviceMemoryError, match=re.escape("8.00 MiB is the limit")):
-            f(np.zeros(1 << 21, "float32"))
-        assert f(np.zeros(10, "float32")) == pytest.approx(10 * np.e, rel=1e-6)
-
-
-def test_the_five_largest_buffers_are_shown() -> None:
-    buffers = [(f"b{number}", number << 20, f"net.py:{number}   line {number}") for number in range(1, 8)]
-    text = str(out_of_memory(3 << 20, 5 << 30, 6 << 30, buffers, "cuda1"))
-    assert re.findall(r"b(\d)   (\d)\.00 MiB   net\.py:\d", text) == [(n, n) for n in "76543"]
-
-
-# ---- kernels ----
-
-TWICE = "    y[threadIdx.x] = 2.0f * x[threadIdx.x];"
-
-
-def twice() -> str:
-    """Return a module of one kernel."""
-    return PRELUDE + kernel_text("twice", [("const f32*", "x"), ("f32*", "y")], TWICE, 32)
-
-
-def launched(device: Device, text: str, shared_bytes: int = 0) -> np.ndarray:
-    """Return what the kernel makes of the first numbers."""
-    x, y = device.upload(np.arange(32, dtype="float32")), device.empty((32,), "float32")
-    status = device.upload(np.zeros(1, "int32"))
-    kernel = device.kernels(text, ["twice"])["twice"]
-    device.launch(kernel, (1, 1, 1), 32, [int(a.data.ptr) for a in (x, y, status)], shared_bytes)
-    return device.download(y)
-
-
-def test_a_kernel_is_compiled_once_and_then_read_from_the_cache(
-    gpu: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    compiled: list[str] = []
-    compile_now = compilation._compiled_now
-
-    def recorded(nvrtc: Any, text: str, options: tuple[str, ...]) -> bytes:
-        compiled.append(text)
-        return compile_now(nvrtc, text, options)
-
-    monkeypatch.setattr(compilation, "_compiled_now", recorded)
-    with symgrad.config.change_flags(cache_dir=str(tmp_path)):
-        for _ in range(2):
-            np.testing.assert_array_equal(launched(find_device("cuda0"), twice()), 2 * np.arange(32))
-        assert len(compiled) == 1
-        launched(find_device("cuda0"), twice() + "// another text\n")
-        assert len(compiled) == 2
-
-
-def test_a_kernel_may_have_much_shared_memory(gpu: Any) -> None:
-    np.testing.assert_array_equal(launched(find_device("cuda0"), twice(), 100 << 10), 2 * np.arange(32))
-
-
-def test_a_text_that_does_not_compile_says_why(gpu: Any) -> None:
-    with pytest.raises(KernelTextError, match="no_such_name"):
-        launched(find_device("cuda0"), twice().replace("threadIdx", "no_such_name"))
-
-
-def test_a_capture_that_fails_leaves_the_stream_as_it_was(gpu: Any) -> None:
-    device = find_device("cuda0")
-    with pytest.raises(Exception, match="apture"), device.capture():
-        device.empty((3,), "float32")
-    with pytest.raises(ZeroDivisionError), device.capture():
-        raise ZeroDivisionError
-    np.testing.assert_array_equal(launched(device, twice()), 2 * np.arange(32))
-
-
-def test_what_is_captured_runs_at_each_launch(gpu: Any) -> None:
-    device = find_device("cuda0")
-    x = device.upload(np.arange(4, dtype="int32"))
-    y = device.empty((4,), "int32")
-    with device.capture() as graph:
-        device.move(int(y.data.ptr), int(x.data.ptr), 16)
-    device.upload(np.arange(4, 8, dtype="int32"), into=x)
-    graph.launch()
-    np.testing.assert_array_equal(device.download(y), np.arange(4, 8))
-
-
-def test_settings_reach_the_device(gpu: Any) -> None:
-    device = find_device("cuda0")
-    assert not device.target.allow_tf32
-    with symgrad.config.change_flags(allow_tf32=True):
-        assert device.target.allow_tf32
-    assert (device.target.capability, device.target.multiprocessors) == (gpu.capability, gpu.multiprocessors)
 
 
 # ---- Theano's words ----

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import symgrad
-from symgrad.backends.cupy import doctor, libraries
+from symgrad.backends.cupy.devices import doctor
+from symgrad.backends.cupy.libraries import files
 from symgrad.cli import main
 from symgrad.config import devices as settings_of_devices
 from symgrad.config import resolve_device
@@ -244,8 +245,8 @@ def test_the_driver_is_asked_without_cupy() -> None:
 
 def test_a_library_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.pathfinder", None)
-    monkeypatch.setitem(libraries.MAJORS, "cublas", (9999,))
-    libraries.library_problem.cache_clear()
+    monkeypatch.setitem(files.MAJORS, "cublas", (9999,))
+    files.library_problem.cache_clear()
     wanted = "cublas64_9999.dll" if os.name == "nt" else "libcublas.so.9999"
-    assert libraries.library_problem("cublas") == f"{wanted} isn't found"
-    libraries.library_problem.cache_clear()
+    assert files.library_problem("cublas") == f"{wanted} isn't found"
+    files.library_problem.cache_clear()

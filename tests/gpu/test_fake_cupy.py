@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from gpu.shim.fake_cupy import World, fake_devices, make_package
+from gpu.shim.fake_cupy import world as current
 from gpu.shim.fake_cupy.errors import CUDADriverError, CUDARuntimeError, MisuseError, OutOfMemoryError
 from gpu.shim.kernels import KernelError
 from symgrad.backends.cupy.kernel import kernel_text
@@ -101,9 +102,23 @@ def captured(cupy: Any, stream: Any, x: Any, y: Any, status: Any) -> Any:
     """Return a graph of one kernel."""
     function = double(cupy)
     with stream:
+        function((1,), (32,), (x, y, 0, status))
+        stream.synchronize()
+        current.forget()
         stream.begin_capture(cupy.cuda.runtime.streamCaptureModeThreadLocal)
         function((1,), (32,), (x, y, 10, status))
         return stream.end_capture()
+
+
+def test_a_kernel_cant_be_loaded_in_a_capture(cupy: Any, stream: Any) -> None:
+    x, y, status = arrays(cupy, stream)
+    function = double(cupy)
+    with stream:
+        stream.begin_capture(cupy.cuda.runtime.streamCaptureModeThreadLocal)
+        with pytest.raises(CUDADriverError, match="not permitted when stream is capturing"):
+            function((1,), (32,), (x, y, 10, status))
+        with pytest.raises(CUDARuntimeError, match="previous error during capture"):
+            stream.end_capture()
 
 
 def test_a_graph_replays_with_its_addresses(cupy: Any, stream: Any, world: World) -> None:

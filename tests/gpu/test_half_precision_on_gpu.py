@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
+from network3 import ConvPoolLayer, FullyConnectedLayer, ReLU, SoftmaxLayer
+from test_half_precision import Mixed
 
 import symgrad
 import symgrad.tensor as T
@@ -57,6 +60,49 @@ def test_products_read_operands_of_16_bits(gpu: Any, half: str) -> None:
     source = program_of(f).source
     element = {"float16": "f16", "bfloat16": "bf16"}[half]
     assert source.count(f"const {element}*") >= 2
+
+
+def training_of_network3(half: str) -> tuple[Any, list[Any]]:
+    """A function that trains a small network3 on a minibatch of noise, and its parameters."""
+    random = np.random.RandomState(4)
+    layers = [
+        ConvPoolLayer((4, 1, 5, 5), (10, 1, 28, 28), rng=random, activation_fn=ReLU),
+        ConvPoolLayer((9, 4, 5, 5), (10, 4, 12, 12), rng=random, activation_fn=ReLU),
+        FullyConnectedLayer(9 * 4 * 4, 12, rng=random, activation_fn=ReLU),
+        SoftmaxLayer(12, 10),
+    ]
+    net = Mixed(layers, 10)
+    net.half = half
+    images = symgrad.shared(random.uniform(size=(30, 784)).astype("float32"))
+    labels = symgrad.shared(random.randint(0, 10, 30).astype("int32"))
+    return net.training_function((images, labels), 10, 0.1, 0.1), net.params
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_network3_in_mixed_precision_is_that_of_the_cpu(gpu: Any, half: str) -> None:
+    train, parameters = training_of_network3(half)
+    found = [np.array([train(i) for i in range(3)]), *[w.get_value() for w in parameters]]
+    with symgrad.config.change_flags(device="cpu", backend="numpy"):
+        train_on_cpu, parameters = training_of_network3(half)
+        expected = [np.array([train_on_cpu(i) for i in range(3)]), *[w.get_value() for w in parameters]]
+    for value, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=2e-3, atol=2e-3)
+    assert f"cast_{half}_cast_float32" not in program_of(train).source
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_convolutions_read_operands_of_16_bits(gpu: Any, half: str) -> None:
+    train, _ = training_of_network3(half)
+    train(0)
+    found = re.findall(r"\b(conv\w+)_\w{12}_unguarded\(([^)]*)\)", program_of(train).source)
+    kernels = [(name, parameters) for name, parameters in found if not name.endswith("_sum")]
+    routines = ["conv_pool", "conv_pool", "conv_pool_input_gradient", *["conv_pool_filter_gradient"] * 2]
+    assert [name for name, _ in kernels] == routines
+    element = {"float16": "f16", "bfloat16": "bf16"}[half]
+    for name, parameters in kernels:
+        kinds = re.findall(r"const (\w+)\* __restrict__ (?:images|filters|values)", parameters)
+        assert kinds == [element] * 2, name
+        assert not re.search(rf"(?<!const ){element}\*", parameters), name
 
 
 def test_a_step_that_overflows_changes_nothing_and_stays_on_the_device(gpu: Any) -> None:

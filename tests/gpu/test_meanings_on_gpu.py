@@ -14,7 +14,7 @@ import pytest
 import scipy.linalg
 
 from symgrad.backends.cupy.calls import StoppedError
-from symgrad.backends.cupy.meanings import MEANINGS, array_call
+from symgrad.backends.cupy.libraries.meanings import MEANINGS, array_call
 from symgrad.errors import SymgradError
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Op, Sample

@@ -29,7 +29,7 @@ def test_every_element_type_is_defined() -> None:
 
 
 def test_the_kernels_of_repeated_steps_compile() -> None:
-    from symgrad.backends.cupy.stepping import TEXT
+    from symgrad.backends.cupy.programs.stepping import TEXT
 
     check_compiles(PRELUDE + TEXT)
 

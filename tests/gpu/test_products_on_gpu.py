@@ -17,10 +17,10 @@ from gpu.shim import kernels
 from gpu.shim.fake_cupy import fake_devices
 from gpu.shim.kernels import check_found
 from gpu.shim.nvrtc import check_compiles, nvrtc
-from symgrad.backends.cupy import cublas
 from symgrad.backends.cupy.calls import LibraryCall, Temporary
-from symgrad.backends.cupy.device import Device, find_device
+from symgrad.backends.cupy.devices.device import Device, find_device
 from symgrad.backends.cupy.kernel import CudaKernel, Target, kernel_text
+from symgrad.backends.cupy.libraries import cublas
 from symgrad.backends.cupy.prelude import PRELUDE
 from symgrad.backends.cupy.products import library, product_calls
 from symgrad.backends.cupy.products.costs import all_ways

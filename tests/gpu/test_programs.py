@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import symgrad
 import symgrad.tensor as T
-from symgrad.backends.cupy.ordering import Access, arranged
+from symgrad.backends.cupy.tapes.ordering import Access, arranged
 from symgrad.control import ifelse, scan
 from symgrad.errors import SymgradError
 from symgrad.lowering.plan import Change
@@ -65,6 +65,34 @@ def test_the_second_call_is_captured_and_later_ones_are_one_launch(gpu: Any) -> 
     step(2)
     assert gpu.graph_launches == 2
     assert gpu.launches == before
+
+
+def test_what_cuda_refuses_side_by_side_is_captured_in_order(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gpu.shim.fake_cupy.errors import CUDARuntimeError
+    from gpu.shim.fake_cupy.streams import Event
+
+    step, weights, _ = minibatches()
+    costs = [step(0)]
+    marked: list[Any] = []
+
+    def refused(event: Any, stream: Any = None) -> None:
+        marked.append(stream)
+        if len(marked) > 3:
+            raise CUDARuntimeError(900)
+        recorded(event, stream)
+
+    recorded = Event.record
+    monkeypatch.setattr(Event, "record", refused)
+    costs += [step(k) for k in (1, 2)]
+    assert len(marked) == 4
+    monkeypatch.undo()
+    costs.append(step(3))
+    assert gpu.graph_launches == 3
+    assert "not captured" not in step.source()
+    assert program_of(step).obstacle == ""
+    other, expected, _ = minibatches()
+    assert costs == [other(k) for k in range(4)]
+    np.testing.assert_array_equal(weights.get_value(), expected.get_value())
 
 
 def test_only_the_border_is_crossed(gpu: Any) -> None:

@@ -10,7 +10,7 @@ from test_random_graphs import failure_of
 from gpu.shim.fake_cupy import World
 
 BATCH = 10
-BATCHES = 12
+BATCHES = 8
 OFFSET = 50_000
 """Other programs than those of the CPU's tests."""
 

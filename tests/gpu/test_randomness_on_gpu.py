@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from gpu.shim.kernels import ORDERS, check_found, run_found
 from gpu.shim.nvrtc import check_compiles, nvrtc
 from symgrad.backends.cupy.kernel import Target
-from symgrad.backends.cupy.mrg import mrg_calls
 from symgrad.backends.cupy.prelude import PRELUDE
-from symgrad.backends.cupy.randomness import random_calls
+from symgrad.backends.cupy.randomness import mrg_calls, random_calls
 from symgrad.errors import RangeError
 from symgrad.kernels.mrg31k3p import draw, substreams
 from symgrad.kernels.philox import initial_state

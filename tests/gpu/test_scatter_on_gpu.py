@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 import symgrad.tensor as T
 from gpu.shim.kernels import ORDERS, run_found
 from gpu.shim.nvrtc import check_compiles, nvrtc
+from symgrad.backends.cupy.indexing.scatter import LARGEST_COMPARED, scatter_calls, scattered
 from symgrad.backends.cupy.kernel import Target
 from symgrad.backends.cupy.prelude import PRELUDE
-from symgrad.backends.cupy.scatter import LARGEST_COMPARED, scatter_calls, scattered
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import Constant

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,15 @@ def test_what_isnt_cpp_is_told_with_the_text() -> None:
         run("    y[threadIdx.x] = sine(x[threadIdx.x]);")
 
 
+def test_a_block_that_fails_while_another_begins_does_no_harm() -> None:
+    """Blocks run one after another here, side by side on a device: so it is the text that is looked at."""
+    body = "    if (x[0] > 1) FAIL(1);\n    __syncthreads();\n    y[threadIdx.x] = x[threadIdx.x];"
+    alone = kernel(body, may_fail=True)
+    with pytest.raises(BuildError, match="GUARD_TOGETHER"):
+        text_for_cpu(alone.text)
+    text_for_cpu(alone.text.replace("GUARD", "GUARD_TOGETHER"))
+
+
 def test_the_text_stays_as_it_is() -> None:
     text = kernel(WARP_SUM).text
     ours, kernels = text_for_cpu(text)
@@ -166,7 +176,9 @@ def test_the_text_stays_as_it_is() -> None:
 def test_a_failure_is_in_the_status_word_and_is_no_divergence() -> None:
     body = "    if (threadIdx.x == 7) FAIL(5);\n    __syncthreads();\n    y[threadIdx.x] = x[threadIdx.x];"
     x, y = np.ones(32, np.float32), np.empty(32, np.float32)
-    assert check_kernel(kernel(body), [x, y]) == 5
+    failing = kernel(body)
+    failing = replace(failing, text=failing.text.replace("GUARD", "GUARD_TOGETHER"))
+    assert check_kernel(failing, [x, y]) == 5
     np.testing.assert_array_equal(x, y)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import symgrad
 import symgrad.tensor as T
-from symgrad.backends.cupy.timing import HELD_BACK
+from symgrad.backends.cupy.programs.timing import HELD_BACK
 from symgrad.errors import IndexingError
 
 OURS = ("call", "compile", HELD_BACK)

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from processes import adder
 
 import symgrad
-from symgrad.backends.native.llvm import cache as module
+from symgrad.backends import code_cache as module
+from symgrad.backends.code_cache import Cache, configured_cache, default_folder, key_of
 from symgrad.backends.native.llvm import jit
-from symgrad.backends.native.llvm.cache import Cache, configured_cache, default_folder, key_of
 from symgrad.cli import main
 
 KEY = key_of("some", "content")
@@ -304,7 +304,7 @@ def test_a_hundred_processes_compile_the_same_at_once_and_some_are_killed(used, 
 def test_processes_that_remove_entries_at_once_do_not_disturb_each_other(tmp_path):
     code = f"""
 import os, sys
-from symgrad.backends.native.llvm.cache import Cache, key_of
+from symgrad.backends.code_cache import Cache, key_of
 children = []
 for child in range(8):
     process = os.fork()

@@ -21,9 +21,9 @@ from benchmarks.expressions import Expression
 from benchmarks.sequences import SequenceWorkload
 from benchmarks.symgrad_steps import SymgradPeer, training_graph
 from benchmarks.workloads import WORKLOADS
+from symgrad.backends.code_cache import Cache, configured_cache
 from symgrad.backends.native import description, making
 from symgrad.backends.native.description import IndescribableError, ingredients
-from symgrad.backends.native.llvm.cache import Cache, configured_cache
 from symgrad.compile.binding import bind_types
 from symgrad.errors import KernelDifferenceError
 from symgrad.lowering import lower

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from symgrad.backends.base import Backend, Program, Turn, UnsupportedError
-from symgrad.backends.cupy.device import find_device
+from symgrad.backends.cupy.devices.device import find_device
 from symgrad.backends.cupy.prelude import TYPES
-from symgrad.backends.cupy.program import CudaProgram
+from symgrad.backends.cupy.programs.program import CudaProgram
+from symgrad.backends.cupy.programs.turns import CudaTurn
 from symgrad.backends.cupy.selection import fused_steps, has_kernel
-from symgrad.backends.cupy.tape import write_tape
+from symgrad.backends.cupy.tapes.tape import write_tape
 from symgrad.backends.cupy.traits import CUDA_TRAITS
-from symgrad.backends.cupy.turns import CudaTurn
 from symgrad.config import config
 from symgrad.graph.closed import ClosedGraph
 from symgrad.graph.types import TensorType

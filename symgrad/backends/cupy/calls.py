@@ -44,7 +44,7 @@ class LibraryCall:
         What it is called in listings and profiles.
     run : callable
         ``run(device, *addresses)``: enqueues the work on the device's stream, given the addresses of the buffers as
-        ints. `device` is a `symgrad.backends.cupy.device.Device`.
+        ints. `device` is a `symgrad.backends.cupy.devices.device.Device`.
     can_be_captured : bool
         Whether it may be called while a stream is captured: it allocates nothing and waits for nothing.
     flops, bytes : int

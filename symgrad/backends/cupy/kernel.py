@@ -9,9 +9,10 @@ program's status word. The text is header-free CUDA C++ and uses nothing but wha
 defines and CUDA's own names. A module is the prelude and the kernels of one function.
 
 The status word is 0 as long as nothing went wrong. A kernel that finds something that it can't do (an index out of
-range) says ``FAIL(code)``, reads and writes nothing out of bounds, and goes on or ends. From then on no kernel of the
-call does anything: each begins with ``GUARD``. So what the user can see doesn't change, and the substitute backend runs
-the same call and explains it.
+range) says ``FAIL(code)``, reads and writes nothing out of bounds, and goes on or ends. A kernel that begins with
+``GUARD`` does nothing from then on. All are written that way; the tape takes it from those that can write only what the
+call forgets (`unguarded`). So what the user can see doesn't change, and the substitute backend runs the same call and
+explains it.
 
 Operands and outputs are C-contiguous unless the kernel was asked for with strides. Buffers of the arena are aligned to
 256 bytes, others to their element. Memory isn't cleared.

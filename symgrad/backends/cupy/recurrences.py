@@ -122,12 +122,22 @@ class _Lines:
         """Return the kernel of ``factor * last + term``; in reverse the factor stands with the element before."""
         first, step = (self.length - 1, -self.inner) if reverse else (0, self.inner)
         start = f"(line / {self.inner} * {self.length} + {first}) * {self.inner} + line % {self.inner}"
-        factor, term = loaded(self.dtype, "factors[at]"), loaded(self.dtype, "terms[at]")
-        before = loaded(self.dtype, f"factors[at - ({step})]") if reverse else factor
-        product = stored(self.dtype, f"{before} * {loaded(self.dtype, 'last')}")
-        following = stored(self.dtype, f"{loaded(self.dtype, product)} + {term}")
         if self._goes_abreast or self.count * 32 >= self.target.multiprocessors * THREADS:
-            body = f"""
+            factor = f"factors[at - ({step})]" if reverse else "factors[at]"
+            body, blocks = self._recurrence_abreast(start, step, factor), blocks_of(self.count, THREADS)
+        else:
+            factor = f"begin + place ? factors[at - ({step})] : factors[at]" if reverse else "factors[at]"
+            body, blocks = self._recurrence_in_pieces(start, step, factor), self.count
+        return kernel("recurrence", self._parameters("factors", "terms"), body, self._launch(blocks, 3))
+
+    def _following(self, factor: str, term: str) -> str:
+        """Return the next value, with the product and the sum each rounded as if it were stored."""
+        product = stored(self.dtype, f"{loaded(self.dtype, factor)} * {loaded(self.dtype, 'last')}")
+        return stored(self.dtype, f"{loaded(self.dtype, product)} + {loaded(self.dtype, term)}")
+
+    def _recurrence_abreast(self, start: str, step: int, factor: str) -> str:
+        """Return the body with a thread for each line."""
+        return f"""
     const i64 line = (i64)blockIdx.x * {THREADS} + threadIdx.x;
     if (line >= {self.count}) return;
     i64 at = {start};
@@ -136,16 +146,14 @@ class _Lines:
     #pragma unroll 4
     for (i64 place = 1; place < {self.length}; ++place) {{
         at += {step};
-        last = {following};
+        last = {self._following(factor, "terms[at]")};
         y[at] = last;
     }}
 """
-            return kernel("recurrence", self._parameters("factors", "terms"), body,
-                          self._launch(blocks_of(self.count, THREADS), 3))  # fmt: skip
-        product = stored(self.dtype, f"{loaded(self.dtype, 'own_factors[place]')} * {loaded(self.dtype, 'last')}")
-        following = stored(self.dtype, f"{loaded(self.dtype, product)} + {loaded(self.dtype, 'own_terms[place]')}")
-        own_factor = f"begin + place ? factors[at - ({step})] : factors[at]" if reverse else "factors[at]"
-        body = f"""
+
+    def _recurrence_in_pieces(self, start: str, step: int, factor: str) -> str:
+        """Return the body with a block for each line: all threads fetch and store, one goes along."""
+        return f"""
     __shared__ {self._kind} own_factors[{PIECE}], own_terms[{PIECE}];
     const i64 line = blockIdx.x;
     const i64 start = {start};
@@ -154,7 +162,7 @@ class _Lines:
         const i32 size = {self.length} - begin < {PIECE} ? (i32)({self.length} - begin) : {PIECE};
         for (i32 place = threadIdx.x; place < size; place += {THREADS}) {{
             const i64 at = start + (begin + place) * {step};
-            own_factors[place] = {own_factor};
+            own_factors[place] = {factor};
             own_terms[place] = terms[at];
         }}
         __syncthreads();
@@ -162,7 +170,7 @@ class _Lines:
             if (begin == 0) last = own_terms[0];
             #pragma unroll 8
             for (i32 place = begin == 0; place < size; ++place) {{
-                last = {following};
+                last = {self._following("own_factors[place]", "own_terms[place]")};
                 own_terms[place] = last;
             }}
         }}
@@ -172,7 +180,6 @@ class _Lines:
         __syncthreads();
     }}
 """
-        return kernel("recurrence", self._parameters("factors", "terms"), body, self._launch(self.count, 3))
 
     # ---- scans ----
 

@@ -14,14 +14,13 @@ from symgrad.backends.cupy.calls import ArrayCall, Call, Found, HostCall, Tempor
 from symgrad.backends.cupy.convolutions import NAMES as CONVOLUTIONS
 from symgrad.backends.cupy.convolutions import convolution_calls
 from symgrad.backends.cupy.emit import emit_kernel, is_supported
+from symgrad.backends.cupy.indexing.scatter import scatter_calls, scattered
 from symgrad.backends.cupy.kernel import CudaKernel, Target, starting_late
-from symgrad.backends.cupy.meanings import array_call
-from symgrad.backends.cupy.mrg import mrg_calls
+from symgrad.backends.cupy.libraries.meanings import array_call
 from symgrad.backends.cupy.prelude import TYPES
 from symgrad.backends.cupy.products import PRODUCTS, product_calls
-from symgrad.backends.cupy.randomness import random_calls
+from symgrad.backends.cupy.randomness import mrg_calls, random_calls
 from symgrad.backends.cupy.recurrences import recurrence_calls
-from symgrad.backends.cupy.scatter import scatter_calls, scattered
 from symgrad.backends.cupy.traits import in_place
 from symgrad.backends.layouts import Layouts, Location, contiguous
 from symgrad.backends.matrices import Layout
@@ -30,15 +29,16 @@ from symgrad.graph.types import TensorType
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Branch, Evaluate, Library, Loop, Map
 from symgrad.kernels.ir.functions import DTYPES
+from symgrad.lowering import half_operands
 from symgrad.lowering.fusion import grouped, kernel_ir, sources_of, work_of
 from symgrad.lowering.fusion.axes import UnfusableError
 from symgrad.lowering.fusion.building import supports
-from symgrad.lowering.half_operands import PRODUCTS as HALF_OPERANDS
-from symgrad.lowering.half_operands import with_half_operands
 from symgrad.lowering.open_sizes import OpenSizes
 from symgrad.lowering.parts import in_parts, nearest_divisor
 from symgrad.lowering.steps import Bound, Fused, Step
 
+HALF_OPERANDS = {**half_operands.PRODUCTS, **half_operands.CONVOLUTIONS}
+"""The routines that multiply floats of 16 bits for results of 32, and which of their operands those are."""
 ENOUGH_BLOCKS = 256
 """Totals along neighbours in memory are taken in parts until so many blocks have one, of some thousand elements."""
 LEAST_PART = 1 << 11
@@ -52,7 +52,7 @@ def fused_steps(graph: ClosedGraph, steps: Sequence[Step], sizes: OpenSizes, fus
     if fusion and not sizes.dims:
         steps = in_parts(steps, sizes.types, by_units)  # type: ignore[arg-type]
     types, dims = sizes.types, sizes.dims
-    steps = with_half_operands(steps, types, dims, graph.roots, HALF_OPERANDS)  # type: ignore[arg-type]
+    steps = half_operands.with_half_operands(steps, types, dims, graph.roots, HALF_OPERANDS)  # type: ignore[arg-type]
     fused = grouped(steps, sizes.types, graph.roots, is_supported, sizes.dims, fusion)
     for step in fused:
         for variable in (*step.inputs, *step.outputs):

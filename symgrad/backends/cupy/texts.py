@@ -11,14 +11,13 @@ import numpy as np
 
 from symgrad.backends.cupy.kernel import CudaKernel, kernel_text
 from symgrad.backends.cupy.prelude import TYPES
+from symgrad.kernels.ir.functions import DTYPES
 
 LARGEST_SHORT = 2**31 - 1
 """Indices up to here are counted in 32 bits, whose divisions take a fourth of the time."""
 
-ELEMENT_BYTES = {
-    "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "bfloat16": 2, "int32": 4, "uint32": 4,
-    "float32": 4, "int64": 8, "uint64": 8, "float64": 8,
-}  # fmt: skip
+ELEMENT_BYTES = DTYPES
+"""The bytes of an element of each dtype."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,10 @@ def kernel(
     plain = kernel_text("kernel", parameters, body, launch.threads)
     digest = hashlib.blake2b(f"{helpers}{plain}{launch.grid}".encode(), digest_size=6).hexdigest()
     name = f"{label}_{digest}"
-    text = helpers + kernel_text(name, parameters, body, launch.threads)
+    text = kernel_text(name, parameters, body, launch.threads)
+    if launch.may_fail and "__syncthreads" in body:  # another block may fail while this one begins
+        text = text.replace("    GUARD\n", "    GUARD_TOGETHER\n", 1)
+    text = helpers + text
     return CudaKernel(
         name, text, launch.grid, launch.threads, may_fail=launch.may_fail, flops=launch.flops, bytes=launch.bytes
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.backends.native.llvm.cache import key_of
+from symgrad.backends.code_cache import key_of
 from symgrad.backends.native.llvm.host import host
 from symgrad.backends.native.llvm.library import fingerprint, source_files
 from symgrad.config import config

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from symgrad.backends.base import UnsupportedError
+from symgrad.backends.code_cache import configured_cache
 from symgrad.backends.native.calls import Call, Temporary
 from symgrad.backends.native.description import Ingredients
 from symgrad.backends.native.kernel import NativeKernel
-from symgrad.backends.native.llvm.cache import configured_cache
 from symgrad.backends.native.traits import in_place, remember_in_place, remember_native
 from symgrad.graph.variables import Variable
 from symgrad.lowering.steps import Fused, Step

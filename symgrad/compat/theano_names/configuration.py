@@ -153,7 +153,7 @@ class ChangedTheanoFlags(ContextDecorator):
 
 def _cache_folder() -> str:
     """Return where compiled code is kept: what programs take Theano's folder for."""
-    from symgrad.backends.native.llvm.cache import default_folder
+    from symgrad.backends.code_cache import default_folder
 
     return config.cache_dir or default_folder()
 

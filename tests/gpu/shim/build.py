@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -55,8 +56,8 @@ def cache_directory() -> Path:
 
 @functools.cache
 def compiler() -> str | None:
-    """Return the C++ compiler's path, or None where there is none."""
-    return shutil.which("g++")
+    """Return the C++ compiler's path, or None where there is none that the harness is written for."""
+    return shutil.which("g++") if sys.platform == "linux" else None
 
 
 @functools.cache
@@ -125,10 +126,24 @@ def text_for_cpu(text: str) -> tuple[str, list[tuple[str, int]]]:
     The text stays as it is but for dynamic shared memory, whose array becomes the address that the launch gives.
     """
     bare = COMMENT.sub("", text)
+    check_guards(bare)
     kernels = [(name, int(bound or 1024)) for bound, name in KERNEL.findall(bare)]
     ours = DYNAMIC.sub(r"\2* const \3 = (\2*)cpu_dynamic_shared;", text)
     lines = [f"CPU_KERNEL({name})" for name, _ in kernels]
     return "\n".join([ours, *lines, "CPU_MODULE", ""]), kernels
+
+
+def check_guards(bare: str) -> None:
+    """Refuse kernels whose threads may end at the first look at the status word while others wait for them.
+
+    Blocks run at the same time on a device: one may fail while the threads of another begin, one after the other.
+    """
+    starts = [match.start() for match in KERNEL.finditer(bare)]
+    for start, end in zip(starts, [*starts[1:], None], strict=True):
+        kernel = bare[start:end]
+        waits = re.search(r"__syncthreads|\bover_block\b|\bover_rows\b", kernel)
+        if waits and re.search(r"\bFAIL\(", kernel) and re.search(r"\bGUARD\s", kernel):
+            raise BuildError(f"a kernel that fails and has barriers begins with GUARD, not GUARD_TOGETHER:\n{kernel}")
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gpu.shim.build import cache_directory
-from symgrad.backends.cupy.compilation import OPTIONS
+from symgrad.backends.cupy.devices.compilation import OPTIONS
 
 ARCHITECTURES = (75, 80, 90, 120)
 """Turing, Ampere, Hopper and Blackwell."""

@@ -12,9 +12,10 @@ from symgrad.backends.cupy.calls import Found
 from symgrad.backends.cupy.convolutions.correlations import Finish, Source, Task
 from symgrad.backends.cupy.convolutions.pooling import pooling_kernel
 from symgrad.backends.cupy.convolutions.ways import Job, fastest, ways_to_correlate, ways_to_filter_gradients
-from symgrad.backends.cupy.convolutions.writing import ELEMENTS, Buffer, blocks, written_kernel
+from symgrad.backends.cupy.convolutions.writing import ELEMENTS, Buffer, Dtypes, blocks, written_kernel
 from symgrad.backends.cupy.kernel import Target
 from symgrad.backends.cupy.texts import ELEMENT_BYTES, LARGEST_SHORT
+from symgrad.graph.dtypes import HALVES
 
 __all__ = ["NAMES", "convolution_calls"]
 
@@ -33,8 +34,7 @@ class Request:
         Of the routine.
     shapes : sequence of shapes
         Of operands, then outputs.
-    dtype : str
-        Of images and filters.
+    dtypes : Dtypes
     inputs : int
         How many operands there are; the first output comes after them.
     target : Target
@@ -43,7 +43,7 @@ class Request:
     name: str
     attributes: Mapping[str, Any]
     shapes: Sequence[Shape]
-    dtype: str
+    dtypes: Dtypes
     inputs: int
     target: Target
 
@@ -70,27 +70,32 @@ def convolution_calls(
     attributes : mapping
         As the routine's `symgrad.kernels.grammar.Library` has them.
     shapes, dtypes : sequence
-        Of the operands, then of the outputs. All are contiguous.
+        Of the operands, then of the outputs. All are contiguous. What convolutions multiply may be of 16 bits where all
+        else is float32.
     inputs : int
         How many of them are operands.
     target : Target
     """
-    dtype = dtypes[inputs]
-    if name not in _TEMPLATES or not _are_alike(dtypes, dtype):
+    result = dtypes[inputs]
+    if name not in _TEMPLATES:
         return None
-    is_selection = name == "pool2d" and attributes["mode"] in ("max", "sum") and dtype in ELEMENT_BYTES
-    if dtype not in ELEMENTS and not is_selection:
+    is_mixed = name.startswith("conv") and result == "float32" and dtypes[0] == dtypes[1] and dtypes[0] in HALVES
+    if not _are_alike(dtypes[2:] if is_mixed else dtypes, result):
+        return None
+    is_selection = name == "pool2d" and attributes["mode"] in ("max", "sum") and result in ELEMENT_BYTES
+    if result not in ELEMENTS and not is_selection:
         return None
     if any(prod(shape[-2:]) > LARGEST_SHORT for shape in shapes):
         return None  # places within a plane are counted in 32 bits
-    request = Request(name, attributes, [tuple(shape) for shape in shapes], dtype, inputs, target)
+    kinds = Dtypes(dtypes[0] if is_mixed else result, result)
+    request = Request(name, attributes, [tuple(shape) for shape in shapes], kinds, inputs, target)
     if any(0 in shape for shape in request.shapes):
         return _of_nothing(request)
     return _TEMPLATES[name](request)
 
 
 def _are_alike(dtypes: Sequence[str], dtype: str) -> bool:
-    """Whether all images and filters have one dtype; the others are places and sizes."""
+    """Whether all floats have one dtype; the others are places and sizes."""
     return all(kind == dtype or not kind.startswith(("float", "bfloat", "complex")) for kind in dtypes)
 
 
@@ -106,12 +111,12 @@ def _of_nothing(request: Request) -> Found:
     i64 number = (i64)blockIdx.x * blockDim.x + threadIdx.x;
     if (number < COUNT) result[number] = written(A(0));
 """
-    result = Buffer("result", is_read=False)
-    return [(written_kernel("zeros", request.dtype, [result], {"COUNT": count}, body, blocks(count)), [output])]
+    result = [Buffer("result", is_read=False)]
+    return [(written_kernel("zeros", request.dtypes.results, result, {"COUNT": count}, body, blocks(count)), [output])]
 
 
 def _job(request: Request, kind: str, geometry: Geometry, operands: Sequence[int]) -> Job:
-    return Job(request.name, kind, geometry, request.dtype, operands, request.outputs, request.target)
+    return Job(request.name, kind, geometry, request.dtypes, operands, request.outputs, request.target)
 
 
 def _forward(request: Request, finish: Finish, operands: Sequence[int]) -> Found:
@@ -120,7 +125,7 @@ def _forward(request: Request, finish: Finish, operands: Sequence[int]) -> Found
     geometry = Geometry.of(image, filters, request.attributes)
     source = Source(forward(geometry, request.attributes.get("window", (1, 1))))
     job = _job(request, "conv_fprop", geometry, operands)
-    return fastest(ways_to_correlate(job, Task(source, finish, request.dtype)))
+    return fastest(ways_to_correlate(job, Task(source, request.dtypes, finish)))
 
 
 def _conv2d(request: Request) -> Found:
@@ -139,7 +144,7 @@ def _conv_pool(request: Request) -> Found:
 def _input_gradient(request: Request) -> Found:
     geometry = Geometry.of(request.shapes[-1], request.shapes[0], request.attributes)
     sparse = request.attributes.get("window")
-    task = Task(Source(of_inputs(geometry), sparse), dtype=request.dtype)
+    task = Task(Source(of_inputs(geometry), sparse), request.dtypes)
     job = _job(request, "conv_dgrad", geometry, (1, 0) if sparse is None else (1, 2, 0))
     return fastest(ways_to_correlate(job, task))
 
@@ -155,7 +160,7 @@ def _pooling(request: Request) -> Found:
     image, pooled = request.shapes[0], request.shapes[1]
     if request.name in ("sum_pool_gradient", "at_places"):
         image, pooled = request.shapes[-1], request.shapes[0]
-    kernel = pooling_kernel(request.name, request.attributes, image, pooled, request.dtype)
+    kernel = pooling_kernel(request.name, request.attributes, image, pooled, request.dtypes.results)
     read = {"pool2d": 1, "sum_pool_gradient": 1, "at_places": 2}.get(request.name, 3)
     return [(kernel, [*range(read), request.inputs])]
 

@@ -7,7 +7,14 @@ from math import prod
 
 from symgrad.backends.correlation import Pair
 from symgrad.backends.cupy.convolutions.correlations import Finish, pair
-from symgrad.backends.cupy.convolutions.writing import Buffer, blocks, element_bytes, written_kernel
+from symgrad.backends.cupy.convolutions.writing import (
+    THREADS,
+    Buffer,
+    Dtypes,
+    blocks,
+    element_bytes,
+    written_kernel,
+)
 from symgrad.backends.cupy.kernel import CudaKernel
 
 FINISH = """
@@ -27,8 +34,21 @@ FINISH = """
 TURN = """
     i64 number = (i64)blockIdx.x * blockDim.x + threadIdx.x;
     if (number >= COUNT) return;
-    result[number] = filters[number - number % TAPS + TAPS - 1 - number % TAPS];
+    result[number] = written(read(filters[number - number % TAPS + TAPS - 1 - number % TAPS]));
 """
+
+WIDEN = """
+    // Several loads of a thread are on their way at once.
+    i64 first = (i64)blockIdx.x * blockDim.x * EACH + threadIdx.x;
+    #pragma unroll
+    for (int k = 0; k < EACH; ++k) {
+        i64 number = first + k * blockDim.x;
+        if (number < COUNT) result[number] = written(read(numbers[number]));
+    }
+"""
+
+EACH = 4
+"""Numbers that a thread makes wider."""
 
 
 def finishing_kernel(label: str, image: Sequence[int], window: Pair, finish: Finish, dtype: str) -> CudaKernel:
@@ -57,9 +77,19 @@ def finishing_kernel(label: str, image: Sequence[int], window: Pair, finish: Fin
     )  # fmt: skip
 
 
-def turning_kernel(label: str, filters: Sequence[int], dtype: str) -> CudaKernel:
-    """Return a kernel that turns filters around: the last tap becomes the first."""
-    buffers = [Buffer("filters"), Buffer("result", is_read=False)]
+def turning_kernel(label: str, filters: Sequence[int], dtypes: Dtypes) -> CudaKernel:
+    """Return a kernel that turns filters around: the last tap becomes the first. They may become wider, too."""
+    buffers = [Buffer("filters"), Buffer("result", "R", is_read=False)]
     named = {"COUNT": prod(filters), "TAPS": filters[2] * filters[3]}
-    size = 2 * prod(filters) * element_bytes(dtype)
-    return written_kernel(f"{label}_turn", dtype, buffers, named, TURN, blocks(prod(filters)), bytes=size)
+    size = prod(filters) * (element_bytes(dtypes.operands) + element_bytes(dtypes.results))
+    return written_kernel(f"{label}_turn", dtypes, buffers, named, TURN, blocks(prod(filters)), bytes=size)
+
+
+def widening_kernel(label: str, shape: Sequence[int], dtypes: Dtypes) -> CudaKernel:
+    """Return a kernel that copies operands as numbers of the dtype of results."""
+    buffers = [Buffer("numbers"), Buffer("result", "R", is_read=False)]
+    count = prod(shape)
+    size = count * (element_bytes(dtypes.operands) + element_bytes(dtypes.results))
+    grid = blocks(count, EACH * THREADS)
+    named = {"COUNT": count, "EACH": EACH}
+    return written_kernel(f"{label}_widen", dtypes, buffers, named, WIDEN, grid, bytes=size)

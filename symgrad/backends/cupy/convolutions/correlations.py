@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from symgrad.backends.correlation import Correlation, Pair
-from symgrad.backends.cupy.convolutions.writing import Buffer, element_bytes
+from symgrad.backends.cupy.convolutions.writing import Buffer, Dtypes, element_bytes
 
 PLAIN_PIXELS = """
     // Where in its plane the pixel at a row and a column of a padded image lies; -1 for zeros around and between.
@@ -145,14 +145,14 @@ class Finish:
     @property
     def inputs(self) -> list[Buffer]:
         """The buffers that it reads."""
-        return [] if self.bias == "none" else [Buffer("bias")]
+        return [] if self.bias == "none" else [Buffer("bias", "R")]
 
     @property
     def outputs(self) -> list[Buffer]:
         """The buffers that it writes."""
         places = [Buffer("where", "u8", is_read=False)] if self.has_places else []
-        linear = [Buffer("before", is_read=False)] if self.has_linear else []
-        return [Buffer("result", is_read=False), *places, *linear]
+        linear = [Buffer("before", "R", is_read=False)] if self.has_linear else []
+        return [Buffer("result", "R", is_read=False), *places, *linear]
 
     @property
     def constants(self) -> dict[str, int]:
@@ -165,7 +165,7 @@ class Finish:
         """Of ``finish``."""
         stores = ["        where[window] = (u8)place;\n"] if self.has_places else []
         stores += ["        before[window] = written(linear);\n"] if self.has_linear else []
-        shift = "A(0)" if self.bias == "none" else "A(read(bias[channel]))"
+        shift = "A(0)" if self.bias == "none" else "A(read_result(bias[channel]))"
         return FINISH.replace("$SHIFT", shift).replace("$STORES", "".join(stores))
 
 
@@ -176,16 +176,15 @@ class Task:
     Attributes
     ----------
     source : Source
+    dtypes : Dtypes
     finish : Finish
-    dtype : str
-        Of all numbers.
     places : sequence of int
         Numbers of the kernel's buffers among operands and outputs.
     """
 
     source: Source
+    dtypes: Dtypes
     finish: Finish = field(default_factory=Finish)
-    dtype: str = "float32"
     places: Sequence[int] = ()
 
     @property
@@ -214,7 +213,8 @@ class Task:
         """What has to be read and written at the least."""
         of = self.correlation
         filters = of.groups * of.outputs * of.inputs * of.taps[0] * of.taps[1]
-        return (self.source.elements + filters + self.windows) * element_bytes(self.dtype)
+        read = (self.source.elements + filters) * element_bytes(self.dtypes.operands)
+        return read + self.windows * element_bytes(self.dtypes.results)
 
 
 def pair(name: str, values: Sequence[int]) -> dict[str, int]:

@@ -19,6 +19,7 @@ from symgrad.backends.cupy.convolutions.plain_filters import Pieces, sum_of_part
 from symgrad.backends.cupy.convolutions.shared_memory import MOST_BLOCKS, resident_blocks
 from symgrad.backends.cupy.convolutions.writing import (
     Buffer,
+    Dtypes,
     arithmetic,
     arithmetic_bytes,
     element_bytes,
@@ -201,7 +202,7 @@ def best_filter_product(of: Correlation, dtype: str, target: Target) -> FilterPr
 
 
 def filter_product_kernels(
-    label: str, source: Source, dtype: str, product: FilterProduct, operands: Sequence[int | Temporary],
+    label: str, source: Source, dtypes: Dtypes, product: FilterProduct, operands: Sequence[int | Temporary],
     output: int | Temporary,
 ) -> Pieces:
     """Return the kernels of the gradient of a correlation's filters, from plain images and cotangents.
@@ -212,7 +213,7 @@ def filter_product_kernels(
         What their names begin with.
     source : Source
         The correlation.
-    dtype : str
+    dtypes : Dtypes
     product : FilterProduct
     operands : sequence of int or Temporary
         Images and cotangents.
@@ -220,14 +221,16 @@ def filter_product_kernels(
     """
     of, weights, is_alone = product.of, product.weights, product.shares == 1
     store = "result[weight] = written(total);" if is_alone else f"result[(i64)share * {weights} + weight] = total;"
-    result = Buffer("result", "T" if is_alone else arithmetic(dtype), is_read=False)
+    result = Buffer("result", "R" if is_alone else arithmetic(dtypes.results), is_read=False)
     read = source.elements + of.count * of.groups * of.outputs * prod(of.result)
     kernel = written_kernel(
-        label, dtype, [Buffer("images"), Buffer("values"), result],
+        label, dtypes, [Buffer("images"), Buffer("values"), result],
         source.constants | correlation_constants(of) | product.constants(), source.text + BODY.replace("$STORE", store),
-        product.grid, THREADS, flops=of.flops, bytes=(read + weights) * element_bytes(dtype),
+        product.grid, THREADS, flops=of.flops,
+        bytes=read * element_bytes(dtypes.operands) + weights * element_bytes(dtypes.results),
     )  # fmt: skip
     if is_alone:
         return [(kernel, [*operands, output])]
-    partial = Temporary(product.shares * weights * arithmetic_bytes(dtype))
-    return [(kernel, [*operands, partial]), (sum_of_parts(label, weights, product.shares, dtype), [partial, output])]
+    partial = Temporary(product.shares * weights * arithmetic_bytes(dtypes.results))
+    total = sum_of_parts(label, weights, product.shares, dtypes.results)
+    return [(kernel, [*operands, partial]), (total, [partial, output])]

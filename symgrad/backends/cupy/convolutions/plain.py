@@ -45,6 +45,6 @@ def plain_correlation(label: str, task: Task) -> CudaKernel:
     task : Task
     """
     return written_kernel(
-        label, task.dtype, task.buffers, task.constants, task.source.text + task.finish.text + BODY,
+        label, task.dtypes, task.buffers, task.constants, task.source.text + task.finish.text + BODY,
         blocks(task.windows), THREADS, task.finish.activation, task.correlation.flops, task.bytes,
     )  # fmt: skip

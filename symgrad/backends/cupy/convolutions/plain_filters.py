@@ -11,6 +11,7 @@ from symgrad.backends.cupy.calls import Temporary
 from symgrad.backends.cupy.convolutions.correlations import Source, correlation_constants
 from symgrad.backends.cupy.convolutions.writing import (
     Buffer,
+    Dtypes,
     arithmetic,
     arithmetic_bytes,
     blocks,
@@ -63,7 +64,7 @@ FEWEST_THREADS = 1 << 16
 
 
 def plain_filter_gradient(
-    label: str, source: Source, sparse: tuple[int, int] | None, dtype: str, operands: Sequence[int | Temporary],
+    label: str, source: Source, sparse: tuple[int, int] | None, dtypes: Dtypes, operands: Sequence[int | Temporary],
     output: int | Temporary,
 ) -> Pieces:
     """Return the kernels of the gradient of a correlation's filters.
@@ -76,7 +77,7 @@ def plain_filter_gradient(
         The correlation, with plain images.
     sparse : (int, int), optional
         The pooling windows whose values at places make the cotangent.
-    dtype : str
+    dtypes : Dtypes
     operands : sequence of int or Temporary
         Images and cotangents, or images, values and places.
     output : int or Temporary
@@ -94,18 +95,19 @@ def plain_filter_gradient(
         buffers.append(Buffer("places", "u8"))
     store = "result[number] = written(total);" if parts == 1 else "result[number] = total;"
     body = source.text + BODY.replace("$TERM", DENSE_TERM if sparse is None else SPARSE_TERM).replace("$STORE", store)
-    result = Buffer("result", "T" if parts == 1 else arithmetic(dtype), is_read=False)
+    result = Buffer("result", "R" if parts == 1 else arithmetic(dtypes.results), is_read=False)
     kernel = written_kernel(
-        label, dtype, [*buffers, result], named, body, blocks(parts * weights), flops=of.flops,
+        label, dtypes, [*buffers, result], named, body, blocks(parts * weights), flops=of.flops,
     )  # fmt: skip
     if parts == 1:
         return [(kernel, [*operands, output])]
-    partial = Temporary(parts * weights * arithmetic_bytes(dtype))
-    return [(kernel, [*operands, partial]), (sum_of_parts(label, weights, parts, dtype), [partial, output])]
+    partial = Temporary(parts * weights * arithmetic_bytes(dtypes.results))
+    total = sum_of_parts(label, weights, parts, dtypes.results)
+    return [(kernel, [*operands, partial]), (total, [partial, output])]
 
 
 def sum_of_parts(label: str, weights: int, parts: int, dtype: str) -> CudaKernel:
-    """Return a kernel that adds parts (parts, weights), the first first."""
+    """Return a kernel that adds parts (parts, weights), the first first; its result is of this dtype."""
     buffers = [Buffer("partial", arithmetic(dtype)), Buffer("result", is_read=False)]
     return written_kernel(
         f"{label}_sum", dtype, buffers, {"WEIGHTS": weights, "PARTS": parts}, SUM, blocks(weights),

@@ -9,7 +9,7 @@ into that order, padded with zeros. While a stage is computed, the next one is o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, prod
 
 from symgrad.backends.correlation import Correlation
@@ -221,7 +221,7 @@ def products(of: Correlation, bytes_each: int) -> Iterator[Product]:
 def best_product(task: Task, target: Target) -> Product | None:
     """Return the way to cut that promises to be fastest; None if there is none."""
     found = [
-        product for product in products(task.correlation, arithmetic_bytes(task.dtype))
+        product for product in products(task.correlation, arithmetic_bytes(task.dtypes.operands))
         if product.shared_bytes <= target.shared_bytes
     ]  # fmt: skip
     return quickest(found, target)
@@ -240,16 +240,15 @@ def product_kernels(
     product : Product
         Of the task's correlation.
     """
-    arranged = Buffer("arranged", arithmetic(task.dtype), is_read=False)
+    arranged = Buffer("arranged", arithmetic(task.dtypes.operands), is_read=False)
     first = written_kernel(
-        f"{label}_filters", task.dtype, [Buffer("filters"), arranged],
+        f"{label}_filters", task.dtypes, [Buffer("filters"), arranged],
         correlation_constants(task.correlation) | product.constants(), ARRANGE, blocks(product.arranged),
     )  # fmt: skip
-    buffers = [
-        Buffer("arranged", arithmetic(task.dtype)) if buffer.name == "filters" else buffer for buffer in task.buffers
-    ]  # fmt: skip
+    read = replace(arranged, is_read=True)
+    buffers = [read if buffer.name == "filters" else buffer for buffer in task.buffers]
     second = written_kernel(
-        label, task.dtype, buffers, task.constants | product.constants(), task.source.text + task.finish.text + BODY,
+        label, task.dtypes, buffers, task.constants | product.constants(), task.source.text + task.finish.text + BODY,
         product.grid, THREADS, task.finish.activation, task.correlation.flops, task.bytes,
     )  # fmt: skip
-    return (first, Temporary(product.arranged * arithmetic_bytes(task.dtype))), second
+    return (first, Temporary(product.arranged * arithmetic_bytes(task.dtypes.operands))), second

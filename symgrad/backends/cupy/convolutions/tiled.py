@@ -372,11 +372,11 @@ def tiled_correlation(label: str, task: Task, tile: Tile) -> CudaKernel:
     body = BODY.replace("$FINISH", POOLED if tile.of == own else APART) + (ALONE if tile.parts == 1 else TOGETHER)
     named = task.constants | tile.constants() | {"WHOLE_DOWN": own.result[0], "WHOLE_ACROSS": own.result[1]}
     return written_kernel(
-        label, task.dtype, task.buffers, named, task.source.text + task.finish.text + body, tile.grid, tile.threads,
+        label, task.dtypes, task.buffers, named, task.source.text + task.finish.text + body, tile.grid, tile.threads,
         task.finish.activation, task.correlation.flops, task.bytes,
     )  # fmt: skip
 
 
 def tile_of(task: Task, target: Target) -> Tile | None:
     """Return how a task is best cut, or None if it can't be."""
-    return best_tile(task.correlation, arithmetic_bytes(task.dtype), target)
+    return best_tile(task.correlation, arithmetic_bytes(task.dtypes.operands), target)

@@ -21,6 +21,7 @@ from symgrad.backends.cupy.convolutions.plain_filters import Pieces, sum_of_part
 from symgrad.backends.cupy.convolutions.shared_memory import MOST_BLOCKS, fewest_turns, resident_blocks
 from symgrad.backends.cupy.convolutions.writing import (
     Buffer,
+    Dtypes,
     arithmetic,
     arithmetic_bytes,
     element_bytes,
@@ -337,7 +338,7 @@ def best_filter_tile(source: Source, sparse: Pair | None, dtype: str, target: Ta
 
 
 def tiled_filter_gradient(
-    label: str, source: Source, dtype: str, tile: FilterTile, operands: Sequence[int | Temporary],
+    label: str, source: Source, dtypes: Dtypes, tile: FilterTile, operands: Sequence[int | Temporary],
     output: int | Temporary,
 ) -> Pieces:
     """Return the kernels of the gradient of a correlation's filters, cut into tiles.
@@ -348,7 +349,7 @@ def tiled_filter_gradient(
         What their names begin with.
     source : Source
         The correlation, with plain images.
-    dtype : str
+    dtypes : Dtypes
     tile : FilterTile
     operands : sequence of int or Temporary
         Images and cotangents, or images, values and places.
@@ -364,11 +365,13 @@ def tiled_filter_gradient(
     body = source.text + ("" if sparse is None else SPARSE_MEMORY) + body + (ALONE if tile.parts == 1 else TOGETHER)
     read = source.elements + of.count * of.groups * of.outputs * prod(tile.positions)
     kernel = written_kernel(
-        label, dtype, [*buffers, Buffer("result", "T" if is_alone else arithmetic(dtype), is_read=False)],
+        label, dtypes, [*buffers, Buffer("result", "R" if is_alone else arithmetic(dtypes.results), is_read=False)],
         source.constants | correlation_constants(of) | tile.constants(), body, tile.grid, tile.threads,
-        flops=2 * weights * of.count * prod(tile.positions), bytes=(read + weights) * element_bytes(dtype),
+        flops=2 * weights * of.count * prod(tile.positions),
+        bytes=read * element_bytes(dtypes.operands) + weights * element_bytes(dtypes.results),
     )  # fmt: skip
     if is_alone:
         return [(kernel, [*operands, output])]
-    partial = Temporary(tile.shares * weights * arithmetic_bytes(dtype))
-    return [(kernel, [*operands, partial]), (sum_of_parts(label, weights, tile.shares, dtype), [partial, output])]
+    partial = Temporary(tile.shares * weights * arithmetic_bytes(dtypes.results))
+    total = sum_of_parts(label, weights, tile.shares, dtypes.results)
+    return [(kernel, [*operands, partial]), (total, [partial, output])]

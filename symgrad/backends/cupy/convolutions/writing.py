@@ -8,6 +8,7 @@ from hashlib import blake2b
 
 from symgrad.backends.cupy.kernel import CudaKernel, element, kernel_text
 from symgrad.backends.cupy.texts import ELEMENT_BYTES, LARGEST_SHORT
+from symgrad.graph.dtypes import HALVES
 
 THREADS = 256
 """Threads of a block, where each does its own work."""
@@ -20,6 +21,27 @@ ACTIVATIONS = {"none": "x", "rectify": "rectified(x)", "tanh": "TANH(x)", "sigmo
 
 
 @dataclass(frozen=True)
+class Dtypes:
+    """The dtypes of a routine: floats of 16 bits may be multiplied for sums that stay float32.
+
+    Attributes
+    ----------
+    operands : str
+        Of images, filters and cotangents.
+    results : str
+        Of results, and of biases that are added to them.
+    """
+
+    operands: str
+    results: str
+
+    @property
+    def are_halves(self) -> bool:
+        """Whether floats of 16 bits are multiplied for wider results."""
+        return self.operands in HALVES and self.operands != self.results
+
+
+@dataclass(frozen=True)
 class Buffer:
     """A parameter of a kernel.
 
@@ -28,7 +50,7 @@ class Buffer:
     name : str
         What the body calls it.
     kind : str
-        The C++ type of its elements: ``T`` is the dtype of images and filters.
+        The C++ type of its elements: ``T`` is the dtype of what is multiplied, ``R`` that of results and biases.
     is_read : bool
         Whether it is an operand.
     """
@@ -62,7 +84,7 @@ def blocks(count: int, threads: int = THREADS) -> tuple[int, int, int]:
 
 def written_kernel(
     label: str,
-    dtype: str,
+    dtype: str | Dtypes,
     buffers: Sequence[Buffer],
     constants: Mapping[str, int],
     body: str,
@@ -72,16 +94,17 @@ def written_kernel(
     flops: int = 0,
     bytes: int = 0,
 ) -> CudaKernel:
-    """Return a kernel whose body speaks of ``T`` and ``A``, the types of elements and of arithmetic, and of constants.
+    """Return a kernel whose body speaks of the types ``T`` of operands, ``A`` of arithmetic, ``R`` of results.
 
-    ``read`` and ``written`` convert from one type to the other, ``activated`` is the activation.
+    It speaks of constants, too. ``read`` makes of an operand what is computed with, ``read_result`` of a result, and
+    ``written`` makes a result of that; ``activated`` is the activation.
 
     Parameters
     ----------
     label : str
         What its name begins with.
-    dtype : str
-        Of images and filters.
+    dtype : str or Dtypes
+        Of images and filters; of results too, if there is one dtype only.
     buffers : sequence of Buffer
         Operands, then outputs.
     constants : mapping
@@ -93,26 +116,33 @@ def written_kernel(
     activation : str
         One of `ACTIVATIONS`.
     """
-    memory = element(dtype)
-    function = ACTIVATIONS[activation].replace("TANH", "tanh" if dtype == "float64" else "tanhf")
-    is_half = dtype in ("float16", "bfloat16")
+    dtypes = dtype if isinstance(dtype, Dtypes) else Dtypes(dtype, dtype)
+    types = {"T": element(dtypes.operands), "R": element(dtypes.results)}
+    function = ACTIVATIONS[activation].replace("TANH", "tanh" if dtypes.results == "float64" else "tanhf")
+    result = f"to_{types['R']}(x)" if dtypes.results in HALVES else "x"
     lines = [
-        f"    typedef {memory} T;",
-        f"    typedef {arithmetic(dtype)} A;",
-        f"    auto read = [](T x) {{ return {'to_f32(x)' if is_half else 'x'}; }};",
-        f"    auto written = [](A x) {{ return {f'to_{memory}(x)' if is_half else 'x'}; }};",
+        f"    typedef {types['T']} T;",
+        f"    typedef {types['R']} R;",
+        f"    typedef {arithmetic(dtypes.operands)} A;",
+        f"    auto read = [](T x) {{ return {_computed('x', dtypes.operands)}; }};",
+        f"    auto read_result = [](R x) {{ return {_computed('x', dtypes.results)}; }};",
+        f"    auto written = [](A x) {{ return {result}; }};",
         f"    auto activated = [](A x) {{ return {function}; }};",
         *[f"    constexpr {_type_of(value)} {name} = {value};" for name, value in constants.items()],
     ]
     whole = "\n".join(lines) + "\n" + body.strip("\n")
     parameters = []
     for buffer in buffers:
-        kind = memory if buffer.kind == "T" else buffer.kind
+        kind = types.get(buffer.kind, buffer.kind)
         parameters.append((f"const {kind}* __restrict__" if buffer.is_read else f"{kind}* __restrict__", buffer.name))
     text = kernel_text(label, parameters, whole, threads)
     name = f"{label}_{blake2b(text.encode(), digest_size=6).hexdigest()}"
     text = kernel_text(name, parameters, whole, threads)
     return CudaKernel(name, text, grid, threads, flops=flops, bytes=bytes)
+
+
+def _computed(text: str, dtype: str) -> str:
+    return f"to_f32({text})" if dtype in HALVES else text
 
 
 def _type_of(value: int) -> str:

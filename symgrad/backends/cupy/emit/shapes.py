@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from symgrad.backends.cupy.emit.groups import Group, MayMeet
 from symgrad.backends.cupy.emit.lines import lines_of
@@ -290,6 +291,9 @@ def _are_owned(nests: Sequence[Nest], accesses: Accesses, may_meet: MayMeet) -> 
     found = digits(position, indices, accesses.extents)
     if found is None or value_range(position, accesses.extents) != (0, (first.rounds or 0) - 1):
         return False
+    sizes = [size for size in accesses.buffers[name].shape if isinstance(size, int)]
+    if len(sizes) < len(accesses.buffers[name].shape) or prod(sizes) != first.rounds:
+        return False  # nobody owns what the first nest leaves out
     if any(one.buffer == name for one in accesses_in(first.statements) if isinstance(one, Load)):
         return False
     here = list(accesses_in(first.statements))

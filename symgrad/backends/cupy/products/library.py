@@ -6,8 +6,8 @@ from math import prod
 from typing import Any
 
 from symgrad.backends.cupy.calls import LibraryCall
-from symgrad.backends.cupy.cublas import Gemm, Operand, handle_of
 from symgrad.backends.cupy.kernel import Target
+from symgrad.backends.cupy.libraries.cublas import Gemm, Operand, handle_of
 from symgrad.backends.cupy.products.text import FLOATS, HALVES, Task
 from symgrad.backends.matrices import Layout, Matrix
 from symgrad.kernels.ir.functions import DTYPES as BYTES

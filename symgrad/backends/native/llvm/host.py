@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from functools import cache
 
-from symgrad.backends.native.llvm.cache import configured_cache, key_of
+from symgrad.backends.code_cache import configured_cache, key_of
 from symgrad.backends.native.llvm.library import binding, fingerprint
 from symgrad.config import config
 from symgrad.errors import ConfigError, render

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from symgrad.backends.native.llvm.cache import configured_cache, key_of
+from symgrad.backends.code_cache import configured_cache, key_of
 from symgrad.backends.native.llvm.host import Processor, detect, host
 from symgrad.backends.native.llvm.image import Image, address_of
 from symgrad.backends.native.llvm.library import binding, fingerprint, source_files

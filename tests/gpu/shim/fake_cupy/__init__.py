@@ -102,11 +102,11 @@ def fake_devices(**settings: Any) -> Iterator[World]:
 
 def _connect() -> Callable[[], None]:
     """Have symgrad forget what it knows of devices, and load libraries from the fake; return what undoes that."""
-    import symgrad.backends.cupy.device as device
-    import symgrad.backends.cupy.doctor as doctor
-    import symgrad.backends.cupy.libraries as libraries
+    import symgrad.backends.cupy.devices.device as device
+    import symgrad.backends.cupy.devices.doctor as doctor
+    import symgrad.backends.cupy.libraries.files as files
 
-    real = libraries.load_library
+    real = files.load_library
     users = [module for name, module in list(sys.modules.items()) if name.startswith("symgrad.backends.cupy.")]
     users = [module for module in users if getattr(module, "load_library", None) is real]
     kept = dict(device._devices)
@@ -118,7 +118,7 @@ def _connect() -> Callable[[], None]:
 
     def forget() -> None:
         device._devices.clear()
-        libraries.library_problem.cache_clear()
+        files.library_problem.cache_clear()
         doctor.find_problem.cache_clear()
 
     def restore() -> None:

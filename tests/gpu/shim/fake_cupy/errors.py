@@ -17,6 +17,12 @@ MESSAGES = {
     ),
 }
 
+DRIVER_MESSAGES = {
+    1: ("CUDA_ERROR_INVALID_VALUE", "invalid argument"),
+    500: ("CUDA_ERROR_NOT_FOUND", "named symbol not found"),
+    900: ("CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", MESSAGES[900][1]),
+}
+
 
 class CUDARuntimeError(RuntimeError):
     """What a function of CUDA's runtime answers."""
@@ -32,8 +38,7 @@ class CUDADriverError(RuntimeError):
 
     def __init__(self, status: int) -> None:
         self.status = status
-        name = {1: "CUDA_ERROR_INVALID_VALUE", 500: "CUDA_ERROR_NOT_FOUND"}[status]
-        super().__init__(f"{name}: {'invalid argument' if status == 1 else 'named symbol not found'}")
+        super().__init__(": ".join(DRIVER_MESSAGES[status]))
 
 
 class NVRTCError(RuntimeError):

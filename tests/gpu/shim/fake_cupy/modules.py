@@ -50,7 +50,7 @@ class Function:
     """A kernel that can be launched."""
 
     def __init__(self, module: Module, built: Built) -> None:
-        self.module, self._built = module, built
+        self.module, self._built, self._is_loaded = module, built, False
         self.ptr = next(_numbers)
 
     def __call__(
@@ -66,6 +66,12 @@ class Function:
         device = queue_of(pointer).device
         if device != current_device():
             raise CUDADriverError(1)
+        captured = queue_of(pointer).captured
+        if captured is None:
+            self._is_loaded = True  # CUDA loads kernels when they are first launched
+        elif not self._is_loaded:
+            captured.origin.is_invalid = True
+            raise CUDADriverError(900)
         arguments = [_bytes_of(value) for value in args]
         if len(arguments) != len(self._built.parameters):
             raise MisuseError(

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from symgrad.backends.base import MISS, Number
-from symgrad.backends.cupy.turns import CudaTurn
+from symgrad.backends.cupy.programs.turns import CudaTurn
 
 if TYPE_CHECKING:
-    from symgrad.backends.cupy.program import CudaProgram
+    from symgrad.backends.cupy.programs.program import CudaProgram
 
 Taker = Callable[[Any], bool]
 

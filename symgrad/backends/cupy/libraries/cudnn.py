@@ -48,7 +48,7 @@ class Convolution:
     dtype : str
         Of all numbers.
     allow_tf32 : bool
-        Whether float32 may be rounded to 10 bits.
+        Whether float32 may be rounded to 11 bits, or has no more of them anyway.
     """
 
     kind: str
@@ -202,7 +202,7 @@ def handle_of(device: Any) -> Cudnn:
 
     Parameters
     ----------
-    device : symgrad.backends.cupy.device.Device
+    device : symgrad.backends.cupy.devices.device.Device
     """
     with _making:
         found = _handles.get(device)

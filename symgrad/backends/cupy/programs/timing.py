@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 from symgrad.backends.cupy.calls import ArrayCall, HostCall, LibraryCall
 from symgrad.backends.cupy.kernel import CudaKernel
 from symgrad.backends.cupy.prelude import PRELUDE
-from symgrad.backends.cupy.rounds import Rounds
-from symgrad.backends.cupy.tape import Piece, Tape
+from symgrad.backends.cupy.tapes.rounds import Rounds
+from symgrad.backends.cupy.tapes.tape import Piece, Tape
 from symgrad.backends.timing import BEGAN, RUNS, TIMES, Clock, TimedKernel, lines_of, timed_step
 from symgrad.graph.op import Operand
 from symgrad.graph.variables import Variable
 from symgrad.lowering.work import bytes_of_step, flops_of_step
 
 if TYPE_CHECKING:
-    from symgrad.backends.cupy.program import CudaProgram
+    from symgrad.backends.cupy.programs.program import CudaProgram
 
 HELD_BACK = "held back by the profile"
 ROUNDS_A_LAUNCH = 2000

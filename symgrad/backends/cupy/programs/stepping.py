@@ -7,16 +7,14 @@ device. Where the sequences and results are stands in a table on the device too,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from symgrad.backends.cupy.device import Device
+from symgrad.backends.cupy.devices.device import Device
 from symgrad.backends.cupy.prelude import PRELUDE
-from symgrad.backends.cupy.tape import Tape
-
-if TYPE_CHECKING:
-    from symgrad.backends.cupy.program import _Loaded
+from symgrad.backends.cupy.programs.loading import Loaded
+from symgrad.backends.cupy.tapes.tape import Tape
 
 TOGETHER = 8
 """So many steps are captured in one graph, as long as that has at most `MOST_TOGETHER` launches."""
@@ -72,13 +70,13 @@ class Stepping:
         Where.
     tape : Tape
         What a step does.
-    loaded : _Loaded
+    loaded : Loaded
         What the program has on the device.
     shared : sequence of int
         The addresses of the shared variables.
     """
 
-    def __init__(self, device: Device, tape: Tape, loaded: _Loaded, shared: Sequence[int]) -> None:
+    def __init__(self, device: Device, tape: Tape, loaded: Loaded, shared: Sequence[int]) -> None:
         self.device, self.tape, self.loaded, self.shared = device, tape, loaded, tuple(shared)
         self.functions = device.kernels(PRELUDE + TEXT, ["take_rows", "put_rows"], "repeat")
         staging = loaded.staging
@@ -88,6 +86,13 @@ class Stepping:
         self.step = device.allocate(8)
         self.graphs: dict[int, Any] = {}
         self.together = TOGETHER if tape.launches() * TOGETHER <= MOST_TOGETHER else 1
+        self._load()
+
+    def _load(self) -> None:
+        """Launch the kernels once, for no rows: CUDA loads them then, which it can't do during a capture."""
+        table, step, status = int(self.table.ptr), int(self.step.ptr), self.loaded.staging.status_address
+        self._launch("take_rows", 0, table, 0, step, 0, status)
+        self._launch("put_rows", 0, table, 0, step, status)
 
     def run(self, sequences: Sequence[np.ndarray], results: Sequence[np.ndarray], count: int) -> int:
         """Run `count` steps and return how many were done: fewer, if one found something that it can't do."""
@@ -95,7 +100,13 @@ class Stepping:
         while done < count:
             now = min(most, count - done)
             part = slice(done, done + now)
-            finished = self._run([rows[part] for rows in sequences], [rows[part] for rows in results], now)
+            try:
+                finished = self._run([rows[part] for rows in sequences], [rows[part] for rows in results], now)
+            except self.device.out_of_memory:
+                if now == 1:
+                    raise
+                most = now // 2  # nothing was enqueued
+                continue
             done += finished
             if finished < now:
                 break

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from symgrad.backends.cupy.device import Device
-from symgrad.backends.cupy.out_of_memory import out_of_memory, requested_bytes
-from symgrad.backends.cupy.tape import Tape
+from symgrad.backends.cupy.devices.device import Device
+from symgrad.backends.cupy.devices.out_of_memory import out_of_memory, requested_bytes
+from symgrad.backends.cupy.tapes.tape import Tape
 from symgrad.backends.timing import lines_of
 from symgrad.errors import SymgradError, render
 

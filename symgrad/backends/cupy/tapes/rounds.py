@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from symgrad.backends.base import UnsupportedError
-from symgrad.backends.cupy.places import Addresses, Place, Places
+from symgrad.backends.cupy.tapes.places import Addresses, Place, Places
 from symgrad.graph.variables import Variable
 from symgrad.kernels.grammar import Branch, Loop, State
 from symgrad.lowering.steps import Bound, Step
 
 if TYPE_CHECKING:
-    from symgrad.backends.cupy.tape import Piece, Tape
+    from symgrad.backends.cupy.tapes.tape import Piece, Tape
 
 Copy = Callable[[Place, Place, int, Step | None], "Piece"]
 

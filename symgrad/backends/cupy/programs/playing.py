@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from symgrad.backends.cupy.calls import ArrayCall, HostCall, LibraryCall, StoppedError
-from symgrad.backends.cupy.device import Device
+from symgrad.backends.cupy.devices.device import Device
 from symgrad.backends.cupy.kernel import CudaKernel
-from symgrad.backends.cupy.ordering import Access, arranged
-from symgrad.backends.cupy.places import Addresses
-from symgrad.backends.cupy.rounds import Branching, Rounds
-from symgrad.backends.cupy.tape import Described, Item, Piece, Tape
+from symgrad.backends.cupy.tapes.ordering import Access, arranged
+from symgrad.backends.cupy.tapes.places import Addresses
+from symgrad.backends.cupy.tapes.rounds import Branching, Rounds
+from symgrad.backends.cupy.tapes.tape import Described, Item, Piece, Tape
 
 
 class Player:
@@ -55,17 +55,19 @@ class Player:
         device = self.device
         streams = [device.stream, *device.side_streams(max((turn.stream for turn in turns), default=0))]
         begin, events, joined = device.mark(device.stream), dict[int, Any](), {0}
-        for number, (turn, (piece, places)) in enumerate(zip(turns, calls, strict=True)):
-            self._stream = streams[turn.stream]
-            if turn.stream not in joined:
-                joined.add(turn.stream)
-                self._stream.wait_event(begin)
-            for cause in turn.waits:
-                self._stream.wait_event(events[cause])
-            self._piece(piece, places)
-            if turn.is_awaited:
-                events[number] = device.mark(self._stream)
-        self._stream = device.stream
+        try:
+            for number, (turn, (piece, places)) in enumerate(zip(turns, calls, strict=True)):
+                self._stream = streams[turn.stream]
+                if turn.stream not in joined:
+                    joined.add(turn.stream)
+                    self._stream.wait_event(begin)
+                for cause in turn.waits:
+                    self._stream.wait_event(events[cause])
+                self._piece(piece, places)
+                if turn.is_awaited:
+                    events[number] = device.mark(self._stream)
+        finally:
+            self._stream = device.stream
         for stream in joined - {0}:
             device.stream.wait_event(device.mark(streams[stream]))
 

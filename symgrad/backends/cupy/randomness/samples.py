@@ -13,10 +13,10 @@ from typing import Any
 
 from symgrad.backends.cupy.calls import Found
 from symgrad.backends.cupy.kernel import Target, element
-from symgrad.backends.cupy.random_counts import binomial, multinomial
-from symgrad.backends.cupy.random_orders import permutation, weighted_choice, weighted_choice_without_replacement
-from symgrad.backends.cupy.random_parameters import THREADS, Sample, indented, no_room
-from symgrad.backends.cupy.random_texts import EXACT, INTEGERS, NORMAL, PHILOX
+from symgrad.backends.cupy.randomness.counts import binomial, multinomial
+from symgrad.backends.cupy.randomness.functions import EXACT, INTEGERS, NORMAL, PHILOX
+from symgrad.backends.cupy.randomness.orders import permutation, weighted_choice, weighted_choice_without_replacement
+from symgrad.backends.cupy.randomness.parameters import THREADS, Sample, indented, no_room
 from symgrad.backends.cupy.texts import ELEMENT_BYTES, Launch, blocks_of, kernel, stretches
 from symgrad.kernels.random_sample import DISTRIBUTIONS
 

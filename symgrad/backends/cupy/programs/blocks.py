@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.backends.cupy.device import Device
-from symgrad.backends.cupy.places import aligned
+from symgrad.backends.cupy.devices.device import Device
+from symgrad.backends.cupy.tapes.places import aligned
 from symgrad.lowering.plan import Plan
 
 LARGE_BYTES = 1 << 22
@@ -47,6 +47,7 @@ class Staging:
         self.output_kinds = [plan.type_of(variable) for variable in plan.graph.outputs]
         self.leaving = [number for number in range(len(self.output_kinds)) if number not in staying]
         self.staying = sorted(staying)
+        self._fresh: list[Any] = []
         self._up = _Block(device, self.input_kinds, 0)
         self._down = _Block(device, [self.output_kinds[number] for number in self.leaving], STATUS_BYTES)
         self._kept = _Block(device, [self.output_kinds[number] for number in self.staying], 0, is_copied=False)
@@ -56,10 +57,15 @@ class Staging:
         self.status_address = self._down.address
 
     def send(self, arrays: Sequence[Any]) -> None:
-        """Enqueue the copies of the arguments of the next call."""
+        """Enqueue the copies of the arguments of the next call, and take memory for the outputs that stay.
+
+        Of arrays that lie on a device, the caller's own work has to be awaited before and to wait afterwards.
+        """
         if self._is_under_way:
             self._wait()  # the device may still read those of the last one
         self._is_under_way = True
+        kinds = [self.output_kinds[number] for number in self.staying]
+        self._fresh = [self.device.empty(kind.shape, kind.numpy_dtype) for kind in kinds]
         lent = []
         for number, (array, kind) in enumerate(zip(arrays, self.input_kinds, strict=True)):
             if not isinstance(array, np.ndarray):
@@ -72,8 +78,6 @@ class Staging:
             self._up.enqueue(upward=True)
         for address, array in lent:
             self.device.move(address, int(array.data.ptr), array.nbytes)
-        if lent:
-            self.device.release()
 
     def argument_places(self) -> list[np.ndarray] | None:
         """Return the page-locked memory of the inputs, once the device doesn't read it any more; None without any."""
@@ -117,10 +121,10 @@ class Staging:
     def results(self) -> list[Any]:
         """Return the outputs, those that stay on the device as its arrays; without any others, don't wait."""
         found: list[Any] = [None] * len(self.output_kinds)
-        for number in self.staying:
-            kind = self.output_kinds[number]
-            found[number] = self.device.empty(kind.shape, kind.numpy_dtype)
-            self.device.move(int(found[number].data.ptr), self.outputs[number], found[number].nbytes)
+        for number, array in zip(self.staying, self._fresh, strict=True):
+            self.device.move(int(array.data.ptr), self.outputs[number], array.nbytes)
+            found[number] = array
+        self._fresh = []
         if not self.leaving:
             return found
         if self._down.host is None:

@@ -1,7 +1,7 @@
 """CUDA programs: a plan's tape, played eagerly at first, then captured in a CUDA graph and launched as one.
 
-A program owns one block of device memory: the status word and the outputs that go back to the host, the inputs, and
-everything that lives within a call. Inputs and outputs go through page-locked memory that the program keeps.
+A program owns device memory for the inputs, for the status word and the outputs, and for everything that lives within a
+call. Inputs and outputs go through page-locked memory that the program keeps, unless they are large.
 """
 
 from __future__ import annotations
@@ -13,26 +13,22 @@ from typing import Any
 import numpy as np
 
 from symgrad.backends.base import MISS, Program, Turn
-from symgrad.backends.cupy.blocks import Staging
 from symgrad.backends.cupy.calls import StoppedError
-from symgrad.backends.cupy.device import Device
-from symgrad.backends.cupy.entry import Entry
-from symgrad.backends.cupy.failing import crashed, no_memory
-from symgrad.backends.cupy.listing import listing, module_text
-from symgrad.backends.cupy.places import Addresses
-from symgrad.backends.cupy.playing import Player
-from symgrad.backends.cupy.rounds import Branching, Rounds
-from symgrad.backends.cupy.stepping import Stepping
-from symgrad.backends.cupy.tape import Tape
-from symgrad.backends.cupy.turns import CudaTurn
+from symgrad.backends.cupy.devices.device import Device
+from symgrad.backends.cupy.programs.entry import Entry
+from symgrad.backends.cupy.programs.failing import crashed, no_memory
+from symgrad.backends.cupy.programs.loading import Loaded
+from symgrad.backends.cupy.programs.stepping import Stepping
+from symgrad.backends.cupy.programs.turns import CudaTurn
+from symgrad.backends.cupy.tapes.listing import listing
+from symgrad.backends.cupy.tapes.tape import Tape
 from symgrad.config import config
+from symgrad.errors import DeviceError
 from symgrad.graph.variables import Container
 from symgrad.lowering.plan import Plan
 
 MOST_CAPTURED = 20_000
 """Graphs of more launches than this take longer to capture than most calls can win back."""
-
-
 MOST_ARRANGED = 2000
 """Of tapes with more calls than this nobody finds out which ones may run side by side."""
 
@@ -62,7 +58,7 @@ class CudaProgram:
         self.plan, self.tape, self.device = plan, tape, device
         self._containers, self._explain = containers, explain
         self._reference: Program | None = None
-        self._loaded: _Loaded | None = None
+        self._loaded: Loaded | None = None
         self._graph: Any = None
         self._stepping: Stepping | None = None
         self._shared: tuple[int, ...] = ()
@@ -146,28 +142,39 @@ class CudaProgram:
         """Compute the outputs from inputs and shared values, and carry out the updates."""
         count = len(self.plan.graph.inputs)
         self.device.meet()
+        try:
+            return self._run(count, arrays)
+        finally:
+            if not all(isinstance(array, np.ndarray) for array in arrays[:count]):
+                self.device.release()  # from here on the caller may change its arrays, or let them go
+
+    def _run(self, count: int, arrays: Sequence[Any]) -> Sequence[Any]:
+        """Run a call of which `count` arrays are arguments, and the others shared values."""
         with self.device.active():
             loaded = self._load()
             self._bind(arrays[count:])
-            loaded.staging.send(arrays[:count])
             try:
+                made = self._resized()
+                loaded.staging.send(arrays[:count])
                 self._enqueue()
                 failed = self.tape.may_fail and loaded.staging.status() != 0
                 results = [] if failed else loaded.staging.results()
                 if not failed:
-                    self._resize()
+                    self._resize(made)
                     return results
             except StoppedError:
                 pass
+            except self.device.out_of_memory as error:
+                raise no_memory(error, self.device, self.tape) from error
             except self.device.failures as error:
                 raise crashed(error, self.device) from error
         return self._explained(arrays[:count], arrays[count:])
 
-    def _load(self) -> _Loaded:
+    def _load(self) -> Loaded:
         """Take memory, compile and load the kernels, send the constants; once."""
         if self._loaded is None:
             try:
-                self._loaded = _Loaded(self.plan, self.tape, self.device, self.staying)
+                self._loaded = Loaded(self.plan, self.tape, self.device, self.staying)
             except self.device.out_of_memory as error:
                 raise no_memory(error, self.device, self.tape) from error
         return self._loaded
@@ -190,14 +197,15 @@ class CudaProgram:
             self._play(arranged=False)
 
     def _capture(self) -> None:
-        """Record a call; if CUDA refuses it in every order, note why."""
+        """Record a call; if CUDA, or one of its libraries, refuses it in every order, note why."""
+        refusals: tuple[type[Exception], ...] = (*self.device.failures, DeviceError)
         for arranged in (True, False) if self.tape.launches() <= MOST_ARRANGED else (False,):
             try:
                 with self.device.capture() as graph:
                     self._play(arranged)
-                self._graph = graph
+                self._graph, self._refusal = graph, ""
                 return
-            except self.device.failures as error:
+            except refusals as error:
                 self._refusal = f"CUDA refuses to capture it: {error}"
 
     def _play(self, arranged: bool) -> None:
@@ -208,17 +216,18 @@ class CudaProgram:
         play(self.tape, loaded.addresses(self._shared))
         loaded.staging.enqueue_outputs()
 
-    def _resize(self) -> None:
-        """Give shared variables that change their size new memory."""
+    def _resized(self) -> list[Any]:
+        """Return new memory for the shared variables that will change their size."""
+        kinds = [self.plan.type_of(value) for _, value, _ in self.tape.resized]
+        return [self.device.empty(kind.shape, kind.numpy_dtype) for kind in kinds]
+
+    def _resize(self, made: Sequence[Any]) -> None:
+        """Put the new values of the variables that change their size into their new memory."""
         loaded = self._loaded
         assert loaded is not None
-        made: list[tuple[int, Any]] = []
-        for number, value, place in self.tape.resized:
-            kind = self.plan.type_of(value)
-            array = self.device.empty(kind.shape, kind.numpy_dtype)
+        for array, (_, _, place) in zip(made, self.tape.resized, strict=True):
             self.device.move(int(array.data.ptr), loaded.addresses(self._shared).of(place), array.nbytes)
-            made.append((number, array))
-        for number, array in made:
+        for array, (number, _, _) in zip(made, self.tape.resized, strict=True):
             self._containers[number].value = array
 
     # ---- what kernels only detect ----
@@ -259,42 +268,13 @@ class CudaProgram:
                 if self._stepping is None:
                     self._stepping = Stepping(self.device, self.tape, self._loaded, self._shared)
                 return self._stepping.run(sequences, results, count)
+            except self.device.out_of_memory as error:
+                raise no_memory(error, self.device, self.tape) from error
             except self.device.failures as error:
                 raise crashed(error, self.device) from error
 
     def timed(self) -> Any:
         """Time its calls from now on, until the stopwatch is stopped."""
-        from symgrad.backends.cupy.timing import CudaStopwatch
+        from symgrad.backends.cupy.programs.timing import CudaStopwatch
 
         return CudaStopwatch(self)
-
-
-class _Loaded:
-    """What a program has on its device."""
-
-    def __init__(self, plan: Plan, tape: Tape, device: Device, staying: frozenset[int]) -> None:
-        self.staging = Staging(plan, device, staying)
-        self.memory = device.allocate(tape.block.bytes)
-        self.own = int(self.memory.ptr)
-        self.kept: list[Any] = []
-        self.constants = self._constants_of(tape, device)
-        kernels = tape.kernels()
-        functions = device.kernels(module_text(kernels.values()), list(kernels)) if kernels else {}
-        self.player = Player(device, functions)
-
-    def _constants_of(self, tape: Tape, device: Device) -> list[int]:
-        """Send the constants of a tape, and of those inside it; return the addresses of its own."""
-        arrays = [device.upload(constant) for constant in tape.constants]
-        self.kept += arrays
-        for item in tape.items:
-            if isinstance(item, Rounds):
-                item.constants = self._constants_of(item.tapes[0], device)
-            elif isinstance(item, Branching):
-                item.constants = [self._constants_of(side, device) for side in item.tapes]
-        return [int(array.data.ptr) for array in arrays]
-
-    def addresses(self, shared: Sequence[int]) -> Addresses:
-        """Return the addresses of all memories."""
-        staging = self.staging
-        return Addresses(self.own, staging.inputs, staging.outputs, shared, self.constants, staging.status_address)
-

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from symgrad.backends.cupy.calls import Found, Temporary
 from symgrad.backends.cupy.kernel import element
-from symgrad.backends.cupy.random_parameters import LARGEST_COUNTS, THREADS, Sample, indented
-from symgrad.backends.cupy.random_texts import BINOMIAL, PHILOX
+from symgrad.backends.cupy.randomness.functions import BINOMIAL, PHILOX
+from symgrad.backends.cupy.randomness.parameters import LARGEST_COUNTS, THREADS, Sample, indented
 from symgrad.backends.cupy.texts import Launch, blocks_of, kernel, loaded, stored
 from symgrad.kernels.binomial import LARGEST_TRIALS
 from symgrad.kernels.categorical import CATEGORY_DRAW, SUM_TOLERANCE
+
+_LARGEST = repr(1.7976931348623157e308)
 
 
 def binomial(sample: Sample) -> Found:
@@ -80,9 +82,6 @@ def multinomial(sample: Sample) -> Found:
     work = kernel("random_multinomial", parameters, body, _launch(sample), PHILOX + BINOMIAL)
     sums = Temporary(max(sample.count * categories, 1) * 8)
     return [(work, [*sample.buffers, sums])]
-
-
-_LARGEST = repr(1.7976931348623157e308)
 
 
 def _index(sample: Sample) -> str:

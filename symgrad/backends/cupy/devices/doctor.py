@@ -16,9 +16,9 @@ from importlib.metadata import distributions
 from importlib.util import find_spec
 from typing import Any
 
-from symgrad.backends.cupy.compilation import architecture_option
-from symgrad.backends.cupy.device import load_cupy
-from symgrad.backends.cupy.libraries import library_problem
+from symgrad.backends.cupy.devices.compilation import architecture_option
+from symgrad.backends.cupy.devices.device import load_cupy
+from symgrad.backends.cupy.libraries.files import library_problem
 
 OLDEST_CUPY = 14
 DRIVERS = {12: 525, 13: 580}

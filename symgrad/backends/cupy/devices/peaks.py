@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import inf
 from typing import Any
 
-from symgrad.backends.cupy.device import Device, find_device
+from symgrad.backends.cupy.devices.device import Device, find_device
 
 MATRIX_SIZE = 4096
 COPIED_BYTES = 1 << 28

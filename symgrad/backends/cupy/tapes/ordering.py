@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 STREAMS = 4
 """So many calls may run side by side."""
 
@@ -91,22 +93,27 @@ def _stream(causes: set[int], tails: Sequence[int]) -> int:
 
 
 class _Memory:
-    """Who read and wrote which memory last."""
+    """Who read and wrote which memory last: begin, end, whether it was written, and the call, of each access."""
 
     def __init__(self) -> None:
-        self.entries: list[tuple[Access, int]] = []
+        self.entries = np.empty((4, 0), np.int64)
 
     def causes(self, number: int, used: Sequence[Access]) -> set[int]:
         """Return the calls that a call must come after, and enter what it does."""
-        found = {
-            other for access in used for entry, other in self.entries
-            if (access.writes or entry.writes) and access.begin < entry.end and entry.begin < access.end
-        }  # fmt: skip
+        begins, ends, writes, numbers = self.entries
+        found: set[int] = set()
+        for access in used:
+            meets = (begins < access.end) & (ends > access.begin)
+            if not access.writes:
+                meets &= writes != 0
+            found.update(numbers[meets].tolist())
         written = [access for access in used if access.writes]
         if written:  # whoever comes after this call comes after those whose memory it overwrites
-            self.entries = [
-                (entry, other) for entry, other in self.entries
-                if not any(access.begin <= entry.begin and entry.end <= access.end for access in written)
-            ]  # fmt: skip
-        self.entries += [(access, number) for access in used if access.begin < access.end]
+            covered = np.zeros(len(begins), np.bool_)
+            for access in written:
+                covered |= (begins >= access.begin) & (ends <= access.end)
+            self.entries = self.entries[:, ~covered]
+        added = [(*access, number) for access in used if access.begin < access.end]
+        if added:
+            self.entries = np.concatenate([self.entries, np.array(added, np.int64).T], axis=1)
         return found

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from symgrad.backends.cupy.calls import Found, Temporary
-from symgrad.backends.cupy.index_parts import Part, part_of
+from symgrad.backends.cupy.indexing.parts import Part, part_of
+from symgrad.backends.cupy.indexing.sorting import Pass, order_passes
 from symgrad.backends.cupy.kernel import CudaKernel, Target, element
-from symgrad.backends.cupy.sorting import Pass, order_passes
 from symgrad.backends.cupy.texts import (
     ELEMENT_BYTES,
     LARGEST_SHORT,

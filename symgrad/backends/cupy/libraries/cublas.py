@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from symgrad.backends.cupy import libraries
+from symgrad.backends.cupy.libraries import files
 from symgrad.errors import DeviceError
 
 STATUS = {
@@ -205,7 +205,7 @@ def handle_of(device: Any) -> Cublas:
 
     Parameters
     ----------
-    device : symgrad.backends.cupy.device.Device
+    device : symgrad.backends.cupy.devices.device.Device
         The device.
     """
     with _making:
@@ -214,6 +214,6 @@ def handle_of(device: Any) -> Cublas:
             size = HOPPER_WORKSPACE if device.capability >= 90 else WORKSPACE
             memory = device.allocate(size)
             with device.active():
-                handle = Cublas(libraries.load_library("cublas"), int(device.stream.ptr), int(memory.ptr), size)
+                handle = Cublas(files.load_library("cublas"), int(device.stream.ptr), int(memory.ptr), size)
             found = _handles[device] = handle, memory
         return found[0]

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from symgrad.backends.cupy.calls import Found, Temporary
+from symgrad.backends.cupy.indexing.sorting import Pass, order_passes
 from symgrad.backends.cupy.kernel import CudaKernel, element
-from symgrad.backends.cupy.random_parameters import THREADS, Sample, indented, no_room
-from symgrad.backends.cupy.random_texts import EXACT, LOGARITHM, PHILOX
-from symgrad.backends.cupy.sorting import Pass, order_passes
+from symgrad.backends.cupy.randomness.functions import EXACT, LOGARITHM, PHILOX
+from symgrad.backends.cupy.randomness.parameters import THREADS, Sample, indented, no_room
 from symgrad.backends.cupy.texts import Launch, blocks_of, kernel, stored
 from symgrad.kernels.categorical import SUM_TOLERANCE
 
 LARGEST_ROWS = 65535
 """Rows that one launch can sort."""
+CHUNK = 1024
+"""Probabilities that are fetched together."""
+
+_INFINITY = "__longlong_as_double(0x7ff0000000000000ll)"
+_SUMS = f"""
+        for (i64 at = threadIdx.x; at < {CHUNK} && start + at < {{size}}; at += {THREADS})
+            sums[start + at] = weights[at];
+""".strip()
 
 
 def permutation(sample: Sample) -> Found:
@@ -86,9 +94,6 @@ def weighted_choice_without_replacement(sample: Sample) -> Found:
     return [checked, (timed, [0, 1, 2, keys]), *passes]
 
 
-_INFINITY = "__longlong_as_double(0x7ff0000000000000ll)"
-
-
 def _weights(sample: Sample, wanted: int, keeps_sums: bool) -> CudaKernel:
     """Return the kernel that checks probabilities, of which at least `wanted` must not be 0, and adds them up.
 
@@ -121,10 +126,3 @@ def _weights(sample: Sample, wanted: int, keeps_sums: bool) -> CudaKernel:
 """
     parameters = [*sample.pointers()[1:], *([("f64*", "sums")] if keeps_sums else [])]
     return kernel("random_weights", parameters, body, Launch((1, 1, 1), THREADS, may_fail=True), EXACT)
-
-
-CHUNK = 1024
-_SUMS = f"""
-        for (i64 at = threadIdx.x; at < {CHUNK} && start + at < {{size}}; at += {THREADS})
-            sums[start + at] = weights[at];
-""".strip()

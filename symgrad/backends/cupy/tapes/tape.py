@@ -15,10 +15,11 @@ import numpy as np
 from symgrad.backends.base import UnsupportedError
 from symgrad.backends.cupy.calls import ArrayCall, Call, HostCall, LibraryCall, Temporary
 from symgrad.backends.cupy.kernel import CudaKernel, Target, unguarded, written_parameters
-from symgrad.backends.cupy.places import Addresses, Block, Extent, Kind, Place, Places, aligned
-from symgrad.backends.cupy.rounds import Branching, Rounds, branching_of, rounds_of
+from symgrad.backends.cupy.prelude import TYPES
 from symgrad.backends.cupy.selection import Selection
-from symgrad.backends.cupy.starts import start_kernel
+from symgrad.backends.cupy.tapes.places import Addresses, Block, Extent, Kind, Place, Places, aligned
+from symgrad.backends.cupy.tapes.rounds import Branching, Rounds, branching_of, rounds_of
+from symgrad.backends.cupy.tapes.starts import start_kernel
 from symgrad.backends.cupy.traits import may_fail
 from symgrad.backends.layouts import Layouts
 from symgrad.graph.variables import Variable
@@ -167,8 +168,13 @@ def write_tape(plan: Plan, target: Target) -> Tape:
 class _Writer:
     def __init__(self, plan: Plan, target: Target) -> None:
         self.plan = plan
+        steps = [action.step for action in plan.actions]
+        used = [variable for step in steps for variable in (*step.inputs, *step.outputs)]
+        variables = [*plan.graph.inputs, *plan.graph.outputs, *used]
+        if any(getattr(plan.type_of(variable), "dtype", None) not in TYPES for variable in variables):
+            raise UnsupportedError("a GPU knows arrays of real numbers only")
         self.layouts = Layouts(plan.types)
-        self.layouts.add_views([action.step for action in plan.actions])
+        self.layouts.add_views(steps)
         self.selection = Selection(self.layouts, plan.sizes or OpenSizes(plan.types), target)
         self.calls = self._choose()
         self.tape = Tape(plan)

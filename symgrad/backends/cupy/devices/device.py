@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.backends.cupy.compilation import compiled
-from symgrad.backends.cupy.handles import Active, Function, Graph, Memory
+from symgrad.backends.cupy.devices.compilation import compiled
+from symgrad.backends.cupy.devices.handles import Active, Function, Graph, Memory
+from symgrad.backends.cupy.devices.out_of_memory import out_of_memory
+from symgrad.backends.cupy.devices.staging import Downward, Upward
 from symgrad.backends.cupy.kernel import Target
-from symgrad.backends.cupy.libraries import library_problem
-from symgrad.backends.cupy.out_of_memory import out_of_memory
-from symgrad.backends.cupy.staging import Downward, Upward
+from symgrad.backends.cupy.libraries.files import library_problem
 from symgrad.config import config
 from symgrad.errors import DeviceError, render
 from symgrad.graph.source import current_source
@@ -115,10 +115,6 @@ class Device:
         with self.active():
             return self.cupy.cuda.alloc(max(size, 1))
 
-    def array_at(self, memory: Any, offset: int, shape: Sequence[int], dtype: Any) -> Any:
-        """Return a device array in memory that `allocate` gave."""
-        return self.cupy.ndarray(tuple(shape), dtype, memory + offset)
-
     def memory(self) -> Memory:
         """Return what is used and what there is."""
         with self.active():
@@ -191,7 +187,8 @@ class Device:
             A contiguous array of this device, of the same shape and dtype, to write into.
         """
         if array.data.device_id != self.number:
-            values = find_device(f"cuda{array.data.device_id}").download(array)
+            other = find_device(f"cuda{array.data.device_id}")
+            values = other.download(other.borrow(array))
             return self.hold(values) if into is None else self.upload(values, into)
         try:
             with self.active():
@@ -394,7 +391,7 @@ def find_device(name: str) -> Device:
         with _finding:
             found = _devices.get(number)
             if found is None:
-                from symgrad.backends.cupy.doctor import find_problem
+                from symgrad.backends.cupy.devices.doctor import find_problem
 
                 problem, remedy = find_problem(number)
                 if problem:
@@ -414,7 +411,7 @@ def download(value: Any) -> np.ndarray:
 def _forget_devices() -> None:
     """In a forked child CUDA doesn't work, and what it says there would mislead."""
     if _devices:
-        from symgrad.backends.cupy import doctor
+        from symgrad.backends.cupy.devices import doctor
 
         _devices.clear()
         doctor.forked_after_use()

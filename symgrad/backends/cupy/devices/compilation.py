@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from symgrad.backends.native.llvm.cache import configured_cache, key_of
+from symgrad.backends.code_cache import configured_cache, key_of
 from symgrad.errors import SymgradError
 
 OPTIONS = ("--std=c++17", "--fmad=true", "--device-as-default-execution-space")

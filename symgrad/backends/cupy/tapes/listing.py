@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from symgrad.backends.cupy.calls import ArrayCall, HostCall, LibraryCall
 from symgrad.backends.cupy.kernel import CudaKernel
 from symgrad.backends.cupy.prelude import PRELUDE
-from symgrad.backends.cupy.rounds import Branching, Rounds
-from symgrad.backends.cupy.tape import Item, Piece, Tape
+from symgrad.backends.cupy.tapes.rounds import Branching, Rounds
+from symgrad.backends.cupy.tapes.tape import Item, Piece, Tape
 from symgrad.backends.timing import lines_of
 from symgrad.graph.closed import ClosedGraph
 
