@@ -204,7 +204,7 @@ def _places(outputs: Sequence[Any], device: str) -> tuple[str | None, ...]:
     DeviceError
         If there is one, and the function runs on the CPU.
     """
-    targets = [v.owner.op.target if v.owner is not None and isinstance(v.owner.op, Transfer) else HOST for v in outputs]
+    targets = [_target(output) for output in outputs]
     if set(targets) <= {HOST}:
         return ()
     if device == HOST:
@@ -215,6 +215,14 @@ def _places(outputs: Sequence[Any], device: str) -> tuple[str | None, ...]:
         )  # fmt: skip
     line = str(current_source() or "")
     return tuple([None if target == HOST else resolve_device(target, line) for target in targets])
+
+
+def _target(output: Any) -> str:
+    """Return where an output is to be returned."""
+    if output.owner is None or not isinstance(output.owner.op, Transfer):
+        return HOST
+    target = output.owner.op.target
+    return resolve_device(target) if target == "auto" else target
 
 
 def _with_leaves(graph: ClosedGraph, specs: list[InputSpec]) -> tuple[ClosedGraph, list[InputSpec]]:

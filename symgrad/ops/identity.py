@@ -365,7 +365,7 @@ def transfer(x: Any, target: str | None) -> Any:
     x : tensor
         Any dtype and shape.
     target : str or None
-        ``cpu``, ``cuda0``, ``cuda1``; None leaves `x` as it is.
+        ``cpu``, ``cuda0``, ``cuda1``, or ``auto``, the first GPU if it can be used; None leaves `x` as it is.
 
     Raises
     ------

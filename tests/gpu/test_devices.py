@@ -22,7 +22,7 @@ from hypothesis.extra import numpy as arrays_of
 import symgrad
 import symgrad.tensor as T
 from gpu.shim.fake_cupy import fake_devices
-from symgrad.backends.cupy.devices import staging
+from symgrad.backends.cupy.devices import doctor, staging
 from symgrad.backends.cupy.devices.device import Device, find_device
 from symgrad.backends.cupy.programs.blocks import STATUS_BYTES
 from symgrad.errors import CallError, ConfigError, DeviceError, DTypeError, ShapeError
@@ -299,6 +299,14 @@ def test_a_name_that_is_no_device() -> None:
     assert T.fvector("x").transfer(None).owner is None
 
 
+def test_auto_is_the_first_gpu_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = T.fvector("x")
+    with fake_devices(), symgrad.config.change_flags(device="cuda"):
+        assert is_on(symgrad.function([x], x.transfer("auto"))(SOME[0]), 0)
+    monkeypatch.setattr(doctor, "find_problem", lambda number: ("it is gone", "Look for it."))
+    assert not on_device(symgrad.function([x], x.transfer("auto"))(SOME[0]))
+
+
 # ---- several devices ----
 
 
@@ -327,7 +335,7 @@ def test_a_device_that_is_not_there(gpu: Any) -> None:
 
 
 def test_a_forked_process_says_why_it_has_no_devices(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from symgrad.backends.cupy.devices import device, doctor
+    from symgrad.backends.cupy.devices import device
 
     w = symgrad.shared(SOME)
     monkeypatch.setattr(doctor, "_forked", [])

@@ -301,6 +301,20 @@ def test_what_has_no_kernel_runs_on_the_host_between_kernels(gpu: Any) -> None:
     assert "(on the host)" in f.source()
 
 
+def test_what_nobody_reads_is_not_computed(gpu: Any) -> None:
+    images, filters = T.ftensor4("images"), T.ftensor4("filters")
+    loss = T.sqr(T.conv2d(images, filters)).sum()
+    f = symgrad.function([images, filters], symgrad.grad(loss, filters))
+    random = np.random.default_rng(0)
+    given = [random.normal(size=shape).astype("float32") for shape in ((2, 3, 7, 7), (4, 3, 3, 3))]
+    for _ in range(2):
+        found = f(*given)
+    np.testing.assert_allclose(found, on_cpu(lambda: given, lambda *values: symgrad.function(
+        [images, filters], symgrad.grad(loss, filters))(*values)), rtol=1e-4, atol=1e-4)  # fmt: skip
+    names = [piece.call.work.name.split("_")[0] for piece in program_of(f).tape.pieces()]
+    assert names == ["conv2d", "fused", "conv2d"]  # no kernel for the sizes of the filters
+
+
 def test_debug_mode_compares_every_kernel(gpu: Any) -> None:
     x = T.matrix("x")
     w = symgrad.shared(np.ones((3, 2), "float32"))

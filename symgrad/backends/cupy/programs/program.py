@@ -19,6 +19,7 @@ from symgrad.backends.cupy.programs.entry import Entry
 from symgrad.backends.cupy.programs.failing import crashed, no_memory
 from symgrad.backends.cupy.programs.loading import Loaded
 from symgrad.backends.cupy.programs.stepping import Stepping
+from symgrad.backends.cupy.programs.timing import CudaStopwatch
 from symgrad.backends.cupy.programs.turns import CudaTurn
 from symgrad.backends.cupy.tapes.listing import listing
 from symgrad.backends.cupy.tapes.tape import Tape
@@ -67,6 +68,8 @@ class CudaProgram:
         self._calls = 0
         self.staying: frozenset[int] = frozenset()
         """The outputs that are returned as arrays of the device."""
+        self.stopwatch: CudaStopwatch | None = None
+        """What times the calls: as long as there is one, they aren't captured, and repeated steps run one by one."""
 
     # ---- looking inside ----
 
@@ -111,7 +114,7 @@ class CudaProgram:
     @property
     def is_captured(self) -> bool:
         """Whether a call is one launch of a graph."""
-        return self._graph is not None and not config.sync
+        return self._graph is not None and self.stopwatch is None and not config.sync
 
     @property
     def is_bound(self) -> bool:
@@ -151,7 +154,7 @@ class CudaProgram:
     def _run(self, count: int, arrays: Sequence[Any]) -> Sequence[Any]:
         """Run a call of which `count` arrays are arguments, and the others shared values."""
         with self.device.active():
-            loaded = self._load()
+            loaded = self.load()
             self._bind(arrays[count:])
             try:
                 made = self._resized()
@@ -170,7 +173,7 @@ class CudaProgram:
                 raise crashed(error, self.device) from error
         return self._explained(arrays[:count], arrays[count:])
 
-    def _load(self) -> Loaded:
+    def load(self) -> Loaded:
         """Take memory, compile and load the kernels, send the constants; once."""
         if self._loaded is None:
             try:
@@ -188,13 +191,16 @@ class CudaProgram:
 
     def _enqueue(self) -> None:
         """Enqueue one call."""
+        if self.stopwatch is not None:
+            self.stopwatch.enqueue()
+            return
         self._calls += 1
         if self._graph is None and self._calls > 1 and not self.obstacle:
             self._capture()
         if self.is_captured:
             self._graph.launch()
         else:
-            self._play(arranged=False)
+            self.play()
 
     def _capture(self) -> None:
         """Record a call; if CUDA, or one of its libraries, refuses it in every order, note why."""
@@ -202,13 +208,14 @@ class CudaProgram:
         for arranged in (True, False) if self.tape.launches() <= MOST_ARRANGED else (False,):
             try:
                 with self.device.capture() as graph:
-                    self._play(arranged)
+                    self.play(arranged)
                 self._graph, self._refusal = graph, ""
                 return
             except refusals as error:
                 self._refusal = f"CUDA refuses to capture it: {error}"
 
-    def _play(self, arranged: bool) -> None:
+    def play(self, arranged: bool = False) -> None:
+        """Enqueue the tape call by call; `arranged`, during a capture, side by side where that is right."""
         loaded = self._loaded
         assert loaded is not None
         loaded.staging.clear_status()
@@ -260,7 +267,7 @@ class CudaProgram:
         Step k gets row k of each sequence and writes row k of each result. All of them are enqueued at once.
         """
         is_there = all(isinstance(container.value, self.device.cupy.ndarray) for container in self._containers)
-        if self.obstacle or self._loaded is None or not is_there:
+        if self.obstacle or self.stopwatch is not None or self._loaded is None or not is_there:
             return 0
         with self.device.active():
             self._bind([container.value for container in self._containers])
@@ -275,6 +282,5 @@ class CudaProgram:
 
     def timed(self) -> Any:
         """Time its calls from now on, until the stopwatch is stopped."""
-        from symgrad.backends.cupy.programs.timing import CudaStopwatch
-
-        return CudaStopwatch(self)
+        self.stopwatch = CudaStopwatch(self)
+        return self.stopwatch

@@ -76,9 +76,6 @@ class CudaStopwatch:
         self.remark = (
             f"call by call, not one CUDA graph: {obstacle}" if obstacle else "timed call by call; else one CUDA graph"
         )
-        program._graph = None  # or calls like the last one would launch it straight away
-        program._enqueue = self._enqueue  # type: ignore[method-assign]
-        program.repeat = _do_none  # type: ignore[method-assign]
 
     def read(self) -> Sequence[int]:
         """Return a reading."""
@@ -86,24 +83,23 @@ class CudaStopwatch:
 
     def stop(self) -> None:
         """Let the program run as before."""
-        for name in ("_enqueue", "repeat"):
-            self._program.__dict__.pop(name, None)
+        self._program.stopwatch = None
         for kernel in self.kernels:
             if kernel.inside is not None:
                 kernel.inside.stop()
 
     # ---- one run ----
 
-    def _enqueue(self) -> None:
+    def enqueue(self) -> None:
         """Enqueue one call with an event after each piece, wait, and add up the times between them."""
         began = perf_counter_ns()
-        player = self._program._load().player
+        player = self._program.load().player
         self._marks, self._left = [], self._program.tape.launches()
         player.watch = self._note
         try:
             self._mark(0)
             self._hold_back()
-            self._program._play(arranged=False)
+            self._program.play()
         finally:
             player.watch = None
         self._device.synchronize()
@@ -134,11 +130,6 @@ class CudaStopwatch:
         rounds = ROUNDS_A_LAUNCH * min(self._left, MOST_LAUNCHES)
         self._device.launch(self._function, (1, 1, 1), 32, [rounds, int(self._kept.ptr)])
         self._mark(0)
-
-
-def _do_none(sequences: Any, results: Any, count: int) -> int:
-    """Leave repeated steps to calls, which are timed."""
-    return 0
 
 
 def _timed_pieces(tape: Tape, times: int, device: str) -> Iterator[tuple[Piece, TimedKernel]]:

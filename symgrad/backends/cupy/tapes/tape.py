@@ -197,12 +197,33 @@ class _Writer:
 
     def write(self) -> Tape:
         """Lay out steps, then what is handed out, then updates."""
+        live = self._live_steps()
         for action in self.plan.actions:
-            self._add_action(action)
+            if action.step in live:
+                self._add_action(action)
         self._hand_out()
         self._commit()
         self._without_needless_guards()
         return self.tape
+
+    def _live_steps(self) -> set[Step]:
+        """Return the steps whose results something reads, and those that may fail: their errors are results, too."""
+        roots = [*self.plan.graph.outputs, *[commit.value for commit in self.plan.commits]]
+        read = {self.layouts.of(variable).memory for variable in roots}
+        live: set[Step] = set()
+        for action in reversed(self.plan.actions):
+            step = action.step
+            is_view = step not in self.calls
+            if is_view and step.outputs[0] not in self.layouts.starts:
+                continue
+            if read.isdisjoint(step.outputs) and not may_fail(step.kernel):
+                continue
+            live.add(step)
+            buffers = [b for call in self.calls.get(step, ()) for b in call.buffers if isinstance(b, Variable)]
+            if is_view or isinstance(step.kernel, Bound):
+                buffers += step.inputs
+            read |= {self.layouts.of(variable).memory for variable in buffers}
+        return live
 
     def _without_needless_guards(self) -> None:
         """Let only those kernels look at the status word that must.
