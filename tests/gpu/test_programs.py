@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import symgrad
 import symgrad.tensor as T
+from symgrad.backends.cupy.devices.device import find_device
 from symgrad.backends.cupy.tapes.ordering import Access, arranged
 from symgrad.control import ifelse, scan
 from symgrad.errors import SymgradError
@@ -313,6 +314,36 @@ def test_what_nobody_reads_is_not_computed(gpu: Any) -> None:
         [images, filters], symgrad.grad(loss, filters))(*values)), rtol=1e-4, atol=1e-4)  # fmt: skip
     names = [piece.call.work.name.split("_")[0] for piece in program_of(f).tape.pieces()]
     assert names == ["conv2d", "fused", "conv2d"]  # no kernel for the sizes of the filters
+
+
+@pytest.mark.parametrize("sync", [True, False])
+def test_a_kernel_that_crashes_is_named_if_each_is_waited_for(
+    gpu: Any, sync: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = T.matrix("x")
+    hidden = T.dot(x, x)
+    f = symgrad.function([x], T.exp(hidden).sum(axis=0))
+    f(np.ones((2, 2), "float32"))
+    device = find_device("cuda0")
+    synchronize, launch = device.synchronize, device.launch
+    crashed: list[str] = []
+
+    def launched(function: Any, *arguments: Any) -> None:
+        crashed.extend(["dot"] * (not crashed))  # the first kernel: the product
+        launch(function, *arguments)
+
+    def waited() -> None:
+        if crashed:
+            raise device.failures[0](700)
+        synchronize()
+
+    monkeypatch.setattr(device, "launch", launched)
+    monkeypatch.setattr(device, "synchronize", waited)
+    with symgrad.config.change_flags(sync=sync), pytest.raises(SymgradError, match="illegal memory access") as caught:
+        f(np.ones((2, 2), "float32"))
+    crashed.clear()
+    assert ("hidden = T.dot(x, x)" in str(caught.value)) is sync
+    assert ("sync = True" in str(caught.value)) is not sync
 
 
 def test_debug_mode_compares_every_kernel(gpu: Any) -> None:

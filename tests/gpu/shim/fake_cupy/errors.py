@@ -8,6 +8,7 @@ MESSAGES = {
     101: ("cudaErrorInvalidDevice", "invalid device ordinal"),
     400: ("cudaErrorInvalidResourceHandle", "invalid resource handle"),
     600: ("cudaErrorNotReady", "device not ready"),
+    700: ("cudaErrorIllegalAddress", "an illegal memory access was encountered"),
     900: ("cudaErrorStreamCaptureUnsupported", "operation not permitted when stream is capturing"),
     901: ("cudaErrorStreamCaptureInvalidated", "operation failed due to a previous error during capture"),
     904: ("cudaErrorStreamCaptureUnjoined", "capturing stream has unjoined work"),
@@ -20,6 +21,7 @@ MESSAGES = {
 DRIVER_MESSAGES = {
     1: ("CUDA_ERROR_INVALID_VALUE", "invalid argument"),
     500: ("CUDA_ERROR_NOT_FOUND", "named symbol not found"),
+    700: ("cudaErrorIllegalAddress", "an illegal memory access was encountered"),
     900: ("CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", MESSAGES[900][1]),
 }
 
