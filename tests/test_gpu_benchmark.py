@@ -137,10 +137,14 @@ def test_whatever_a_child_started_ends_with_it(tmp_path: Path) -> None:
     path = tmp_path / "pid"
     inner = f"import os, time; open({str(path)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
-    ending = children.run_child(python(outer), 1.5)
+    ending = children.run_child(python(outer), 6)
     assert ending.status is None and ending.words == "its time was up"
     status = Path("/proc", path.read_text(), "stat")
-    assert not status.exists() or status.read_text().split()[2] == "Z"
+    for _ in range(100):  # on a busy machine, ending takes its time
+        if not status.exists() or status.read_text().split()[2] == "Z":
+            return
+        time.sleep(0.1)
+    pytest.fail(f"it is still there: {status.read_text()}")
 
 
 def test_a_childs_last_words_are_kept() -> None:
@@ -172,14 +176,14 @@ def test_facts_are_in_the_file_at_once(tmp_path: Path) -> None:
 def test_outcomes_of_tests_survive_the_end_of_time(tmp_path: Path, processes: int) -> None:
     if processes:
         pytest.importorskip("xdist")
-    lines = ["import time, pytest", "@pytest.mark.parametrize('n', range(100))", "def test(n):"]
+    lines = ["import time, pytest", "@pytest.mark.parametrize('n', range(400))", "def test(n):"]
     (tmp_path / "test_some.py").write_text("\n".join([*lines, "    time.sleep(0.05)", "    assert n != 2"]))
     command = [sys.executable, "-m", "pytest", "-q", *(["-n", str(processes)] if processes else []), str(tmp_path)]
     command += ["--rootdir", str(tmp_path), "-c", os.devnull, "--outcomes", str(tmp_path / "found")]
     environment = {**children.environment(), "PYTEST_PLUGINS": "benchmarks.gpu_parts.outcomes"}
-    ending = children.run_child([*command, "--seconds-left", "1.5" if processes else "0.5"], 60, environment)
+    ending = children.run_child([*command, "--seconds-left", "4" if processes else "2"], 100, environment)
     found = read_outcomes(tmp_path / "found")
-    assert ending.status == 2 and found["failed"] == 1 and 2 < found["passed"] < 90, ending.printed
+    assert ending.status == 2 and found["failed"] == 1 and 2 < found["passed"] < 400, ending.printed
     ((name, reason),) = found["failures"].items()
     assert name.endswith("test[2]") and "assert 2 != 2" in reason
 

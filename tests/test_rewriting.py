@@ -426,13 +426,15 @@ def test_a_rule_fires_and_keeps_the_meaning(name):
         assert ops.count(op) == count, (op, ops)
     expected = symgrad.function(inputs, output, mode="none", on_unused_input="ignore")(*values)
     found = symgrad.function(inputs, output, mode="default", on_unused_input="ignore")(*values)
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    # Where large terms cancel, the absolute error stays.
+    size = {"rtol": 1e-12, "atol": 1e-14 * float(np.abs(expected).max(initial=0))}
+    np.testing.assert_allclose(found, expected, **size)
     assert found.dtype == expected.dtype
     alone = symgrad.function(inputs, output, mode=symgrad.Mode([name]), on_unused_input="ignore")(*values)
-    np.testing.assert_allclose(alone, expected, rtol=1e-12)
+    np.testing.assert_allclose(alone, expected, **size)
     for rules in (all_rule_names(), [name]):
         graph, _ = rewritten(inputs, output, rules, backend_of(name))
-        np.testing.assert_allclose(value_of(graph, values), expected, rtol=1e-12)
+        np.testing.assert_allclose(value_of(graph, values), expected, **size)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -152,21 +152,32 @@ class Function:
     def _run(self, arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
         with self._lock:
             count = len(arrays)
-            arrays.extend([container.value for container in self.containers or ()])
-            key = tuple([array.shape for array in arrays])
-            found = self._programs.get(key)
-            if found is None:
-                found = self._bind(key) if self._recorder is None else self._recorder.bind(key)
-            self._fast = self._entry(found[1])
-            arrays[count:] = [container.at(found[1].device) for container in self.containers or ()]
+            program = self._with_shared_values(arrays)
+            self._fast = self._entry(program)
             try:
                 self._turn.take()
-                results = found[1].run(*arrays)
+                results = program.run(*arrays)
                 return self._at_places(results) if self.places else results  # type: ignore[no-any-return]
             except Exception as error:
                 explain(error, self.inputs, arrays[:count])
             finally:
                 self._turn.give_back()
+
+    def _with_shared_values(self, arrays: list[Any]) -> Any:
+        """Add the shared values to the arguments, where the program for all these sizes wants them, and return it."""
+        count = len(arrays)
+        while True:
+            arrays[count:] = [container.value for container in self.containers or ()]
+            key = tuple([array.shape for array in arrays])
+            found = self._programs.get(key)
+            if found is None:
+                found = self._bind(key) if self._recorder is None else self._recorder.bind(key)
+            program = found[1]
+            if program.device is None and all(type(array) is np.ndarray for array in arrays[count:]):
+                return program
+            arrays[count:] = [container.at(program.device) for container in self.containers or ()]
+            if key == tuple([array.shape for array in arrays]):
+                return program  # else another thread has just put a value of other sizes there
 
     def _at_places(self, results: Sequence[Any]) -> tuple[Any, ...]:
         """Return results where they are wanted; those on a device are the caller's to use there at once."""

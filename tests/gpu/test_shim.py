@@ -73,7 +73,7 @@ PLANTED = {
     "a store one before": ("    y[(i64)threadIdx.x - 1] = x[threadIdx.x];", "4 bytes before|beyond buffer 1"),
     "a load one beyond": ("    y[threadIdx.x] = x[threadIdx.x + 1];", "reads out of bounds: buffer 0, 0 bytes behind"),
     "a load one before": ("    y[threadIdx.x] = x[(i64)threadIdx.x - 1];", "buffer 0, 4 bytes before its start"),
-    "a load far away": ("    y[threadIdx.x] = x[threadIdx.x + 100000000];", "out of bounds"),
+    "a load far away": ("    y[threadIdx.x] = x[(i64)threadIdx.x - (1ll << 40)];", "out of bounds"),
     "a store into a constant": ("    ((f32*)x)[threadIdx.x] = 1;", "writes out of bounds: buffer 0, at byte 0"),
     "shared memory one beyond": (
         "    __shared__ f32 tile[32];\n    tile[threadIdx.x + 1] = x[threadIdx.x];\n    y[threadIdx.x] = 0;",

@@ -266,11 +266,14 @@ class CudaProgram:
 
         Step k gets row k of each sequence and writes row k of each result. All of them are enqueued at once.
         """
-        is_there = all(isinstance(container.value, self.device.cupy.ndarray) for container in self._containers)
+        values = [container.value for container in self._containers]
+        kinds = [self.plan.type_of(variable) for variable in self.plan.shared]
+        is_there = all(isinstance(value, self.device.cupy.ndarray) and value.shape == kind.shape
+                       for value, kind in zip(values, kinds, strict=True))  # fmt: skip
         if self.obstacle or self.stopwatch is not None or self._loaded is None or not is_there:
             return 0
         with self.device.active():
-            self._bind([container.value for container in self._containers])
+            self._bind(values)
             try:
                 if self._stepping is None:
                     self._stepping = Stepping(self.device, self.tape, self._loaded, self._shared)
