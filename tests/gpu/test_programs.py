@@ -346,6 +346,19 @@ def test_a_kernel_that_crashes_is_named_if_each_is_waited_for(
     assert ("sync = True" in str(caught.value)) is not sync
 
 
+def test_a_copy_that_others_count_on_is_made_though_nobody_wants_its_step(gpu: Any) -> None:
+    """The convolution itself is needed for its shape only, but its gradient reads the same strided minibatch."""
+    data, i = symgrad.shared(np.random.default_rng(0).normal(size=(6, 5, 8, 2)).astype("float32")), T.lscalar("i")
+    filters = symgrad.shared(np.ones((3, 2, 2, 2), "float32"))
+    part = data[2 * i : 2 * i + 2].dimshuffle(0, 3, 1, 2)
+    gradient = symgrad.grad(T.conv2d(part, filters).sum(), filters)
+    f = symgrad.function([i], gradient, mode=symgrad.Mode([]))
+    with symgrad.config.change_flags(device="cpu", backend="numpy"):
+        expected = symgrad.function([i], gradient)(1)
+    for _ in range(3):
+        np.testing.assert_allclose(f(1), expected, rtol=1e-5)
+
+
 def test_debug_mode_compares_every_kernel(gpu: Any) -> None:
     x = T.matrix("x")
     w = symgrad.shared(np.ones((3, 2), "float32"))

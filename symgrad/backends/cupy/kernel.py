@@ -15,7 +15,7 @@ call forgets (`unguarded`). So what the user can see doesn't change, and the sub
 explains it.
 
 Operands and outputs are C-contiguous unless the kernel was asked for with strides. Buffers of the arena are aligned to
-256 bytes, others to their element. Memory isn't cleared.
+64 bytes, others to their element. Memory isn't cleared.
 """
 
 from __future__ import annotations

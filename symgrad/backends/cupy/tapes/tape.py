@@ -201,6 +201,9 @@ class _Writer:
         for action in self.plan.actions:
             if action.step in live:
                 self._add_action(action)
+                continue
+            for call in _lasting(self.calls.get(action.step, ())):
+                self._add(call)
         self._hand_out()
         self._commit()
         self._without_needless_guards()
@@ -216,11 +219,13 @@ class _Writer:
             is_view = step not in self.calls
             if is_view and step.outputs[0] not in self.layouts.starts:
                 continue
+            calls = self.calls.get(step, ())
             if read.isdisjoint(step.outputs) and not may_fail(step.kernel):
-                continue
-            live.add(step)
-            buffers = [b for call in self.calls.get(step, ()) for b in call.buffers if isinstance(b, Variable)]
-            if is_view or isinstance(step.kernel, Bound):
+                calls = _lasting(calls)
+            else:
+                live.add(step)
+            buffers = [b for call in calls for b in call.buffers if isinstance(b, Variable)]
+            if step in live and (is_view or isinstance(step.kernel, Bound)):
                 buffers += step.inputs
             read |= {self.layouts.of(variable).memory for variable in buffers}
         return live
@@ -335,6 +340,12 @@ class _Writer:
         extents = [self.places.extent_of(variable), Extent(target, self.places.bytes_of(variable))]
         late = [] if start is None else [start]
         self.tape.items.append(Piece(call, [self.places.of(variable), target], extents, late))
+
+
+def _lasting(calls: Sequence[Call]) -> list[Call]:
+    """Return the copies that later steps may count on, whoever wants the step that they were made for."""
+    targets = [(call, call.buffers[-1]) for call in calls]
+    return [call for call, target in targets if isinstance(target, Temporary) and target.lasts]
 
 
 def _temporary_bytes(calls: Sequence[Call]) -> int:
