@@ -156,7 +156,7 @@ MISTAKES = {
     """,
     "target_that_is_no_device": """
         x = T.fmatrix('x')
-        y = x.transfer('gpu')
+        y = T.transfer(x, 'gpu')
     """,
     "transfer_to_a_device_that_is_not_there": """
         x = T.fmatrix('x')
