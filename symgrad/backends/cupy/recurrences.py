@@ -15,7 +15,8 @@ from typing import Any
 
 from symgrad.backends.cupy.calls import Found, Temporary
 from symgrad.backends.cupy.kernel import CudaKernel, Target, element
-from symgrad.backends.cupy.texts import ELEMENT_BYTES, Launch, blocks_of, kernel, literal, loaded, stored
+from symgrad.backends.cupy.texts import Launch, blocks_of, kernel, literal, loaded, stored
+from symgrad.kernels.ir.functions import DTYPES
 
 THREADS = 256
 OWN = 4
@@ -50,7 +51,7 @@ def recurrence_calls(
         The device.
     """
     axis, shape, dtype = attributes["axis"], shapes[0], dtypes[-1]
-    if dtype not in ELEMENT_BYTES or any(other != shape for other in shapes) or any(kind != dtype for kind in dtypes):
+    if dtype not in DTYPES or any(other != shape for other in shapes) or any(kind != dtype for kind in dtypes):
         return None
     if not prod(shape):
         return []
@@ -89,7 +90,7 @@ class _Lines:
         return "f32" if self.dtype in ("float16", "bfloat16") else self._kind
 
     def _launch(self, blocks: int, operands: int) -> Launch:
-        moved = operands * self.count * self.length * ELEMENT_BYTES[self.dtype]
+        moved = operands * self.count * self.length * DTYPES[self.dtype]
         return Launch((blocks, 1, 1), THREADS, flops=self.count * self.length, bytes=moved)
 
     def _parameters(self, *names: str) -> list[tuple[str, str]]:

@@ -11,13 +11,9 @@ import numpy as np
 
 from symgrad.backends.cupy.kernel import CudaKernel, kernel_text
 from symgrad.backends.cupy.prelude import TYPES
-from symgrad.kernels.ir.functions import DTYPES
 
 LARGEST_SHORT = 2**31 - 1
 """Indices up to here are counted in 32 bits, whose divisions take a fourth of the time."""
-
-ELEMENT_BYTES = DTYPES
-"""The bytes of an element of each dtype."""
 
 
 @dataclass(frozen=True)

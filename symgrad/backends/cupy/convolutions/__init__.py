@@ -14,8 +14,9 @@ from symgrad.backends.cupy.convolutions.pooling import pooling_kernel
 from symgrad.backends.cupy.convolutions.ways import Job, fastest, ways_to_correlate, ways_to_filter_gradients
 from symgrad.backends.cupy.convolutions.writing import ELEMENTS, Buffer, Dtypes, blocks, written_kernel
 from symgrad.backends.cupy.kernel import Target
-from symgrad.backends.cupy.texts import ELEMENT_BYTES, LARGEST_SHORT
+from symgrad.backends.cupy.texts import LARGEST_SHORT
 from symgrad.graph.dtypes import HALVES
+from symgrad.kernels.ir.functions import DTYPES
 
 __all__ = ["NAMES", "convolution_calls"]
 
@@ -82,7 +83,7 @@ def convolution_calls(
     is_mixed = name.startswith("conv") and result == "float32" and dtypes[0] == dtypes[1] and dtypes[0] in HALVES
     if not _are_alike(dtypes[2:] if is_mixed else dtypes, result):
         return None
-    is_selection = name == "pool2d" and attributes["mode"] in ("max", "sum") and result in ELEMENT_BYTES
+    is_selection = name == "pool2d" and attributes["mode"] in ("max", "sum") and result in DTYPES
     if result not in ELEMENTS and not is_selection:
         return None
     if any(prod(shape[-2:]) > LARGEST_SHORT for shape in shapes):

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from symgrad.backends.cupy.kernel import CudaKernel, element, kernel_text
-from symgrad.backends.cupy.texts import ELEMENT_BYTES, LARGEST_SHORT
+from symgrad.backends.cupy.texts import LARGEST_SHORT
 from symgrad.graph.dtypes import HALVES
+from symgrad.kernels.ir.functions import DTYPES
 
 THREADS = 256
 """Threads of a block, where each does its own work."""
@@ -74,7 +75,7 @@ def arithmetic_bytes(dtype: str) -> int:
 
 def element_bytes(dtype: str) -> int:
     """Return how many bytes an element takes in memory."""
-    return ELEMENT_BYTES[dtype]
+    return DTYPES[dtype]
 
 
 def blocks(count: int, threads: int = THREADS) -> tuple[int, int, int]:

@@ -21,7 +21,6 @@ from symgrad.backends.cupy.indexing.parts import Part, part_of
 from symgrad.backends.cupy.indexing.sorting import Pass, order_passes
 from symgrad.backends.cupy.kernel import CudaKernel, Target, element
 from symgrad.backends.cupy.texts import (
-    ELEMENT_BYTES,
     LARGEST_SHORT,
     Launch,
     blocks_of,
@@ -34,6 +33,7 @@ from symgrad.backends.cupy.texts import (
     stretched_strides,
     stretches,
 )
+from symgrad.kernels.ir.functions import DTYPES
 from symgrad.lowering.fusion.sources import Source
 
 THREADS = 256
@@ -94,7 +94,7 @@ def scattered(
     """
     dtype, shape, sets = dtypes[0], operands[0].shape, attributes["sets"]
     part = part_of(attributes["index"], shape)
-    if part is None or dtypes[1] != dtype or dtype not in ELEMENT_BYTES or (dtype == "bool" and not sets):
+    if part is None or dtypes[1] != dtype or dtype not in DTYPES or (dtype == "bool" and not sets):
         return None
     positions = (*part.scalars, *part.arrays)
     if any(dtypes[position.operand] not in INDEX_DTYPES for position in positions):
@@ -223,7 +223,7 @@ class _Writer:
         count = prod(operand.shape)
         straight = operand.input is not None and operand.start == 0
         straight = straight and operand.strides == contiguous_strides(operand.shape)
-        group = 16 // ELEMENT_BYTES[self.dtypes[0]]
+        group = 16 // DTYPES[self.dtypes[0]]
         is_last = prod(self.part.sizes) == 0
         lines = [f"if (in{operand.input} == out) return;"] if straight and not is_last else []
         if checks and (self.part.scalars or self.part.arrays):
@@ -241,7 +241,7 @@ class _Writer:
             value = self._element(0, place("at", operand.shape, operand.strides) if operand.strides else "0")
             lines.append(f"for (i64 at = first; at < {count}; at += step) out[at] = {value};")
         blocks = min(blocks_of(count, THREADS * group), 8 * self.target.multiprocessors)
-        launch = Launch((blocks, 1, 1), THREADS, may_fail=checks, bytes=2 * count * ELEMENT_BYTES[self.dtypes[0]])
+        launch = Launch((blocks, 1, 1), THREADS, may_fail=checks, bytes=2 * count * DTYPES[self.dtypes[0]])
         return kernel("write_copy", self._parameters(), "".join([f"    {line}\n" for line in lines]), launch)
 
     def _one(self) -> CudaKernel:
@@ -262,7 +262,7 @@ class _Writer:
         return kernel("write_part", self._parameters(), body, launch)
 
     def _moved(self) -> int:
-        return (3 - self.sets) * prod(self.picked) * prod(self.part.sizes) * ELEMENT_BYTES[self.dtypes[0]]
+        return (3 - self.sets) * prod(self.picked) * prod(self.part.sizes) * DTYPES[self.dtypes[0]]
 
     def _grid(self) -> tuple[int, int, int]:
         """Return a warp for each pick, and for each so many columns."""

@@ -64,6 +64,8 @@ class CudaProgram:
         self._stepping: Stepping | None = None
         self._shared: tuple[int, ...] = ()
         self._arrays: list[Any] = []
+        self._may_fail = tape.may_fail
+        self._obstacle = _obstacle(tape)
         self._refusal = ""
         self._calls = 0
         self.staying: frozenset[int] = frozenset()
@@ -89,9 +91,7 @@ class CudaProgram:
         """Why calls aren't captured in a CUDA graph; empty if they are."""
         if config.sync:
             return "sync = true"
-        if self.tape.launches() > MOST_CAPTURED:
-            return f"it makes more than {MOST_CAPTURED} launches"
-        return self._refusal or self.tape.obstacle()
+        return self._refusal or self._obstacle
 
     # ---- calling ----
 
@@ -135,7 +135,7 @@ class CudaProgram:
         try:
             loaded.staging.send_places()
             self._graph.launch()
-            if self.tape.may_fail and loaded.staging.status():
+            if self._may_fail and loaded.staging.status():
                 return MISS
             return loaded.staging.results()
         except self.device.failures as error:
@@ -160,7 +160,7 @@ class CudaProgram:
                 made = self._resized()
                 loaded.staging.send(arrays[:count])
                 self._enqueue()
-                failed = self.tape.may_fail and loaded.staging.status() != 0
+                failed = self._may_fail and loaded.staging.status() != 0
                 results = [] if failed else loaded.staging.results()
                 if not failed:
                     self._resize(made)
@@ -287,3 +287,10 @@ class CudaProgram:
         """Time its calls from now on, until the stopwatch is stopped."""
         self.stopwatch = CudaStopwatch(self)
         return self.stopwatch
+
+
+def _obstacle(tape: Tape) -> str:
+    """Return why a tape is never captured; empty if it may be."""
+    if tape.launches() > MOST_CAPTURED:
+        return f"it makes more than {MOST_CAPTURED} launches"
+    return tape.obstacle()

@@ -8,7 +8,8 @@ from typing import Any
 
 from symgrad.backends.cupy.calls import Found
 from symgrad.backends.cupy.kernel import Target, element
-from symgrad.backends.cupy.texts import ELEMENT_BYTES, Launch, blocks_of, guarded, kernel
+from symgrad.backends.cupy.texts import Launch, blocks_of, guarded, kernel
+from symgrad.kernels.ir.functions import DTYPES
 from symgrad.kernels.mrg31k3p import M1, M2, SCALE32, SCALE64, SECOND_FACTOR
 
 THREADS = 128
@@ -75,7 +76,7 @@ def mrg_calls(
     for (i32 word = 0; word < 6; ++word) new_states[6 * stream + word] = (i32)words[word];
 """
     parameters = [("const i32*", "states"), ("i32*", "new_states"), (f"{kind}*", "sample")]
-    moved = 48 * streams + count * ELEMENT_BYTES[dtype]
+    moved = 48 * streams + count * DTYPES[dtype]
     launch = Launch((blocks_of(streams, THREADS), 1, 1), THREADS, flops=30 * count, bytes=moved)
     return [(kernel("mrg_sample", parameters, body, launch, MRG), [0, inputs, inputs + 1])]
 

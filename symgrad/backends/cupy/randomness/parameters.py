@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from math import prod
 
 from symgrad.backends.cupy.kernel import element
-from symgrad.backends.cupy.texts import ELEMENT_BYTES, LARGEST_SHORT, loaded, place, stretched_strides
+from symgrad.backends.cupy.texts import LARGEST_SHORT, loaded, place, stretched_strides
+from symgrad.kernels.ir.functions import DTYPES
 
 THREADS = 128
 LARGEST_COUNTS = {
@@ -55,7 +56,7 @@ class Sample:
     @property
     def bytes(self) -> int:
         """Bytes of the sample."""
-        return self.count * prod(self.own) * ELEMENT_BYTES[self.dtype]
+        return self.count * prod(self.own) * DTYPES[self.dtype]
 
     @property
     def index_type(self) -> str:

@@ -17,7 +17,8 @@ from symgrad.backends.cupy.randomness.counts import binomial, multinomial
 from symgrad.backends.cupy.randomness.functions import EXACT, INTEGERS, NORMAL, PHILOX
 from symgrad.backends.cupy.randomness.orders import permutation, weighted_choice, weighted_choice_without_replacement
 from symgrad.backends.cupy.randomness.parameters import THREADS, Sample, indented, no_room
-from symgrad.backends.cupy.texts import ELEMENT_BYTES, Launch, blocks_of, kernel, stretches
+from symgrad.backends.cupy.texts import Launch, blocks_of, kernel, stretches
+from symgrad.kernels.ir.functions import DTYPES
 from symgrad.kernels.random_sample import DISTRIBUTIONS
 
 _LIMITS = {
@@ -62,7 +63,7 @@ def random_calls(
         stretches(shape[: len(shape) - parameter.own_axes], sizes)
         for shape, parameter in zip(sample.shapes, declared.parameters, strict=True)
     )
-    known = all(dtype in ELEMENT_BYTES for dtype in sample.dtypes) and sample.dtype in declared.dtypes
+    known = all(dtype in DTYPES for dtype in sample.dtypes) and sample.dtype in declared.dtypes
     if not sample.count or not fits or not known or declared.name not in _WRITERS:
         return None  # of a sample of nothing only the parameters are looked at
     return _WRITERS[declared.name](sample)
@@ -79,7 +80,7 @@ def _elementwise(
     `prepared` reads and checks the parameters; `value` is an expression of ``bits``. Numbers are read once a thread.
     """
     group = 128 // bits
-    size = ELEMENT_BYTES[sample.dtype]
+    size = DTYPES[sample.dtype]
     kind = kind or element(sample.dtype)
     bits_of = "block.words[number]" if bits == 32 else "philox_lane(block, number)"
     once, each = ("", prepared) if sample.varies else (prepared, "")
